@@ -1,0 +1,1 @@
+"""A resolution written down: PEP 751 and requirements files, every file hashed."""

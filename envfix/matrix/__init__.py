@@ -1,0 +1,1 @@
+"""The compatibility matrix: read it, derive it from wheels, judge by it."""

@@ -1,0 +1,68 @@
+"""What an install, a restart check and a verification came to."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+
+
+class InstallResult(Struct, frozen=True, kw_only=True):
+    """What was really changed: `before` and `after` map the names that changed to versions (or None)."""
+
+    python: str
+    changed: tuple[str, ...]
+    before: dict[str, str | None]
+    after: dict[str, str | None]
+    loader: str
+
+
+class RestartAdvice(Struct, frozen=True, kw_only=True):
+    """Whether the notebook's kernel still holds old libraries, and what to click or type there."""
+
+    needed: bool
+    reason: str
+    how: str = ""
+    kernel_pid: int | None = None
+    loaded: tuple[str, ...] = ()
+
+
+class Status(str, Enum):
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Proof(str, Enum):
+    """`gpu`: ran on a real one; `loader`: libraries load and the device registers under the driver stub,
+    no kernel ran; `cpu`: the CPU build computed on the CPU."""
+
+    GPU = "gpu"
+    LOADER = "loader"
+    CPU = "cpu"
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    name: str
+    status: Status
+    expected: str
+    observed: str
+    cause: str = ""
+    hint: str = ""
+
+
+class Verification(Struct, frozen=True, kw_only=True):
+    """`proof` is None when nothing was proven. `stderr` keeps the child's last lines, `ended` how it
+    ended (`exit 0`, `SIGSEGV`, `timed out after 180 s`)."""
+
+    checks: tuple[Check, ...]
+    proof: Proof | None
+    python: str
+    tensorflow: str | None = None
+    devices: tuple[str, ...] = ()
+    ended: str = ""
+    stderr: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.proof is not None and all(check.status is not Status.FAILED for check in self.checks)

@@ -1,0 +1,97 @@
+"""What an install would change, and the files it would use."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+
+
+class Change(str, Enum):
+    ADD = "add"
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    KEEP = "keep"
+
+
+class PlannedPackage(Struct, frozen=True, kw_only=True):
+    """`size` is the download in bytes, 0 where the package is kept, None where the index does not say."""
+
+    name: str
+    version: str
+    size: int | None
+    change: Change
+    because: str
+
+
+class Break(Struct, frozen=True, kw_only=True):
+    """An installed package whose requirement would no longer hold."""
+
+    package: str
+    requirement: str
+    found: str
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """The contract's plan; sizes are bytes, None where the index does not give them."""
+
+    packages: tuple[PlannedPackage, ...]
+    download_bytes: int | None
+    installed_bytes: int | None
+    breaks: tuple[Break, ...] = ()
+
+    @property
+    def changes(self) -> tuple[PlannedPackage, ...]:
+        return tuple(package for package in self.packages if package.change is not Change.KEEP)
+
+
+class LockedFile(Struct, frozen=True, kw_only=True):
+    """A file that may be installed: where it is, its SHA-256 and its size in bytes where known."""
+
+    filename: str
+    url: str
+    sha256: str
+    size: int | None = None
+
+
+class LockedPackage(Struct, frozen=True, kw_only=True):
+    """One package of a solution. `name` is normalised; wheels are those the target can install."""
+
+    name: str
+    version: str
+    wheels: tuple[LockedFile, ...] = ()
+    sdist: LockedFile | None = None
+    requires_python: str | None = None
+
+
+class Resolution(Struct, frozen=True, kw_only=True):
+    """A whole solution for one target, sorted by name; `resolver` says who found it."""
+
+    packages: tuple[LockedPackage, ...]
+    resolver: str
+
+    def version_of(self, name: str) -> str | None:
+        return next((package.version for package in self.packages if package.name == name), None)
+
+
+class Floors(Struct, frozen=True, kw_only=True):
+    """The least a machine must have for a lock to work there: checked again before it is installed."""
+
+    python: str
+    os: str
+    arch: str
+    glibc: str | None = None
+    driver: str | None = None
+    compute_capabilities: tuple[str, ...] = ()
+    accelerator: str = "gpu"
+
+
+class Lock(Struct, frozen=True, kw_only=True):
+    """A resolution with what it was decided from; the same inputs give the same bytes."""
+
+    tensorflow: str
+    requirements: tuple[str, ...]
+    resolution: Resolution
+    floors: Floors
+    matrix_digest: str
+    cuda: str = "wheels"

@@ -1,0 +1,51 @@
+"""What the user asked for."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+
+class Accelerator(str, Enum):
+    GPU = "gpu"
+    CPU = "cpu"
+    AUTO = "auto"
+
+
+class CudaSource(str, Enum):
+    AUTO = "auto"
+    WHEELS = "wheels"
+    SYSTEM = "system"
+
+
+class ResolverName(str, Enum):
+    AUTO = "auto"
+    UV = "uv"
+    PIP_TOOLS = "pip-tools"
+
+
+class TensorFlowRequest(Struct, frozen=True, kw_only=True):
+    """`--tf` parsed: which releases are wanted, and what was translated on the way (or empty)."""
+
+    specifier: SpecifierSet
+    text: str
+    note: str = ""
+
+    @property
+    def given(self) -> bool:
+        return bool(self.text)
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """The options that decide; what only says where to write or how to print stays in the command line."""
+
+    tf: TensorFlowRequest
+    companions: tuple[Requirement, ...] = ()
+    accelerator: Accelerator = Accelerator.GPU
+    cuda: CudaSource = CudaSource.AUTO
+    resolver: ResolverName = ResolverName.AUTO
+    upgrade: bool = False
+    offline: bool = False

@@ -1,0 +1,157 @@
+"""What the stages ask of the outside, and what a resolver is.
+
+The real ones are in `envfix.system`; tests hand in subclasses that answer from recorded transcripts.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Ran(NamedTuple):
+    """How a child process ended.
+
+    `code` is the exit status, negative for the number of the signal that ended it, and None when it was
+    killed because its time was up or it could not be started (`error` says why).
+    """
+
+    argv: tuple[str, ...]
+    code: int | None
+    out: str
+    err: str
+    timed_out: bool = False
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+
+class Outside(abc.ABC):
+    """Processes, files and messages. Every path is absolute; text is UTF-8 with replacement."""
+
+    # -- processes
+    @abc.abstractmethod
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        cwd: str | None = None,
+        show: bool = False,
+    ) -> Ran:
+        """Run `argv` to its end, at most `timeout` seconds, and never raise for how it ended.
+
+        `env` replaces the whole environment when given. With `show` the child's standard error goes to
+        the user's as it comes (progress bars), and `err` holds what could be kept of it.
+        """
+
+    @abc.abstractmethod
+    def which(self, name: str) -> str | None:
+        """The absolute path of the program that PATH finds, or None."""
+
+    @property
+    @abc.abstractmethod
+    def environ(self) -> Mapping[str, str]:
+        """The environment envfix was started with."""
+
+    # -- reading
+    @abc.abstractmethod
+    def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
+        """At most `limit` bytes of the file; OSError as `open` raises it."""
+
+    def read_text(self, path: str, limit: int = 16 << 20) -> str:
+        """`read_bytes` decoded as UTF-8, undecodable bytes replaced."""
+        return self.read_bytes(path, limit).decode("utf-8", "replace")
+
+    @abc.abstractmethod
+    def exists(self, path: str) -> bool:
+        """Whether the path is there, following links."""
+
+    @abc.abstractmethod
+    def is_dir(self, path: str) -> bool: ...
+
+    @abc.abstractmethod
+    def listdir(self, path: str) -> tuple[str, ...]:
+        """The names in the folder, sorted; empty when it is not there or not readable."""
+
+    @abc.abstractmethod
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """The paths that match, sorted."""
+
+    @abc.abstractmethod
+    def realpath(self, path: str) -> str: ...
+
+    @abc.abstractmethod
+    def writable(self, path: str) -> bool:
+        """Whether this process may create files in the folder (or its nearest parent that exists)."""
+
+    @abc.abstractmethod
+    def free_bytes(self, path: str) -> int:
+        """Bytes free for this user on the filesystem of the path or its nearest existing parent."""
+
+    # -- writing
+    @abc.abstractmethod
+    def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Write the whole file or leave the old one: a temporary file beside it, then a rename."""
+
+    def write_text(self, path: str, text: str, mode: int = 0o644) -> None:
+        self.write_bytes(path, text.encode("utf-8"), mode)
+
+    @abc.abstractmethod
+    def make_dirs(self, path: str) -> None: ...
+
+    @abc.abstractmethod
+    def temporary_dir(self) -> str:
+        """A new empty folder that is removed when envfix ends."""
+
+    @abc.abstractmethod
+    def remove(self, path: str) -> None:
+        """Remove one file or link; nothing happens when it is not there."""
+
+    @abc.abstractmethod
+    def remove_tree(self, path: str) -> None: ...
+
+    # -- saying
+    @abc.abstractmethod
+    def say(self, text: str) -> None:
+        """One line of progress or warning for the user, on standard error."""
+
+
+class IndexFile(NamedTuple):
+    """One file of a project on the package index."""
+
+    filename: str
+    url: str
+    sha256: str | None
+    size: int | None
+    requires_python: str | None
+    upload_time: str | None
+    yanked: bool
+
+
+class Index(abc.ABC):
+    """A package index (PEP 503/691) with files that answer range requests.
+
+    Every method raises `envfix.errors.IndexUnreachable` when no answer comes.
+    """
+
+    @abc.abstractmethod
+    def files(self, project: str) -> tuple[IndexFile, ...]:
+        """Every file of the project, in the order of the page; empty when there is no such project."""
+
+    @abc.abstractmethod
+    def metadata(self, file: IndexFile) -> str:
+        """The wheel's core metadata: the `.metadata` beside it, or read from the wheel by ranges."""
+
+    @abc.abstractmethod
+    def members(self, file: IndexFile) -> Mapping[str, int]:
+        """Names in the wheel with their unpacked sizes in bytes, from its central directory alone."""
+
+    @abc.abstractmethod
+    def member(self, file: IndexFile, name: str) -> bytes:
+        """One member of the wheel, by range requests; KeyError when it is not in it."""

@@ -1,0 +1,1 @@
+"""Reads what a machine is; every fact with its evidence and a time limit."""

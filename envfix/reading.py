@@ -1,0 +1,150 @@
+"""Text to typed values: YAML, JSON and TOML of the user's, with the place in every message.
+
+YAML here has no floats and no dates: `12.10` stays the text "12.10", so that nobody loses a zero by not
+quoting a version. Anchors and tags are refused: a data file needs neither, and both can do harm.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from envfix.errors import EnvfixError, InputError
+from envfix.model.versions import Dotted
+
+T = TypeVar("T")
+_PLACE = re.compile(r" - at `\$?(.*)`$")
+
+
+def parse_yaml(text: str, name: str, error: type[EnvfixError] = InputError) -> Any:
+    """The plain value of a YAML document (JSON is YAML too). Raises `error` with `name` and the line."""
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=_loader())
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f"{name}:{mark.line + 1}" if mark else name
+        what = getattr(problem, "problem", None) or str(problem).splitlines()[0]
+        raise error(f"{where}: not valid YAML: {what}") from None
+    except RecursionError:
+        raise error(f"{name}: not valid YAML: nested too deeply") from None
+    except ValueError as problem:
+        raise error(f"{name}: {problem}") from None
+
+
+def parse_toml(text: str, name: str, error: type[EnvfixError] = InputError) -> dict[str, Any]:
+    """The table of a TOML document. Raises `error` with `name` and the line."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise error(f"{name}: not valid TOML: {problem}") from None
+
+
+def convert(value: Any, kind: type[T], name: str, error: type[EnvfixError] = InputError) -> T:
+    """`value` as a `kind`. Raises `error` such as `t4.yaml: gpus[0].memory_mib: expected ...`."""
+    try:
+        return msgspec.convert(value, kind, dec_hook=decode_hook)
+    except msgspec.ValidationError as problem:
+        text = str(problem)
+        place = _PLACE.search(text)
+        what = text[: place.start()] if place else text
+        where = f"{name}: {place[1].lstrip('.')}" if place and place[1] else name
+        raise error(f"{where}: {what[:1].lower()}{what[1:]}", _hint(what)) from None
+
+
+def to_plain(value: Any) -> Any:
+    """What JSON and YAML can hold of a value; the unknown (`UNSET`) is left out."""
+    return msgspec.to_builtins(value, enc_hook=encode_hook)
+
+
+def decode_hook(kind: type[Any], value: Any) -> Any:
+    """One of our own types from its text; msgspec adds the place to the ValueError."""
+    makers: dict[type[Any], tuple[Callable[[str], Any], type[Exception]]] = {
+        Version: (Version, InvalidVersion),
+        SpecifierSet: (SpecifierSet, InvalidSpecifier),
+        Requirement: (Requirement, InvalidRequirement),
+    }
+    if isinstance(kind, type) and issubclass(kind, Dotted):
+        maker, problem = kind, ValueError
+    elif kind in makers:
+        maker, problem = makers[kind]  # type: ignore[assignment]
+    else:
+        raise NotImplementedError(f"no reader for {kind}")
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f"expected a {kind.__name__} as text, found `{value}`")
+    try:
+        return maker(str(value))
+    except problem as error:
+        raise ValueError(str(error)) from None
+
+
+def encode_hook(value: Any) -> Any:
+    if isinstance(value, (Dotted, Version, SpecifierSet, Requirement)):
+        return str(value)
+    raise NotImplementedError(f"no writer for {type(value)}")
+
+
+def parse_json(text: str, name: str, error: type[EnvfixError] = InputError) -> Any:
+    """The plain value of a JSON document; numbers with a point stay text. Raises `error`."""
+    try:
+        return json.loads(text, parse_float=str)
+    except ValueError as problem:
+        raise error(f"{name}: not valid JSON: {problem}") from None
+
+
+def _hint(problem: str) -> str | None:
+    if "unknown field" in problem:
+        return "`envfix probe --json` prints every key that a machine may have" if "machine" in problem else None
+    return None
+
+
+def _loader() -> type[Any]:
+    """The C loader (libyaml) where PyYAML has it, without floats, dates, anchors, tags and double keys."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    global _LOADER
+    if _LOADER is not None:
+        return _LOADER
+
+    class Loader(base):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.composer.ComposerError(
+                    None, None, "anchors and aliases are not allowed", self.peek_event().start_mark
+                )
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+            seen: set[Any] = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key `{key.value}` stands twice", key.start_mark
+                    )
+                seen.add(key.value if isinstance(key.value, str) else id(key))
+            return dict(super().construct_mapping(node, deep))
+
+    keep = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"}
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in rules if tag in keep]
+        for first, rules in base.yaml_implicit_resolvers.items()
+    }
+    _LOADER = Loader
+    return Loader
+
+
+_LOADER: type[Any] | None = None

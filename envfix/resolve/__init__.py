@@ -1,0 +1,1 @@
+"""From what must hold to a whole set of pinned packages."""

@@ -1,0 +1,1 @@
+"""Prove in a child process that TensorFlow does what it should."""

@@ -1,0 +1,130 @@
+"""Ports that answer from what a test hands them: real subclasses, so a new method cannot be forgotten."""
+
+from __future__ import annotations
+
+import fnmatch
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from envfix.ports import Outside, Ran
+
+Answer = Ran | Callable[[Sequence[str], str | None], Ran]
+
+
+class FakeOutside(Outside):
+    """A machine of dictionaries.
+
+    `files` maps paths to their text or bytes (an OSError instance is raised on reading); `programs` maps
+    what PATH finds; `answers` maps a program's base name to how it ends. What was run, written and said is
+    kept in `ran`, `written` and `said`.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, str | bytes | OSError] | None = None,
+        programs: Mapping[str, str] | None = None,
+        answers: Mapping[str, Answer] | None = None,
+        environ: Mapping[str, str] | None = None,
+        links: Mapping[str, str] | None = None,
+        free: int = 1 << 40,
+        read_only: Sequence[str] = (),
+    ) -> None:
+        self.files = dict(files or {})
+        self.programs = dict(programs or {})
+        self.answers = dict(answers or {})
+        self._environ = dict(environ or {})
+        self.links = dict(links or {})
+        self.free = free
+        self.read_only = tuple(read_only)
+        self.ran: list[tuple[str, ...]] = []
+        self.written: dict[str, bytes] = {}
+        self.said: list[str] = []
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        cwd: str | None = None,
+        show: bool = False,
+    ) -> Ran:
+        self.ran.append(tuple(argv))
+        answer = self.answers.get(Path(argv[0]).name)
+        if answer is None:
+            return Ran(tuple(argv), None, "", "", error="could not be started: No such file or directory")
+        return answer if isinstance(answer, Ran) else answer(argv, stdin)
+
+    def which(self, name: str) -> str | None:
+        return self.programs.get(name)
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return self._environ
+
+    def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
+        content = self.files.get(self.realpath(path))
+        if content is None:
+            raise FileNotFoundError(2, "No such file or directory", path)
+        if isinstance(content, OSError):
+            raise content
+        return (content.encode() if isinstance(content, str) else content)[:limit]
+
+    def exists(self, path: str) -> bool:
+        return self.realpath(path) in self.files or self.is_dir(path)
+
+    def is_dir(self, path: str) -> bool:
+        start = self.realpath(path).rstrip("/") + "/"
+        return any(name.startswith(start) for name in self.files)
+
+    def listdir(self, path: str) -> tuple[str, ...]:
+        start = self.realpath(path).rstrip("/") + "/"
+        return tuple(sorted({name[len(start) :].split("/")[0] for name in self.files if name.startswith(start)}))
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        paths = set(self.files)
+        for name in self.files:
+            paths.update(str(parent) for parent in Path(name).parents)
+        depth = pattern.count("/")
+        return tuple(sorted(path for path in paths if path.count("/") == depth and fnmatch.fnmatch(path, pattern)))
+
+    def realpath(self, path: str) -> str:
+        for _ in range(8):
+            for link, goal in self.links.items():
+                if path == link or path.startswith(link + "/"):
+                    path = goal + path[len(link) :]
+                    break
+            else:
+                break
+        return path
+
+    def writable(self, path: str) -> bool:
+        return not any(path.startswith(folder) for folder in self.read_only)
+
+    def free_bytes(self, path: str) -> int:
+        return self.free
+
+    def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        if not self.writable(path):
+            raise PermissionError(13, "Permission denied", path)
+        self.written[path] = data
+        self.files[path] = data
+
+    def make_dirs(self, path: str) -> None:
+        if not self.writable(path):
+            raise PermissionError(13, "Permission denied", path)
+
+    def temporary_dir(self) -> str:
+        return tempfile.mkdtemp(prefix="envfix-test-")
+
+    def remove(self, path: str) -> None:
+        self.files.pop(path, None)
+
+    def remove_tree(self, path: str) -> None:
+        for name in [name for name in self.files if name.startswith(path.rstrip("/") + "/")]:
+            del self.files[name]
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
