@@ -17,10 +17,12 @@ class EnvfixError(Exception):
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, hint: str | None = None, *, data: object = None) -> None:
+        """`data` is the result as far as there is one (every rejected release, say), shown with the error."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.data = data
 
 
 class UsageError(EnvfixError):

@@ -1,0 +1,204 @@
+"""argv → one workflow → render → exit code; the only place that builds the real parts.
+
+Nothing heavy is imported until a command needs it: `envfix --help` costs little more than Python itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from envfix import __version__
+from envfix.errors import EnvfixError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envfix.render import Rendered
+
+EXIT_CODES = """exit codes:
+  0 done   1 a bug in envfix   2 usage or bad input   3 nothing fits   4 install failed, nothing changed
+  5 install failed, environment changed   6 verification failed   7 lock does not fit   130 interrupted"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours, so that they can speak JSON and name the way out."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"`{self.prog} --help` lists what it takes")
+
+
+def entry() -> NoReturn:
+    """The `envfix` command: exits with the contract's code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code; only a bug of ours raises."""
+    command = next((word for word in argv if not word.startswith("-")), "")
+    as_json = "--json" in argv or "--format=json" in argv
+    try:
+        options = build_parser().parse_args(argv)
+        if getattr(options, "format", None) == "json":
+            options.json = as_json = True
+        command = options.command
+        rendered = _run(options)
+    except EnvfixError as error:
+        return _fail(command, error, as_json)
+    except KeyboardInterrupt:
+        return _fail(command, Interrupted("interrupted"), as_json)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; there is nobody left to tell.
+        sys.stderr.close()
+        return 0
+    except Exception as bug:
+        return _bug(command, bug, as_json)
+    _print(rendered.text)
+    return rendered.exit_code
+
+
+def _run(options: argparse.Namespace) -> Rendered:
+    from envfix import commands
+
+    return commands.run(options)
+
+
+def _fail(command: str, error: EnvfixError, as_json: bool) -> int:
+    if as_json:
+        from envfix.render import json
+
+        _print(json.failure(command, error))
+    else:
+        if error.data is not None:
+            from envfix.render import text
+
+            _print(text.result(error.data))
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+    return error.exit_code
+
+
+def _bug(command: str, bug: Exception, as_json: bool) -> int:
+    """A bug of ours: said as one, with the traceback on standard error for the report."""
+    import traceback
+
+    traceback.print_exception(bug)
+    error = EnvfixError(
+        f"this is a bug in envfix {__version__}: {type(bug).__name__}: {bug}",
+        "please report it with the traceback above",
+    )
+    return _fail(command, error, as_json)
+
+
+def _print(text: str) -> None:
+    if text:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line (README, "Commands")."""
+    parser = _Parser(
+        prog="envfix",
+        description="Make TensorFlow see the NVIDIA GPU, and prove it.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, help="print envfix's version and the matrix's date")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser, required=True)
+
+    probe = _command(commands, "probe", "what this machine is, each fact with its evidence")
+    _target_options(probe)
+
+    report = _command(commands, "report", "dry run: a verdict for every release, and the plan for the best")
+    _target_options(report)
+    _machine_option(report)
+    _deciding_options(report)
+    report.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    report.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of printing it")
+
+    lock = _command(commands, "lock", "write pylock.envfix.toml and requirements.envfix.txt, every file hashed")
+    _target_options(lock)
+    _machine_option(lock)
+    _deciding_options(lock)
+    lock.add_argument("-o", "--output", metavar="FILE", help="the lock (default: pylock.envfix.toml)")
+    lock.add_argument(
+        "--requirements", metavar="FILE", help="the requirements file (default: requirements.envfix.txt)"
+    )
+    lock.add_argument("--check", metavar="FILE", help="only check that this lock fits the machine and the matrix")
+
+    _install_command(commands)
+
+    verify = _command(commands, "verify", "visibility, placement and numbers, in a fresh process")
+    _target_options(verify)
+    _machine_option(verify)
+    verify.add_argument("--accelerator", choices=("gpu", "cpu", "auto"), default="gpu")
+    verify.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS")
+
+    matrix = _command(commands, "matrix", "the compatibility matrix: show it, or derive a release from its wheel")
+    actions = matrix.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
+    show = _command(actions, "show", "the releases and what they were built with")
+    show.add_argument("--tf", metavar="SPEC", default="")
+    derive = _command(actions, "derive", "read one release from its wheels, by range requests")
+    derive.add_argument("version", metavar="VERSION")
+    derive.add_argument("--package", default="tensorflow")
+
+    _command(commands, "machines", "the machines that can be named with --machine")
+    return parser
+
+
+def _install_command(commands: Any) -> None:
+    install = _command(commands, "install", "plan, show it, install it, advise on the restart, verify")
+    _target_options(install)
+    _machine_option(install)
+    _deciding_options(install)
+    install.add_argument("--upgrade", action="store_true", help="take a newer TensorFlow than the one that fits")
+    install.add_argument("--lock", metavar="FILE", help="install exactly this lock")
+    install.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    install.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    install.add_argument("--restart", choices=("ask", "never"), default="ask")
+    install.add_argument("--no-verify", action="store_true", help="do not start TensorFlow afterwards")
+    install.add_argument(
+        "--break-system-packages",
+        action="store_true",
+        help="with --yes: change an externally managed environment (PEP 668) all the same",
+    )
+
+
+def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON object")
+    return parser
+
+
+def _target_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--python", metavar="PATH", help="the interpreter to work on (default: the one running)")
+    parser.add_argument("--venv", metavar="DIR", help="a virtual environment; `install` makes it if absent")
+
+
+def _machine_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--machine", metavar="NAME|FILE", help="decide for that machine instead of this one")
+
+
+def _deciding_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tf", metavar="SPEC", default="", help="`2.20.*`, `>=2.16,<2.20`, `tensorflow-gpu==2.10.0`")
+    parser.add_argument(
+        "--with", dest="companions", metavar="REQ", action="append", default=[], help="also in the solution"
+    )
+    parser.add_argument("--accelerator", choices=("gpu", "cpu", "auto"), default="gpu")
+    parser.add_argument("--cuda", choices=("auto", "wheels", "system"), default="auto")
+    parser.add_argument("--resolver", choices=("auto", "uv", "pip-tools"), default="auto")
+    parser.add_argument("--offline", action="store_true", help="touch no network")
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help, default=argparse.SUPPRESS)
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> NoReturn:
+        from envfix import commands
+
+        _print(f"envfix {__version__} (matrix of {commands.matrix_date()})")
+        parser.exit()

@@ -1,0 +1,184 @@
+"""Parsed options → request and real parts → workflow → rendered text, one function a command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from envfix import workflow
+from envfix.errors import InputError, Interrupted, UsageError
+from envfix.matrix import derive, load, tf_request
+from envfix.model.request import Accelerator, CudaSource, Request, ResolverName
+from envfix.model.results import Installed, MatrixShown
+from envfix.model.target import PipConfig
+from envfix.ports import Index, Outside, Resolver
+from envfix.render import Rendered, json, markdown, text
+from envfix.situation import Parts, Where
+from envfix.system.outside import RealOutside
+
+
+def run(options: argparse.Namespace) -> Rendered:
+    """The rendered result of one command. Raises EnvfixError for everything it refuses or fails in."""
+    outside = RealOutside(quiet=False)
+    parts = Parts(
+        outside=outside,
+        matrix_dir=load.matrix_dir(),
+        index=_index,
+        resolver=lambda name, config: _resolver(outside, name, config),
+    )
+    result, exit_code = COMMANDS[options.command](parts, options)
+    if options.json:
+        rendered = json.success(options.command, result, exit_code)
+    elif getattr(options, "format", "text") == "markdown":
+        rendered = markdown.report(result)  # type: ignore[arg-type]
+    else:
+        rendered = text.result(result)
+    if options.command == "report" and options.output:
+        _write(outside, options.output, rendered)
+        rendered = ""
+    return Rendered(rendered, exit_code)
+
+
+def matrix_date() -> str:
+    """The date of the shipped matrix."""
+    return load.date(RealOutside(), load.matrix_dir())
+
+
+def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    return workflow.probe(parts, _where(options)), 0
+
+
+def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    report = workflow.report(parts, _request(options), _where(options))
+    return report, report.exit_code
+
+
+def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.check:
+        return workflow.check_lock(parts, _where(options), options.check), 0
+    path = options.output or "pylock.envfix.toml"
+    beside = str(Path(path).with_name("requirements.envfix.txt"))
+    return workflow.lock(parts, _request(options), _where(options), path, options.requirements or beside), 0
+
+
+def _install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.break_system_packages and not options.yes:
+        raise UsageError("`--break-system-packages` needs `--yes` beside it")
+    if options.lock and (options.tf or options.companions):
+        raise UsageError("`--lock` installs exactly the lock: it goes with neither `--tf` nor `--with`")
+    done = workflow.install(
+        parts,
+        _request(options),
+        _where(options),
+        workflow.InstallOptions(
+            approve=lambda installed: _approve(parts.outside, installed, options),
+            lock=options.lock,
+            dry_run=options.dry_run,
+            break_system_packages=options.break_system_packages,
+            verify=not options.no_verify,
+        ),
+    )
+    return done, done.exit_code
+
+
+def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if not options.timeout > 0:
+        raise UsageError(f"`--timeout` needs seconds above 0, found `{options.timeout:g}`")
+    done = workflow.verify(parts, _where(options), Accelerator(options.accelerator), options.timeout)
+    return done, done.exit_code
+
+
+def _matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.action == "derive":
+        release = derive.derive(_index(PipConfig()), options.version, options.package)
+        return (release if options.json else derive.to_yaml(release)), 0
+    matrix = load.load(parts.outside, parts.matrix_dir)
+    asked = tf_request.parse_tf(options.tf).specifier
+    rows = [row for row in matrix.releases if asked.contains(row.version, prereleases=True)]
+    rows.sort(key=lambda row: row.version, reverse=True)
+    return MatrixShown(date=matrix.date, digest=matrix.digest, releases=tuple(rows)), 0
+
+
+def _machines(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    return workflow.machines(parts), 0
+
+
+COMMANDS = {
+    "probe": _probe,
+    "report": _report,
+    "lock": _lock,
+    "install": _install,
+    "verify": _verify,
+    "matrix": _matrix,
+    "machines": _machines,
+}
+
+
+def _request(options: argparse.Namespace) -> Request:
+    return Request(
+        tf=tf_request.parse_tf(options.tf),
+        companions=tuple(_companion(value) for value in options.companions),
+        accelerator=Accelerator(options.accelerator),
+        cuda=CudaSource(options.cuda),
+        resolver=ResolverName(options.resolver),
+        upgrade=getattr(options, "upgrade", False),
+        offline=options.offline,
+    )
+
+
+def _companion(value: str) -> Requirement:
+    try:
+        return Requirement(value)
+    except InvalidRequirement as problem:
+        what = str(problem).splitlines()[0]
+        raise InputError(f"`--with {value}` is no requirement: {what}", "for example `--with 'torch>=2.6'`") from None
+
+
+def _where(options: argparse.Namespace) -> Where:
+    return Where(
+        python=_absolute(options.python),
+        venv=_absolute(options.venv),
+        machine=getattr(options, "machine", None),
+    )
+
+
+def _absolute(path: str | None) -> str | None:
+    """Absolute, but without following links: a virtual environment's interpreter is one."""
+    return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def _approve(outside: Outside, installed: Installed, options: argparse.Namespace) -> None:
+    """Show the plan; ask only a person at a terminal who did not say `--yes`."""
+    for line in text.plan(installed.plan):
+        outside.say(line)
+    if options.yes or options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    print("proceed? [Y/n] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("", "y", "yes"):
+        raise Interrupted("stopped before the first change, as you said")
+
+
+def _write(outside: Outside, path: str, content: str) -> None:
+    try:
+        outside.write_text(path, content if content.endswith("\n") else content + "\n")
+    except OSError as problem:
+        raise InputError(f"`{path}` cannot be written: {problem.strerror}") from None
+
+
+def _index(config: PipConfig) -> Index:
+    from envfix.system.index import RealIndex
+
+    return RealIndex(config)
+
+
+def _resolver(outside: Outside, name: ResolverName, config: PipConfig) -> Resolver:
+    if name is ResolverName.PIP_TOOLS:
+        from envfix.resolve.pip_tools import PipToolsResolver
+
+        return PipToolsResolver(outside, _index(config))
+    from envfix.resolve.uv import UvResolver
+
+    return UvResolver(outside)

@@ -1,0 +1,69 @@
+"""Which CUDA libraries TensorFlow opens, and whether the environment or the system has each.
+
+TensorFlow opens them by soname when it first looks for a GPU; one that is missing costs the GPU ("Cannot
+dlopen some GPU libraries").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from envfix.model.machine import Machine, known
+from envfix.model.versions import CudaRelease, CudnnRelease
+from envfix.ports import Outside
+
+# The sonames of each CUDA major. They do not follow the toolkit: cuSOLVER is `.11` in CUDA 11 and 12, cuFFT
+# `.11` in CUDA 12, and every CUDA 11 has `libcudart.so.11.0` (seen in the NVIDIA wheels).
+SONAMES = {
+    11: (
+        "libcudart.so.11.0", "libcublas.so.11", "libcublasLt.so.11", "libcufft.so.10", "libcurand.so.10",
+        "libcusolver.so.11", "libcusparse.so.11",
+    ),
+    12: (
+        "libcudart.so.12", "libcublas.so.12", "libcublasLt.so.12", "libcufft.so.11", "libcusolver.so.11",
+        "libcusparse.so.12",
+    ),
+}  # fmt: skip
+
+
+class LibrarySearch(Struct, frozen=True, kw_only=True):
+    """Where each needed soname was found, and which are nowhere."""
+
+    found: dict[str, str]
+    missing: tuple[str, ...]
+
+
+def needed_sonames(cuda: CudaRelease, cudnn: CudnnRelease | None) -> tuple[str, ...]:
+    """The sonames that a wheel built with `cuda` and `cudnn` opens; empty for a CUDA major not known."""
+    names = SONAMES.get(cuda.major, ())
+    return (*names, f"libcudnn.so.{cudnn.major}") if cudnn and names else names
+
+
+def find_libraries(outside: Outside, sonames: Sequence[str], folders: Sequence[str]) -> LibrarySearch:
+    """Look for each soname in the folders, in order; a dangling link is missing."""
+    found: dict[str, str] = {}
+    for soname in sonames:
+        for folder in folders:
+            path = f"{folder}/{soname}"
+            if outside.exists(path):
+                found[soname] = path
+                break
+    return LibrarySearch(found=found, missing=tuple(name for name in sonames if name not in found))
+
+
+def wheel_folders(outside: Outside, site_packages: Sequence[str]) -> tuple[str, ...]:
+    """The library folders of the NVIDIA wheels below the site-packages folders."""
+    return tuple(path for site in dict.fromkeys(site_packages) for path in outside.glob(f"{site}/nvidia/*/lib"))
+
+
+def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
+    """Where the system keeps CUDA libraries: LD_LIBRARY_PATH, toolkit, cuDNN, the distribution's folders."""
+    folders = [part for part in outside.environ.get("LD_LIBRARY_PATH", "").split(":") if part.startswith("/")]
+    toolkit, cudnn = known(machine.toolkit, None), known(machine.cudnn, None)
+    if toolkit and known(toolkit.path, ""):
+        folders += [f"{toolkit.path}/lib64", f"{toolkit.path}/lib", f"{toolkit.path}/targets/x86_64-linux/lib"]
+    if cudnn and known(cudnn.path, ""):
+        folders += [str(cudnn.path), f"{cudnn.path}/lib64", f"{cudnn.path}/lib"]
+    return (*folders, "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib")

@@ -1,0 +1,69 @@
+"""Rule 10: whether the toolkit and cuDNN of the machine serve a release, so that nothing is downloaded."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from envfix.model.decision import Fit, Verdict
+from envfix.model.machine import Machine, known
+from envfix.model.matrix import CudnnSupport, Matrix, Release, ToolkitSupport
+from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease
+
+RULE = "system-cuda"
+# Minor-version compatibility makes any toolkit of the same major serve; see the page for its limits.
+SOURCE = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"
+
+
+def judge_system_cuda(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+    """Yes when toolkit and cuDNN are there, of the wheel's majors, not older than it needs, and know the GPUs."""
+    built, cudnn_built = release.built_with_cuda, release.built_with_cudnn
+    if built is None or cudnn_built is None:
+        return _verdict(Fit.NO, "a CUDA build", "a release without one")
+    wanted = f"toolkit {built.major}.x and cuDNN {cudnn_built.major}.x >= {cudnn_built}"
+    toolkit, cudnn = machine.toolkit, machine.cudnn
+    if toolkit is None or cudnn is None:
+        return _verdict(Fit.NO, wanted, f"toolkit {_shown(toolkit)}, cuDNN {_shown(cudnn)}")
+    if toolkit is UNSET or cudnn is UNSET or toolkit.version is UNSET or cudnn.version is UNSET:
+        return _verdict(Fit.UNKNOWN, wanted, "toolkit or cuDNN not known")
+    found = f"toolkit {toolkit.version}, cuDNN {cudnn.version}"
+    right = (
+        toolkit.version.major == built.major
+        and cudnn.version.major == cudnn_built.major
+        and cudnn.version >= cudnn_built
+    )
+    if not right:
+        return _verdict(Fit.NO, wanted, found)
+    return _judge_gpus(machine, matrix, toolkit.version, cudnn.version, wanted, found)
+
+
+def _judge_gpus(
+    machine: Machine, matrix: Matrix, toolkit: CudaRelease, cudnn: CudnnRelease, wanted: str, found: str
+) -> Verdict:
+    for gpu in known(machine.gpus, ()):
+        capability = gpu.compute_capability
+        if capability is UNSET:
+            return _verdict(Fit.UNKNOWN, wanted, f"{found}, a GPU of unknown compute capability")
+        if not (_toolkit_knows(matrix, toolkit, capability) and _cudnn_knows(matrix, cudnn, capability)):
+            return _verdict(Fit.NO, f"{wanted}, with code for {capability}", found)
+    return _verdict(Fit.YES, wanted, found)
+
+
+def _toolkit_knows(matrix: Matrix, version: CudaRelease, capability: ComputeCapability) -> bool:
+    rows = [row for row in matrix.cuda.releases if row.cuda <= version]
+    row: ToolkitSupport | None = max(rows, key=lambda row: row.cuda, default=None)
+    return row is not None and row.first <= capability <= row.last
+
+
+def _cudnn_knows(matrix: Matrix, version: CudnnRelease, capability: ComputeCapability) -> bool:
+    rows = [row for row in matrix.cudnn.releases if row.first <= version]
+    row: CudnnSupport | None = max(rows, key=lambda row: row.first, default=None)
+    return row is not None and row.oldest <= capability <= row.newest
+
+
+def _verdict(fit: Fit, wanted: str, found: str) -> Verdict:
+    return Verdict(rule=RULE, fit=fit, wanted=wanted, found=found, source=SOURCE)
+
+
+def _shown(thing: object) -> str:
+    version = getattr(thing, "version", UNSET)
+    return "none" if thing is None else "unknown" if version is UNSET else str(version)

@@ -1,0 +1,73 @@
+"""What each command comes to: the values that `envfix.render` turns into text or JSON."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from envfix.model.decision import Bound, Decision
+from envfix.model.machine import Machine
+from envfix.model.matrix import Release
+from envfix.model.outcome import InstallResult, RestartAdvice, Verification
+from envfix.model.plan import Lock, Plan
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """A dry run: every release's verdicts on one machine and the plan for the recommended one."""
+
+    machine: Machine
+    decision: Decision
+    plan: Plan | None
+    bounds: tuple[Bound, ...] = ()
+    advice: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.decision.recommended else 3
+
+
+class LockWritten(Struct, frozen=True, kw_only=True):
+    """The files that `envfix lock` wrote, or the one it checked (`checked`)."""
+
+    lock: Lock
+    files: tuple[str, ...] = ()
+    checked: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class Installed(Struct, frozen=True, kw_only=True):
+    """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run."""
+
+    machine: Machine
+    python: str
+    tensorflow: str
+    accelerator: str
+    plan: Plan
+    notes: tuple[str, ...] = ()
+    dry_run: bool = False
+    result: InstallResult | None = None
+    restart: RestartAdvice | None = None
+    verification: Verification | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.verification is None or self.verification.passed else 6
+
+
+class Verified(Struct, frozen=True, kw_only=True):
+    verification: Verification
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.verification.passed else 6
+
+
+class MachineList(Struct, frozen=True, kw_only=True):
+    machines: tuple[tuple[str, Machine], ...]
+
+
+class MatrixShown(Struct, frozen=True, kw_only=True):
+    """The releases that `envfix matrix show` lists, newest first, and the matrix's date and digest."""
+
+    date: str
+    digest: str
+    releases: tuple[Release, ...]

@@ -1,0 +1,134 @@
+"""The one JSON object of `--json` (README, "JSON"): `{envfix, command, status, exit_code, data, errors}`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from msgspec import structs
+
+from envfix.errors import EnvfixError
+from envfix.model.decision import Candidate
+from envfix.model.machine import Machine
+from envfix.model.matrix import Release
+from envfix.model.outcome import RestartAdvice, Status, Verification
+from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
+from envfix.reading import to_plain
+
+
+def success(command: str, result: object, exit_code: int) -> str:
+    """The object of a command that ran to its end; a failed verification is an error in it too."""
+    return _object(command, exit_code, data(result), _failed_checks(result))
+
+
+def failure(command: str, error: EnvfixError) -> str:
+    """The object of a command that stopped; `data` holds what was known by then, or null."""
+    problem = {"code": error.code, "message": error.message, "hint": error.hint}
+    return _object(command, error.exit_code, None if error.data is None else data(error.data), [problem])
+
+
+def data(result: object) -> Any:
+    """The contract's `data` of a result."""
+    if isinstance(result, Report):
+        return _report(result)
+    if isinstance(result, Installed):
+        return _installed(result)
+    if isinstance(result, Verified):
+        return _verification(result.verification)
+    if isinstance(result, LockWritten):
+        return _lock(result)
+    if isinstance(result, MachineList):
+        return {"machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]}
+    if isinstance(result, MatrixShown):
+        return to_plain(result)
+    if isinstance(result, (Machine, Release)):
+        return to_plain(result)
+    raise TypeError(f"no JSON for {type(result).__name__}")
+
+
+def _object(command: str, exit_code: int, content: Any, errors: list[dict[str, Any]]) -> str:
+    whole = {
+        "envfix": 1,
+        "command": command,
+        "status": "ok" if exit_code == 0 else "failed",
+        "exit_code": exit_code,
+        "data": content,
+        "errors": errors,
+    }
+    return json.dumps(whole, indent=2, ensure_ascii=False)
+
+
+def _report(report: Report) -> dict[str, Any]:
+    best = report.decision.recommended
+    return {
+        "machine": to_plain(report.machine),
+        "recommended": None if best is None else str(best.version),
+        "releases": [_candidate(candidate) for candidate in report.decision.candidates],
+        "plan": None if report.plan is None else to_plain(report.plan),
+        "advice": list(report.advice),
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "version": str(candidate.version),
+        "fit": candidate.fit.value,
+        "code": candidate.code.value,
+        "proven": candidate.proven,
+        "verdicts": [to_plain(verdict) for verdict in candidate.verdicts],
+    }
+
+
+def _installed(installed: Installed) -> dict[str, Any]:
+    result = installed.result
+    return {
+        "machine": to_plain(installed.machine),
+        "python": result.python if result else installed.python,
+        "tensorflow": installed.tensorflow,
+        "accelerator": installed.accelerator,
+        "dry_run": installed.dry_run,
+        "changed": list(result.changed) if result else [],
+        "loader": result.loader if result else "",
+        "plan": to_plain(installed.plan),
+        "restart": to_plain(installed.restart or RestartAdvice(needed=False, reason="nothing was changed")),
+        "verification": None if installed.verification is None else _verification(installed.verification),
+        "notes": list(installed.notes),
+    }
+
+
+def _verification(verification: Verification) -> dict[str, Any]:
+    return to_plain(structs.asdict(verification)) | {"passed": verification.passed}
+
+
+def _lock(written: LockWritten) -> dict[str, Any]:
+    packages = written.lock.resolution.packages
+    return {
+        "tensorflow": written.lock.tensorflow,
+        "files": list(written.files),
+        "checked": written.checked or None,
+        "resolver": written.lock.resolution.resolver,
+        "packages": [{"name": package.name, "version": package.version} for package in packages],
+        "matrix_digest": written.lock.matrix_digest,
+        "warnings": list(written.warnings),
+    }
+
+
+def _failed_checks(result: object) -> list[dict[str, Any]]:
+    verification = None
+    if isinstance(result, Verified):
+        verification = result.verification
+    elif isinstance(result, Installed):
+        verification = result.verification
+    elif isinstance(result, Report) and result.exit_code:
+        return [{"code": "nothing-fits", "message": "no TensorFlow release fits this machine", "hint": None}]
+    if verification is None or verification.passed:
+        return []
+    failed = [check for check in verification.checks if check.status is Status.FAILED]
+    return [
+        {
+            "code": "verification-failed",
+            "message": f"{check.name}: expected {check.expected}, observed {check.observed}",
+            "hint": check.hint or None,
+        }
+        for check in failed
+    ] or [{"code": "verification-failed", "message": f"nothing was proven ({verification.ended})", "hint": None}]

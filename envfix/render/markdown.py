@@ -1,0 +1,35 @@
+"""A report as Markdown, for an issue or a wiki."""
+
+from __future__ import annotations
+
+from envfix.model.decision import Fit
+from envfix.model.plan import Change
+from envfix.model.results import Report
+from envfix.render.text import summary
+from envfix.render.words import clean, size
+
+
+def report(value: Report) -> str:
+    """The verdict in a sentence, a table of releases, and the plan."""
+    best = value.decision.recommended
+    verdict = f"tensorflow {best.version} is recommended" if best else "no TensorFlow release fits"
+    lines = [f"# {verdict}", "", f"Machine: {_cell(summary(value.machine))}", ""]
+    lines += ["| release | fit | code | proven | why |", "|---|---|---|---|---|"]
+    for candidate in value.decision.candidates:
+        failed = [item for item in candidate.verdicts if item.fit is not Fit.YES]
+        why = "; ".join(f"{item.rule}: needs {item.wanted}, found {item.found}" for item in failed)
+        cells = (str(candidate.version), candidate.fit.value, candidate.code.value, str(candidate.proven).lower(), why)
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    if value.plan is not None:
+        lines += ["", f"Plan: {size(value.plan.download_bytes)} to download.", ""]
+        lines += ["| package | version | change | size | because |", "|---|---|---|---|---|"]
+        for package in value.plan.packages:
+            if package.change is not Change.KEEP:
+                cells = (package.name, package.version, package.change.value, size(package.size), package.because)
+                lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    lines += ["", *(f"- {_cell(line)}" for line in value.advice)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _cell(text: str) -> str:
+    return clean(text).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,38 @@
+"""Numbers and columns as text, and text that no terminal can misread."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# Everything below a space except tab and newline, DEL, and the C1 range: a package index or a log must not
+# be able to move the cursor or recolour the screen.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """The text without control characters and terminal escapes."""
+    return _CONTROL.sub("�", text)
+
+
+def size(count: int | None) -> str:
+    """Bytes in decimal units, as installers print them; `?` where they are not known."""
+    if count is None:
+        return "?"
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows with their columns aligned; the last one is left as it is."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    ]

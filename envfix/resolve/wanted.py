@@ -1,0 +1,111 @@
+"""From a chosen release to what the resolver is asked for, and whether an environment already holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from envfix.model.decision import Bound
+from envfix.model.machine import Arch, Os
+from envfix.model.matrix import Release
+from envfix.model.target import Distribution, Target
+
+# Distributions whose import package is `tensorflow` too: only one of them can be there.
+SAME_IMPORT = frozenset(
+    ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-intel", "tensorflow-cpu-aws", "tf-nightly",
+     "tensorflow-rocm", "tensorflow-macos")
+)  # fmt: skip
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What the solution must hold: `roots` are installed, `caps` only hold what others bring.
+
+    `because` maps normalised names to the reason the plan shows.
+    """
+
+    roots: tuple[str, ...]
+    caps: tuple[str, ...]
+    because: Mapping[str, str]
+
+
+def gpu_wanted(
+    release: Release, bounds: Iterable[Bound], companions: Sequence[Requirement], why: str
+) -> Wanted:
+    """The CUDA build of a release with its NVIDIA wheels pinned.
+
+    The `and-cuda` extra is never asked for by name: it is absent before 2.14, cannot be installed in 2.14 on
+    Python 3.11 and in 2.15.0, and floats from 2.20 on; its pins arrive as bounds instead.
+    """
+    roots, caps = [f"{release.package}=={release.version}"], []
+    because = {release.package: why}
+    for bound in bounds:
+        name = canonicalize_name(Requirement(bound.requirement).name)
+        because[name] = bound.because
+        (roots if name.startswith("nvidia-") else caps).append(bound.requirement)
+    return Wanted(
+        roots=(*roots, *(str(companion) for companion in companions)),
+        caps=tuple(caps),
+        because=_with_companions(because, companions),
+    )
+
+
+def cpu_wanted(
+    release: Release, target: Target, caps: Iterable[Bound], companions: Sequence[Requirement], why: str
+) -> Wanted:
+    """The CPU build of a release: `tensorflow-cpu` where it is published and nothing asks for the other name."""
+    package = cpu_package(release, target, companions)
+    held = [bound for bound in caps if not bound.requirement.startswith("nvidia-")]
+    because = {package: why} | {
+        canonicalize_name(Requirement(bound.requirement).name): bound.because for bound in held
+    }
+    return Wanted(
+        roots=(f"{package}=={release.version}", *(str(companion) for companion in companions)),
+        caps=tuple(bound.requirement for bound in held),
+        because=_with_companions(because, companions),
+    )
+
+
+def cpu_package(release: Release, target: Target, companions: Sequence[Requirement]) -> str:
+    """`tensorflow-cpu` has wheels for x86_64 Linux and Windows; elsewhere `tensorflow` is the CPU build."""
+    if target.os is Os.MACOS or target.arch is not Arch.X86_64 or release.version.is_postrelease:
+        return release.package
+    names = {canonicalize_name(companion.name) for companion in companions}
+    needed = any(_requires(dist, "tensorflow") for dist in target.installed) or "tf-keras" in names
+    return release.package if needed else "tensorflow-cpu"
+
+
+def unmet(wanted: Wanted, target: Target) -> tuple[str, ...]:
+    """The requirements that the environment does not hold, each with what was found; empty: all hold."""
+    found = {dist.name: dist.version for dist in target.installed}
+    missing = []
+    for text in wanted.roots:
+        requirement = Requirement(text)
+        version = found.get(canonicalize_name(requirement.name))
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            missing.append(f"{text} (found {version or 'none'})")
+    for text in wanted.caps:
+        requirement = Requirement(text)
+        version = found.get(canonicalize_name(requirement.name))
+        if version is not None and not requirement.specifier.contains(version, prereleases=True):
+            missing.append(f"{text} (found {version})")
+    return tuple(missing)
+
+
+def tensorflow_installed(target: Target) -> Distribution | None:
+    """The distribution that provides `import tensorflow`, whatever its name."""
+    return next((dist for dist in target.installed if dist.name in SAME_IMPORT), None)
+
+
+def _with_companions(because: dict[str, str], companions: Sequence[Requirement]) -> Mapping[str, str]:
+    return because | {canonicalize_name(companion.name): "asked for with --with" for companion in companions}
+
+
+def _requires(dist: Distribution, name: str) -> bool:
+    for line in dist.requires:
+        requirement = Requirement(line)
+        if canonicalize_name(requirement.name) == name and "extra" not in str(requirement.marker or ""):
+            return True
+    return False

@@ -1,0 +1,169 @@
+"""Where a command works: the interpreter it is about, the machine it decides for, the pip configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from msgspec import UNSET, Struct, structs
+
+from envfix.errors import InputError
+from envfix.model.machine import Gpu, Machine, Outcome, known
+from envfix.model.matrix import Matrix
+from envfix.model.request import ResolverName
+from envfix.model.target import PipConfig, Target
+from envfix.model.versions import PythonRelease
+from envfix.ports import Index, Outside, Resolver
+from envfix.probe import interpreter, machine_file, survey
+from envfix.resolve import pip_config
+
+
+class Parts(NamedTuple):
+    """The real parts that the command line builds, or a test's."""
+
+    outside: Outside
+    matrix_dir: str
+    index: Callable[[PipConfig], Index]
+    resolver: Callable[[ResolverName, PipConfig], Resolver]
+
+
+class Where(Struct, frozen=True, kw_only=True):
+    """`--python`, `--venv` and `--machine` as given."""
+
+    python: str | None = None
+    venv: str | None = None
+    machine: str | None = None
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """`target` is the interpreter (of a `--venv` that is still to be made: the one it is made with).
+
+    `named` says that the machine is one that was named, not the one envfix runs on.
+    """
+
+    target: Target
+    machine: Machine
+    named: bool
+    new_venv: bool = False
+
+    @property
+    def site_packages(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.target.purelib, self.target.platlib)))
+
+
+def situate(parts: Parts, where: Where, matrix: Matrix | None = None, *, to_install: bool = False) -> Situation:
+    """Read the target and the machine. Raises InputError for an interpreter or machine file that is none.
+
+    When something is to be installed, the Python, C library and operating system are those of the
+    interpreter that is really there; a dry run for a named machine takes them from the machine.
+    """
+    target, new_venv = _target(parts.outside, where)
+    if where.machine is None:
+        machine = _with_capabilities(survey.survey(parts.outside, target), matrix)
+        return Situation(target=target, machine=machine, named=False, new_venv=new_venv)
+    named = machine_file.load_machine(parts.outside, where.machine, f"{parts.matrix_dir}/machines")
+    named = _with_capabilities(named, matrix)
+    if to_install:
+        machine = _moved_into(named, target)
+    else:
+        target = _target_like(named, target)
+        machine = named if named.python is not UNSET else structs.replace(named, python=target.feature)
+    return Situation(target=target, machine=machine, named=True, new_venv=new_venv)
+
+
+def complete(here: Situation, matrix: Matrix) -> Situation:
+    """The situation with what only the matrix can add to the machine."""
+    return structs.replace(here, machine=_with_capabilities(here.machine, matrix))
+
+
+def config_of(parts: Parts, target: Target) -> PipConfig:
+    """The user's pip configuration as it holds for the target."""
+    return pip_config.read_pip_config(parts.outside, target.prefix if target.virtual else None)
+
+
+def _target(outside: Outside, where: Where) -> tuple[Target, bool]:
+    if where.venv is None:
+        return interpreter.read_target(outside, where.python or interpreter.running_python()), False
+    inside = venv_python(outside, where.venv)
+    if inside:
+        return interpreter.read_target(outside, inside), False
+    base = interpreter.read_target(outside, where.python or interpreter.running_python())
+    # A new environment is empty and belongs to nobody else, whatever it is made with.
+    return structs.replace(base, installed=(), virtual=True, externally_managed=""), True
+
+
+def venv_python(outside: Outside, folder: str) -> str | None:
+    """The interpreter of an existing virtual environment, None where the folder is not one."""
+    for name in ("bin/python", "Scripts/python.exe"):
+        if outside.exists(f"{folder}/{name}"):
+            return f"{folder}/{name}"
+    if outside.exists(folder) and not outside.is_dir(folder):
+        raise InputError(f"`{folder}` is a file, not a virtual environment", "name a folder: --venv demo")
+    return None
+
+
+def _moved_into(named: Machine, target: Target) -> Machine:
+    """The named machine's driver, GPUs, CPU and platform around the interpreter that is really there.
+
+    Its toolkit and cuDNN are not here, so nothing may count on them.
+    """
+    return structs.replace(
+        named,
+        os=target.os,
+        arch=known(named.arch, target.arch),
+        glibc=target.glibc if target.glibc else UNSET,
+        python=target.feature,
+        installed={dist.name: dist.version for dist in target.installed},
+        toolkit=None,
+        cudnn=None,
+    )
+
+
+def _target_like(machine: Machine, base: Target) -> Target:
+    """What an interpreter on the machine would say of itself, for a dry run; `base` where it is silent."""
+    installed = known(machine.installed, {})
+    feature = known(machine.python, base.feature)
+    python = base.python if feature == base.feature else PythonRelease(f"{feature}.0")
+    return structs.replace(
+        base,
+        executable=base.executable if feature == base.feature else "",
+        python=python,
+        os=known(machine.os, base.os),
+        arch=known(machine.arch, base.arch),
+        glibc=known(machine.glibc, base.glibc),
+        externally_managed="",
+        installed=interpreter.distributions(installed),
+    )
+
+
+def _with_capabilities(machine: Machine, matrix: Matrix | None) -> Machine:
+    """The machine with compute capabilities that only the GPU's name tells (`gpus.yaml`)."""
+    gpus = known(machine.gpus, ())
+    if matrix is None or all(gpu.compute_capability is not UNSET for gpu in gpus):
+        return machine
+    table = {row.name.lower(): row.compute_capability for row in matrix.gpus.gpus}
+    completed = []
+    for gpu in gpus:
+        name = known(gpu.name, "").lower()
+        matches = [key for key in table if key in name]
+        if gpu.compute_capability is UNSET and matches:
+            gpu = structs.replace(gpu, compute_capability=table[max(matches, key=len)])
+        completed.append(gpu)
+    return structs.replace(machine, gpus=tuple(completed))
+
+
+def visible_gpus(machine: Machine) -> tuple[Gpu, ...]:
+    """The machine's GPUs, empty where there is none or nothing is known."""
+    return known(machine.gpus, ())
+
+
+def searched(machine: Machine) -> tuple[str, ...]:
+    """The sources that were asked for a driver or a GPU and had none, for the sentence that says so."""
+    pieces = known(machine.evidence, ())
+    return tuple(
+        dict.fromkeys(
+            piece.source
+            for piece in pieces
+            if piece.outcome is Outcome.ABSENT and piece.fact.split(".")[0] in ("driver", "gpus")
+        )
+    )

@@ -1,0 +1,253 @@
+"""From a machine and a request to a lock and a plan: decide, bound, resolve, compare with what is there."""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+from packaging.version import Version
+
+from envfix.errors import EnvfixError, LockMismatch, NothingFits
+from envfix.install import libraries, loader
+from envfix.matrix import rank, system_cuda
+from envfix.model.decision import Bound, Candidate, Decision, Fit
+from envfix.model.machine import Os, known
+from envfix.model.matrix import Matrix, Release
+from envfix.model.plan import Change, Floors, Lock, Plan, PlannedPackage, Resolution
+from envfix.model.request import Accelerator, CudaSource, Request
+from envfix.model.target import Target
+from envfix.ports import Outside
+from envfix.resolve import bounds as machine_bounds
+from envfix.resolve import planning, wanted
+from envfix.situation import Parts, Situation, config_of
+
+NEWEST = "the newest release whose rules are all yes"
+UNSURE = "no release is all yes; the newest that nothing forbids"
+ASKED = "the newest that fits what --tf asks for"
+KEPT = "installed, and it fits"
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """What the solution must hold: the release, where its CUDA comes from, and the requirements.
+
+    `already` says that the environment holds all of it, so that nothing is to be resolved.
+    """
+
+    candidate: Candidate
+    accelerator: Accelerator
+    cuda: CudaSource
+    bounds: tuple[Bound, ...]
+    wanted: wanted.Wanted
+    already: bool = False
+
+    @property
+    def release(self) -> Release:
+        return self.candidate.release
+
+
+def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, decision: Decision) -> Choice:
+    """The release to have: the one that is installed when it fits, else the recommended one.
+
+    `request.accelerator` is `gpu` or `cpu` here. Raises NothingFits when there is neither.
+    """
+    candidate = installed_candidate(here, matrix, request)
+    why = KEPT
+    if candidate is None:
+        candidate = decision.recommended
+        if candidate is None:
+            raise NothingFits("no TensorFlow release fits this machine and request")
+        why = ASKED if request.tf.given else NEWEST if candidate.fit is Fit.YES else UNSURE
+    if request.accelerator is Accelerator.CPU:
+        choice = _choose_cpu(here, matrix, request, candidate, why)
+    else:
+        choice = _choose_gpu(parts.outside, here, matrix, request, candidate, why)
+    return structs.replace(choice, already=_holds(parts.outside, here, choice))
+
+
+def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) -> Choice:
+    """A lock as a choice: exactly its pins. Raises LockMismatch for a release that the matrix lacks."""
+    release = next((row for row in matrix.releases if str(row.version) == lock.tensorflow), None)
+    if release is None:
+        raise LockMismatch(
+            f"the lock is for tensorflow {lock.tensorflow}, which this matrix ({matrix.date}) does not know",
+            "a newer envfix may: `pip install -U envfix-tf`",
+        )
+    accelerator = Accelerator(lock.floors.accelerator)
+    packages = lock.resolution.packages
+    choice = Choice(
+        candidate=rank.judge(matrix, here.machine, release, accelerator),
+        accelerator=accelerator,
+        cuda=CudaSource(lock.cuda),
+        bounds=(),
+        wanted=wanted.Wanted(
+            roots=tuple(f"{package.name}=={package.version}" for package in packages),
+            caps=(),
+            because={package.name: "in the lock" for package in packages},
+        ),
+    )
+    return structs.replace(choice, already=_holds(parts.outside, here, choice))
+
+
+def installed_candidate(here: Situation, matrix: Matrix, request: Request) -> Candidate | None:
+    """The installed release with its verdicts, when nothing else is asked for and no rule refuses it."""
+    dist = wanted.tensorflow_installed(here.target)
+    if dist is None or request.upgrade:
+        return None
+    if request.tf.given and not request.tf.specifier.contains(dist.version, prereleases=True):
+        return None
+    if request.accelerator is Accelerator.GPU and dist.name not in ("tensorflow", "tensorflow-gpu"):
+        return None  # tensorflow-cpu and its like are CPU builds
+    release = next((row for row in matrix.releases if row.version == Version(dist.version)), None)
+    if release is None:
+        return None
+    candidate = rank.judge(matrix, here.machine, release, request.accelerator)
+    return candidate if candidate.fit is not Fit.NO else None
+
+
+def _choose_cpu(
+    here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str
+) -> Choice:
+    bounds = _bounds(here, matrix, candidate.release)
+    target_wanted = wanted.cpu_wanted(candidate.release, here.target, bounds, request.companions, why)
+    return Choice(
+        candidate=candidate, accelerator=Accelerator.CPU, cuda=CudaSource.WHEELS, bounds=(), wanted=target_wanted
+    )
+
+
+def _choose_gpu(
+    outside: Outside, here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str
+) -> Choice:
+    bounds = _bounds(here, matrix, candidate.release)
+    full = wanted.gpu_wanted(candidate.release, bounds, request.companions, why)
+    choice = Choice(
+        candidate=candidate, accelerator=Accelerator.GPU, cuda=CudaSource.WHEELS, bounds=bounds, wanted=full
+    )
+    if request.cuda is CudaSource.WHEELS or (request.cuda is CudaSource.AUTO and not wanted.unmet(full, here.target)):
+        return choice
+    verdict = system_cuda.judge_system_cuda(candidate.release, here.machine, matrix)
+    fits = verdict.fit is Fit.YES and (here.named or not system_libraries(outside, here, candidate.release).missing)
+    if not fits:
+        if request.cuda is CudaSource.SYSTEM:
+            raise NothingFits(
+                f"`--cuda system`: tensorflow {candidate.version} needs {verdict.wanted}, found {verdict.found}",
+                "leave `--cuda` out: the NVIDIA wheels are installed then",
+            )
+        return choice
+    caps = tuple(bound for bound in bounds if not bound.requirement.startswith("nvidia-"))
+    return structs.replace(
+        choice,
+        cuda=CudaSource.SYSTEM,
+        bounds=caps,
+        wanted=wanted.gpu_wanted(candidate.release, caps, request.companions, why),
+    )
+
+
+def system_libraries(outside: Outside, here: Situation, release: Release) -> libraries.LibrarySearch:
+    """Where the system has the libraries that the release opens."""
+    if release.built_with_cuda is None:
+        return libraries.LibrarySearch(found={}, missing=("a CUDA build",))
+    names = libraries.needed_sonames(release.built_with_cuda, release.built_with_cudnn)
+    return libraries.find_libraries(outside, names, libraries.system_folders(outside, here.machine))
+
+
+def library_folders(outside: Outside, here: Situation, choice: Choice) -> tuple[str, ...]:
+    """The folders outside site-packages that the loader must know of: none where wheels are used."""
+    if choice.cuda is not CudaSource.SYSTEM:
+        return ()
+    found = system_libraries(outside, here, choice.release).found
+    return tuple(dict.fromkeys(path.rpartition("/")[0] for path in found.values()))
+
+
+def _bounds(here: Situation, matrix: Matrix, release: Release) -> tuple[Bound, ...]:
+    installed = {dist.name: dist.version for dist in here.target.installed}
+    return machine_bounds.bounds(release, here.machine, matrix, installed)
+
+
+def _holds(outside: Outside, here: Situation, choice: Choice) -> bool:
+    """Whether the environment is already right: packages, libraries by soname, and the loader."""
+    if here.new_venv or wanted.unmet(choice.wanted, here.target):
+        return False
+    if choice.accelerator is Accelerator.CPU:
+        return True
+    if choice.cuda is CudaSource.WHEELS and choice.release.built_with_cuda:
+        names = libraries.needed_sonames(choice.release.built_with_cuda, choice.release.built_with_cudnn)
+        if libraries.find_libraries(outside, names, libraries.wheel_folders(outside, here.site_packages)).missing:
+            return False
+    return loader.is_current(outside, here.target, library_folders(outside, here, choice))
+
+
+def solve(parts: Parts, here: Situation, request: Request, choice: Choice) -> Resolution:
+    """Ask the resolver for everything the choice wants. Raises ResolutionFailed or IndexUnreachable."""
+    config = config_of(parts, here.target)
+    return parts.resolver(request.resolver, config).resolve(
+        choice.wanted.roots, choice.wanted.caps, here.target, config, offline=request.offline
+    )
+
+
+def make_lock(here: Situation, matrix: Matrix, choice: Choice, resolution: Resolution) -> Lock:
+    """The lock of a resolution with the least a machine must have for it."""
+    target = here.target
+    gpus = () if choice.accelerator is Accelerator.CPU else known(here.machine.gpus, ())
+    return Lock(
+        tensorflow=str(choice.candidate.version),
+        requirements=(*choice.wanted.roots, *choice.wanted.caps),
+        resolution=resolution,
+        floors=Floors(
+            python=str(target.feature),
+            os=target.os.value,
+            arch=target.arch.value,
+            glibc=_glibc_floor(choice.release, target),
+            driver=None if not gpus else rank.driver_floor(choice.release, here.machine, matrix),
+            compute_capabilities=tuple(sorted({str(known(gpu.compute_capability, "")) for gpu in gpus} - {""})),
+            accelerator=choice.accelerator.value,
+        ),
+        matrix_digest=matrix.digest,
+        cuda=choice.cuda.value,
+    )
+
+
+def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolution, *, offline: bool) -> Plan:
+    """What the resolution would change in the target, with sizes in bytes."""
+    sizes = {}
+    if not offline:
+        try:
+            index = parts.index(config_of(parts, here.target))
+            sizes = dict(planning.unpacked_sizes(parts.outside, index, resolution, here.target))
+        except EnvfixError as problem:
+            # Sizes inform, they decide nothing: without them the plan says that they are not known.
+            parts.outside.say(f"warning: unpacked sizes are not known: {problem.message}")
+    return planning.make_plan(resolution, here.target, choice.wanted.because, sizes)
+
+
+def plan_of_keeping(choice: Choice, target: Target) -> Plan:
+    """The plan of an environment that is already right: what was asked for stays, nothing is downloaded."""
+    names = [name for name in choice.wanted.because if target.version_of(name)]
+    return Plan(
+        packages=tuple(
+            PlannedPackage(
+                name=name,
+                version=target.version_of(name) or "",
+                size=0,
+                change=Change.KEEP,
+                because=choice.wanted.because[name],
+            )
+            for name in sorted(names)
+        ),
+        download_bytes=0,
+        installed_bytes=0,
+    )
+
+
+def newer_offer(decision: Decision, choice: Choice) -> str:
+    """One line that offers a newer release than the one kept, empty when there is none."""
+    best = decision.recommended
+    if best is None or best.version <= choice.candidate.version or best.fit is not Fit.YES:
+        return ""
+    return f"tensorflow {best.version} fits too: `envfix install --upgrade` takes it"
+
+
+def _glibc_floor(release: Release, target: Target) -> str | None:
+    if target.os is not Os.LINUX:
+        return None
+    for wheels in release.wheels:
+        if (wheels.os, wheels.arch) == (target.os, target.arch) and wheels.glibc:
+            return str(wheels.glibc)
+    return None

@@ -1,0 +1,286 @@
+"""The order of the stages, nothing else.
+
+    Request + Machine + Matrix → Candidates → Plan → Lock → InstallResult → RestartAdvice → Verification
+
+Each public function is one command, read from top to bottom; what a step does is in its stage.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from collections.abc import Callable
+
+from envfix.errors import EnvfixError, InputError, NothingFits
+from envfix.install import apply, loader, permission, venv
+from envfix.lock import check as lock_check
+from envfix.lock import pylock, requirements
+from envfix.matrix import load, rank
+from envfix.model.decision import Decision
+from envfix.model.machine import Machine, known
+from envfix.model.matrix import Matrix
+from envfix.model.outcome import Verification
+from envfix.model.plan import Lock, Plan
+from envfix.model.request import Accelerator, Request, ResolverName
+from envfix.model.results import Installed, LockWritten, MachineList, Report, Verified
+from envfix.probe import interpreter, kernel, machine_file, no_gpu
+from envfix.restart import stale
+from envfix.situation import Parts, Situation, Where, complete, config_of, searched, situate, visible_gpus
+from envfix.solution import (
+    Choice,
+    choice_of_lock,
+    choose,
+    library_folders,
+    make_lock,
+    newer_offer,
+    plan_of,
+    plan_of_keeping,
+    solve,
+)
+from envfix.verify import checks
+from envfix.verify.stub import build as stub
+
+
+class InstallOptions(Struct, frozen=True, kw_only=True):
+    """How to install: what does not decide, but says what may be done and what to do afterwards.
+
+    `approve` is shown the plan before the first change, and raises to stop there.
+    """
+
+    approve: Callable[[Installed], None]
+    lock: str | None = None
+    dry_run: bool = False
+    break_system_packages: bool = False
+    verify: bool = True
+    timeout: float = 180.0
+
+
+def probe(parts: Parts, where: Where) -> Machine:
+    """What this machine is, each fact with its evidence."""
+    return situate(parts, where).machine
+
+
+def report(parts: Parts, request: Request, where: Where) -> Report:
+    """A verdict for every release, and the plan for the recommended one (None where it cannot be made)."""
+    matrix = load.load(parts.outside, parts.matrix_dir)
+    here = situate(parts, where, matrix)
+    request = _with_accelerator(request, here, matrix)
+    decision = rank.decide(matrix, here.machine, request)
+    advice = [*decision.advice, *_no_gpu_advice(here, request)]
+    if decision.recommended is None:
+        return Report(machine=here.machine, decision=decision, plan=None, advice=tuple(advice))
+    # A report is about the newest release that fits, whatever is installed.
+    choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
+    plan, trouble = _plan_if_possible(parts, here, request, choice)
+    return Report(
+        machine=here.machine,
+        decision=decision,
+        plan=plan,
+        bounds=choice.bounds,
+        advice=(*advice, *((trouble,) if trouble else ())),
+    )
+
+
+def lock(parts: Parts, request: Request, where: Where, path: str, requirements_path: str) -> LockWritten:
+    """Decide, resolve, and write both lock files."""
+    matrix = load.load(parts.outside, parts.matrix_dir)
+    here = situate(parts, where, matrix)
+    request = _with_accelerator(request, here, matrix)
+    decision = _decide(here, matrix, request)
+    choice = choose(parts, here, matrix, request, decision)
+    made = make_lock(here, matrix, choice, solve(parts, here, request, choice))
+    parts.outside.write_text(path, pylock.render_pylock(made))
+    parts.outside.write_text(requirements_path, requirements.render_requirements(made))
+    return LockWritten(lock=made, files=(path, requirements_path))
+
+
+def check_lock(parts: Parts, where: Where, path: str) -> LockWritten:
+    """Whether a lock still fits the machine and the matrix. Raises LockMismatch."""
+    matrix = load.load(parts.outside, parts.matrix_dir)
+    here = situate(parts, where, matrix)
+    made = _read_lock(parts, path)
+    warnings = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
+    return LockWritten(lock=made, checked=path, warnings=warnings)
+
+
+def install(parts: Parts, request: Request, where: Where, options: InstallOptions) -> Installed:
+    """Make the environment right and prove it; an environment that is right already is left untouched."""
+    # Without a GPU there is nothing to decide, and nothing but the machine's own facts is read.
+    here = situate(parts, where, to_install=True)
+    _refuse_without_gpu(here, request)
+    matrix = load.load(parts.outside, parts.matrix_dir)
+    here = complete(here, matrix)
+    request = _with_accelerator(request, here, matrix)
+
+    if options.lock:
+        made = _read_lock(parts, options.lock)
+        notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
+        choice = choice_of_lock(parts, here, matrix, made)
+    else:
+        made, decision = None, _decide(here, matrix, request)
+        choice = choose(parts, here, matrix, request, decision)
+        notes = (request.tf.note, newer_offer(decision, choice), *decision.advice)
+
+    installed = Installed(
+        machine=here.machine,
+        python=here.target.executable,
+        tensorflow=str(choice.candidate.version),
+        accelerator=choice.accelerator.value,
+        plan=plan_of_keeping(choice, here.target),
+        notes=tuple(note for note in notes if note),
+        dry_run=options.dry_run,
+    )
+    if not choice.already:
+        installed = _change(parts, here, matrix, request, where, options, choice, made, installed)
+    if options.verify and not options.dry_run:
+        proof = _verify(parts, here, installed.python, choice.accelerator, options.timeout)
+        installed = structs.replace(installed, verification=proof)
+    return installed
+
+
+def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float) -> Verified:
+    """Visibility, placement and numbers in a fresh process of the target interpreter."""
+    matrix = load.load(parts.outside, parts.matrix_dir)
+    here = situate(parts, where, matrix, to_install=True)
+    if accelerator is Accelerator.AUTO:
+        accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
+    return Verified(verification=_verify(parts, here, here.target.executable, accelerator, timeout))
+
+
+def machines(parts: Parts) -> MachineList:
+    """The machines that can be named with --machine."""
+    return MachineList(machines=machine_file.list_machines(parts.outside, f"{parts.matrix_dir}/machines"))
+
+
+def _change(
+    parts: Parts,
+    here: Situation,
+    matrix: Matrix,
+    request: Request,
+    where: Where,
+    options: InstallOptions,
+    choice: Choice,
+    made: Lock | None,
+    installed: Installed,
+) -> Installed:
+    """Lock, plan, show, install, make the libraries findable, advise on the restart."""
+    outside = parts.outside
+    if made is None:
+        outside.say(f"resolving tensorflow {choice.candidate.version} for Python {here.target.feature} ...")
+        made = make_lock(here, matrix, choice, solve(parts, here, request, choice))
+    plan = plan_of(parts, here, choice, made.resolution, offline=request.offline)
+    installed = structs.replace(installed, plan=plan)
+    if options.dry_run:
+        return installed
+    permission.check_allowed(here.target, known(here.machine.platform, None), options.break_system_packages)
+    options.approve(installed)
+
+    venv_made = False
+    if where.venv is not None:
+        python, venv_made = venv.ensure_venv(outside, where.venv, here.target.executable)
+        here = structs.replace(here, target=interpreter.read_target(outside, python))
+    try:
+        result = apply.apply(
+            outside,
+            made,
+            plan,
+            here.target,
+            config_of(parts, here.target),
+            installer="pip" if request.resolver is ResolverName.PIP_TOOLS else "uv",
+            offline=request.offline,
+            reread=lambda: interpreter.read_target(outside, here.target.executable),
+        )
+        result = structs.replace(result, loader=_install_loader(parts, here, choice))
+    except BaseException:
+        if venv_made and where.venv is not None:
+            outside.remove_tree(where.venv)
+        raise
+    restart = stale.advise(
+        outside,
+        kernel.find_kernel(outside),
+        here.machine.platform,
+        result.changed,
+        here.site_packages,
+    )
+    return structs.replace(installed, python=here.target.executable, result=result, restart=restart)
+
+
+def _install_loader(parts: Parts, here: Situation, choice: Choice) -> str:
+    """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words."""
+    if choice.accelerator is Accelerator.CPU:
+        return ""
+    return loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
+
+
+def _verify(
+    parts: Parts, here: Situation, python: str, accelerator: Accelerator, timeout: float
+) -> Verification:
+    """On the machine's own GPU where it is this machine's, else the loader proof under the driver stub."""
+    gpus = visible_gpus(here.machine)
+    under_stub = accelerator is Accelerator.GPU and here.named and bool(gpus)
+    folder = stub.build(parts.outside) if under_stub else None
+    parts.outside.say("verifying in a fresh process ...")
+    return checks.verify(
+        parts.outside, python, accelerator=accelerator, machine=here.machine, stub=folder, timeout=timeout
+    )
+
+
+def _decide(here: Situation, matrix: Matrix, request: Request) -> Decision:
+    """The decision, or NothingFits with every release's reason."""
+    decision = rank.decide(matrix, here.machine, request)
+    if decision.recommended is None:
+        advice = (*decision.advice, *_no_gpu_advice(here, request))
+        report = Report(machine=here.machine, decision=decision, plan=None, advice=advice)
+        asked = f" that `{request.tf.text}` names" if request.tf.given else ""
+        raise NothingFits(f"no TensorFlow release{asked} fits this machine", data=report)
+    return decision
+
+
+def _refuse_without_gpu(here: Situation, request: Request) -> None:
+    """End at once where there is no GPU and one was asked for: no install can help."""
+    if request.accelerator is Accelerator.GPU and here.machine.has_no_gpu:
+        advice = no_gpu.advice_without_gpu(here.machine)
+        raise NothingFits(
+            f"this machine has no NVIDIA GPU (asked: {', '.join(searched(here.machine)) or 'the machine file'})",
+            "\n".join(advice),
+            data=Report(
+                machine=here.machine,
+                decision=Decision(candidates=(), recommended=None),
+                plan=None,
+                advice=advice,
+            ),
+        )
+
+
+def _no_gpu_advice(here: Situation, request: Request) -> tuple[str, ...]:
+    wants_gpu = request.accelerator is Accelerator.GPU
+    return no_gpu.advice_without_gpu(here.machine) if wants_gpu and here.machine.has_no_gpu else ()
+
+
+def _with_accelerator(request: Request, here: Situation, matrix: Matrix) -> Request:
+    """The request with `auto` decided: the GPU wherever there is one that some release can use."""
+    if request.accelerator is not Accelerator.AUTO:
+        return request
+    gpu = structs.replace(request, accelerator=Accelerator.GPU)
+    if here.machine.has_no_gpu or rank.decide(matrix, here.machine, gpu).recommended is None:
+        return structs.replace(request, accelerator=Accelerator.CPU)
+    return gpu
+
+
+def _plan_if_possible(
+    parts: Parts, here: Situation, request: Request, choice: Choice
+) -> tuple[Plan | None, str]:
+    """The plan, or None and the reason: a report is complete without it."""
+    try:
+        return plan_of(
+            parts, here, choice, solve(parts, here, request, choice), offline=request.offline
+        ), ""
+    except EnvfixError as problem:
+        return None, f"no plan: {problem.message}"
+
+
+def _read_lock(parts: Parts, path: str) -> Lock:
+    try:
+        return pylock.read_pylock(parts.outside.read_text(path), path)
+    except OSError as problem:
+        raise InputError(f"`{path}` cannot be read: {problem.strerror}") from None
