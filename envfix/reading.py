@@ -29,6 +29,8 @@ def parse_yaml(text: str, name: str, error: type[EnvfixError] = InputError) -> A
     import yaml
 
     try:
+        if "*" in text:
+            _refuse_aliases(text)
         return yaml.load(text, Loader=_loader())
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
@@ -105,6 +107,17 @@ def parse_json(text: str, name: str, error: type[EnvfixError] = InputError) -> A
         raise error(f"{name}: not valid JSON: {problem}") from None
 
 
+def _refuse_aliases(text: str) -> None:
+    """Raise for an alias: ten nested ones make ten thousand million values out of one line."""
+    import yaml
+
+    for event in yaml.parse(text, Loader=_loader()):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.composer.ComposerError(
+                None, None, "anchors and aliases are not allowed", event.start_mark
+            )
+
+
 def _hint(problem: str) -> str | None:
     if "unknown field" in problem:
         return "`envfix probe --json` prints every key that a machine may have" if "machine" in problem else None
@@ -121,13 +134,6 @@ def _loader() -> type[Any]:
         return _LOADER
 
     class Loader(base):  # type: ignore[misc]
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.composer.ComposerError(
-                    None, None, "anchors and aliases are not allowed", self.peek_event().start_mark
-                )
-            return super().compose_node(parent, index)
-
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
             seen: set[Any] = set()
             for key, _ in node.value:

@@ -1,0 +1,157 @@
+"""Measure envfix beside the tools it stands on, as ratios in one run.
+
+    python scripts/bench.py                    start-up, probe, offline report, lock
+    python scripts/bench.py --install          also a cold install against uv's of the same lock (3 GB, twice)
+
+Times on a shared machine are noise; what is compared runs alternately in the same minutes, and the median
+counts. The exit code is 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ENVFIX = (sys.executable, "-m", "envfix")
+
+
+class Row(NamedTuple):
+    """One line of the table: `value` and `target` in the same unit, smaller is better."""
+
+    name: str
+    value: float
+    target: float
+    unit: str
+    detail: str
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.target
+
+
+def seconds(argv: Sequence[str], env: dict[str, str] | None = None, ok: tuple[int, ...] = (0,)) -> float:
+    """Wall time of one run in seconds; the output is kept back, and a wrong exit code ends the bench."""
+    start = time.perf_counter()
+    done = subprocess.run(argv, capture_output=True, env={**os.environ, **(env or {})}, text=True)
+    took = time.perf_counter() - start
+    if done.returncode not in ok:
+        sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return took
+
+
+def alternate(first: Callable[[], float], second: Callable[[], float], times: int) -> tuple[float, float]:
+    """The medians of both, run one after the other `times` times."""
+    pairs = [(first(), second()) for _ in range(times)]
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+
+
+def start_up(times: int) -> Row:
+    script = shutil.which("envfix", path=str(Path(sys.executable).parent)) or shutil.which("envfix")
+    if script is None:
+        sys.exit("the `envfix` command is not installed beside this Python")
+    ours, bare = alternate(
+        lambda: seconds([script, "--help"]), lambda: seconds([sys.executable, "-c", "pass"]), times
+    )
+    return Row("envfix --help / python -c pass", ours / bare, 3.0, "x", f"{ours * 1000:.0f} / {bare * 1000:.0f} ms")
+
+
+def command(name: str, argv: Sequence[str], target: float, times: int, ok: tuple[int, ...] = (0,)) -> Row:
+    ours, bare = alternate(
+        lambda: seconds([*ENVFIX, *argv], ok=ok), lambda: seconds([sys.executable, "-c", "pass"]), times
+    )
+    return Row(name, ours - bare, target, "s", f"{ours:.3f} s in all, {bare:.3f} s of it Python's start")
+
+
+def lock(times: int, work: Path) -> Row:
+    """`envfix lock` against `uv pip compile --generate-hashes` of what it asks the resolver for."""
+    machine = ["--machine", "colab-t4"]
+    locked = work / "pylock.envfix.toml"
+    argv = [*ENVFIX, "lock", *machine, "-o", str(locked)]
+    seconds(argv)
+    wanted = work / "wanted.in"
+    wanted.write_text("\n".join(_requirements(locked)) + "\n")
+    uv = [
+        _uv(), "pip", "compile", "--generate-hashes", "--quiet", "--python-version", "3.12",
+        "--python-platform", "x86_64-manylinux_2_35", "-o", str(work / "uv.txt"), str(wanted),
+    ]  # fmt: skip
+    ours, theirs = alternate(lambda: seconds(argv), lambda: seconds(uv), times)
+    return Row("envfix lock / uv pip compile --generate-hashes", ours / theirs, 1.5, "x", f"{ours:.2f} / {theirs:.2f} s")
+
+
+def install(work: Path) -> Row:
+    """A cold `envfix install --no-verify` against `uv venv && uv pip install` of the same lock."""
+    locked = work / "pylock.envfix.toml"
+
+    def cold(argv_lists: Sequence[Sequence[str]], folder: str) -> float:
+        cache = work / f"cache-{folder}"
+        took = sum(seconds(argv, {"UV_CACHE_DIR": str(cache)}) for argv in argv_lists)
+        shutil.rmtree(cache)
+        shutil.rmtree(work / folder)
+        return took
+
+    theirs = cold(
+        [
+            [_uv(), "venv", "--quiet", "--python", sys.executable, str(work / "theirs")],
+            [_uv(), "pip", "install", "--quiet", "--python", str(work / "theirs" / "bin" / "python"), "-r", str(locked)],
+        ],
+        "theirs",
+    )
+    ours = cold(
+        [[
+            *ENVFIX, "install", "--machine", "colab-t4", "--lock", str(locked), "--venv", str(work / "ours"),
+            "--python", sys.executable, "--yes", "--no-verify",
+        ]],
+        "ours",
+    )  # fmt: skip
+    return Row("envfix install / uv pip install, cold", ours / theirs, 1.1, "x", f"{ours:.1f} / {theirs:.1f} s")
+
+
+def _requirements(locked: Path) -> list[str]:
+    from envfix.reading import parse_toml
+
+    return list(parse_toml(locked.read_text(), str(locked))["tool"]["envfix"]["requirements"])
+
+
+def _uv() -> str:
+    import uv
+
+    return str(uv.find_uv_bin())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--install", action="store_true", help="also the cold install (twice 3 GB)")
+    parser.add_argument("--offline", action="store_true", help="only what needs no network")
+    parser.add_argument("--times", type=int, default=9)
+    options = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="envfix-bench-"))
+    try:
+        rows = [
+            start_up(options.times * 3),
+            command("envfix probe, work", ["probe", "--json"], 0.3, options.times),
+            command("envfix report --offline", ["report", "--offline", "--machine", "colab-t4"], 0.5, options.times),
+        ]
+        if not options.offline:
+            rows.append(lock(max(3, options.times // 2), work))
+        if options.install:
+            rows.append(install(work))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print("| measured | value | target | |\n|---|---|---|---|")
+    for row in rows:
+        mark = "met" if row.met else "MISSED"
+        print(f"| {row.name} | {row.value:.2f} {row.unit} | <= {row.target:g} {row.unit} | {mark}: {row.detail} |")
+    return 0 if all(row.met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Which sonames a release needs, and where they are looked for."""
+
+from __future__ import annotations
+
+from envfix.install.libraries import find_libraries, needed_sonames, system_folders, wheel_folders
+from envfix.model.machine import Cudnn, Toolkit
+from envfix.model.versions import CudaRelease, CudnnRelease
+from tests.fakes import FakeOutside
+from tests.values import T4, changed
+
+
+def test_sonames_follow_the_major_and_not_the_toolkit() -> None:
+    eleven = needed_sonames(CudaRelease("11.2"), CudnnRelease("8.1"))
+    twelve = needed_sonames(CudaRelease("12.5.1"), CudnnRelease("9.3.0"))
+    assert "libcudart.so.11.0" in eleven and "libcudnn.so.8" in eleven
+    assert "libcudart.so.12" in twelve and "libcudnn.so.9" in twelve
+    assert "libcusolver.so.11" in eleven and "libcusolver.so.11" in twelve
+    assert needed_sonames(CudaRelease("99.0"), CudnnRelease("9.3.0")) == ()
+
+
+def test_the_first_folder_wins_and_what_is_nowhere_is_missing() -> None:
+    outside = FakeOutside(files={"/a/libcudart.so.12": b"", "/b/libcudart.so.12": b"", "/b/libcudnn.so.9": b""})
+    found = find_libraries(outside, ("libcudart.so.12", "libcudnn.so.9", "libcufft.so.11"), ("/a", "/b"))
+    assert found.found == {"libcudart.so.12": "/a/libcudart.so.12", "libcudnn.so.9": "/b/libcudnn.so.9"}
+    assert found.missing == ("libcufft.so.11",)
+
+
+def test_wheel_folders_are_those_below_nvidia() -> None:
+    outside = FakeOutside(files={"/s/nvidia/cudnn/lib/libcudnn.so.9": b"", "/s/other/lib/x.so": b""})
+    assert wheel_folders(outside, ("/s", "/s")) == ("/s/nvidia/cudnn/lib",)
+
+
+def test_a_relative_entry_of_ld_library_path_is_never_searched() -> None:
+    outside = FakeOutside(environ={"LD_LIBRARY_PATH": ":.:evil:/usr/lib64-nvidia"})
+    machine = changed(
+        T4,
+        toolkit=Toolkit(version=CudaRelease("12.5"), path="/usr/local/cuda"),
+        cudnn=Cudnn(version=CudnnRelease("9.3.0"), path="/opt/cudnn"),
+    )
+    folders = system_folders(outside, machine)
+    assert folders[0] == "/usr/lib64-nvidia"
+    assert "/usr/local/cuda/lib64" in folders and "/opt/cudnn" in folders
+    assert all(folder.startswith("/") for folder in folders)

@@ -1,0 +1,68 @@
+"""From a release and its bounds to requirements, and whether an environment holds them."""
+
+from __future__ import annotations
+
+from packaging.requirements import Requirement
+
+from envfix.model.decision import Bound
+from envfix.model.machine import Arch
+from envfix.resolve.wanted import cpu_wanted, gpu_wanted, tensorflow_installed, unmet
+from msgspec import structs
+from tests.values import RELEASE, TARGET, with_installed
+
+CUDNN = Bound(requirement="nvidia-cudnn-cu12==9.10.2.21", because="the last with code for Pascal")
+NUMPY = Bound(requirement="numpy<2", because="2.10 does not import with numpy 2")
+
+
+def test_nvidia_wheels_are_asked_for_and_caps_only_hold() -> None:
+    wanted = gpu_wanted(RELEASE, [CUDNN, NUMPY], [Requirement("torch>=2.6")], "newest")
+    assert wanted.roots == ("tensorflow==2.20.0", "nvidia-cudnn-cu12==9.10.2.21", "torch>=2.6")
+    assert wanted.caps == ("numpy<2",)
+    assert wanted.because["nvidia-cudnn-cu12"] == CUDNN.because
+    assert wanted.because["torch"] == "asked for with --with"
+
+
+def test_the_extra_is_never_asked_for_by_name() -> None:
+    assert "and-cuda" not in " ".join(gpu_wanted(RELEASE, [CUDNN], [], "newest").roots)
+
+
+def test_an_environment_that_holds_everything_has_nothing_unmet() -> None:
+    wanted = gpu_wanted(RELEASE, [CUDNN, NUMPY], [], "newest")
+    right = with_installed(tensorflow="2.20.0", nvidia_cudnn_cu12="9.10.2.21", numpy="1.26.4")
+    assert unmet(wanted, right) == ()
+
+
+def test_a_cap_holds_where_its_package_is_absent_but_a_root_does_not() -> None:
+    wanted = gpu_wanted(RELEASE, [CUDNN, NUMPY], [], "newest")
+    assert unmet(wanted, with_installed(tensorflow="2.20.0")) == ("nvidia-cudnn-cu12==9.10.2.21 (found none)",)
+
+
+def test_a_wrong_version_is_named_with_what_was_found() -> None:
+    wanted = gpu_wanted(RELEASE, [CUDNN, NUMPY], [], "newest")
+    wrong = with_installed(tensorflow="2.20.0", nvidia_cudnn_cu12="9.28.0.42", numpy="2.1.0")
+    assert unmet(wanted, wrong) == (
+        "nvidia-cudnn-cu12==9.10.2.21 (found 9.28.0.42)",
+        "numpy<2 (found 2.1.0)",
+    )
+
+
+def test_the_cpu_build_is_tensorflow_cpu_unless_something_needs_the_other_name() -> None:
+    assert cpu_wanted(RELEASE, TARGET, [CUDNN, NUMPY], [], "cpu").roots == ("tensorflow-cpu==2.20.0",)
+    assert cpu_wanted(RELEASE, TARGET, [CUDNN, NUMPY], [], "cpu").caps == ("numpy<2",)
+    needs = with_installed(tf_keras="2.20.0")
+    needs = structs.replace(
+        needs, installed=(structs.replace(needs.installed[0], requires=("tensorflow<2.21,>=2.20",)),)
+    )
+    assert cpu_wanted(RELEASE, needs, [], [], "cpu").roots == ("tensorflow==2.20.0",)
+    only_extra = structs.replace(
+        needs, installed=(structs.replace(needs.installed[0], requires=('tensorflow; extra == "tf"',)),)
+    )
+    assert cpu_wanted(RELEASE, only_extra, [], [], "cpu").roots == ("tensorflow-cpu==2.20.0",)
+    arm = structs.replace(TARGET, arch=Arch.AARCH64)
+    assert cpu_wanted(RELEASE, arm, [], [], "cpu").roots == ("tensorflow==2.20.0",)
+
+
+def test_tensorflow_is_found_under_each_of_its_names() -> None:
+    assert tensorflow_installed(TARGET) is None
+    found = tensorflow_installed(with_installed(numpy="2.0", tensorflow_cpu="2.20.0"))
+    assert found is not None and found.name == "tensorflow-cpu"
