@@ -172,12 +172,15 @@ def _change(
     installed = structs.replace(installed, plan=plan)
     if options.dry_run:
         return installed
-    permission.check_allowed(here.target, known(here.machine.platform, None), options.break_system_packages)
+    managed = permission.check_allowed(
+        here.target, known(here.machine.platform, None), options.break_system_packages
+    )
     options.approve(installed)
 
-    venv_made = False
+    config, venv_made = config_of(parts, here.target), False
     if where.venv is not None:
-        python, venv_made = venv.ensure_venv(outside, where.venv, here.target.executable)
+        base = here.target.executable if here.new_venv else where.python
+        python, venv_made = venv.ensure_venv(outside, where.venv, base, config, offline=request.offline)
         here = structs.replace(here, target=interpreter.read_target(outside, python))
     try:
         result = apply.apply(
@@ -185,9 +188,10 @@ def _change(
             made,
             plan,
             here.target,
-            config_of(parts, here.target),
+            config,
             installer="pip" if request.resolver is ResolverName.PIP_TOOLS else "uv",
             offline=request.offline,
+            break_system_packages=managed,
             reread=lambda: interpreter.read_target(outside, here.target.executable),
         )
         result = structs.replace(result, loader=_install_loader(parts, here, choice))
