@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from envfix.model.plan import Resolution
+    from envfix.model.target import PipConfig, Target
 
 
 class Ran(NamedTuple):
@@ -155,3 +159,24 @@ class Index(abc.ABC):
     @abc.abstractmethod
     def member(self, file: IndexFile, name: str) -> bytes:
         """One member of the wheel, by range requests; KeyError when it is not in it."""
+
+
+class Resolver(abc.ABC):
+    """What turns requirements into pins with hashed files; envfix has none of its own."""
+
+    @abc.abstractmethod
+    def resolve(
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        target: Target,
+        config: PipConfig,
+        *,
+        offline: bool,
+    ) -> Resolution:
+        """The whole solution for `target`, sorted by name, wheels best first.
+
+        Raises ResolutionFailed with the resolver's own explanation, shortened; IndexUnreachable when the
+        index (or, with `offline`, the cache) does not answer; InputError for a requirement that does not
+        parse or a resolver that is not there.
+        """

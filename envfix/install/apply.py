@@ -1,0 +1,185 @@
+"""Install exactly what a plan changes, from its lock, every hash checked; and say truthfully how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from msgspec import Struct
+from packaging.specifiers import SpecifierSet
+
+from envfix.errors import EnvfixError, EnvironmentChanged, InputError, InstallFailed, Interrupted
+from envfix.install.commands import Installer, installer_named
+from envfix.install.disk import check_space
+from envfix.install.fingerprint import Fingerprint, take
+from envfix.model.conflicts import in_the_way
+from envfix.model.outcome import InstallResult
+from envfix.model.plan import Lock, LockedPackage, Plan
+from envfix.model.target import PipConfig, Target
+from envfix.model.urls import redact
+from envfix.ports import Outside, Ran
+
+
+class _Job(Struct, frozen=True, kw_only=True):
+    """One install: what it works on, and what the environment was like before."""
+
+    outside: Outside
+    installer: Installer
+    target: Target
+    tensorflow: str
+    packages: tuple[LockedPackage, ...]
+    removed: tuple[str, ...]
+    before: Fingerprint
+    reread: Callable[[], Target]
+
+    @property
+    def affected(self) -> tuple[str, ...]:
+        return (*(package.name for package in self.packages), *self.removed)
+
+
+def apply(
+    outside: Outside,
+    lock: Lock,
+    plan: Plan,
+    target: Target,
+    config: PipConfig,
+    *,
+    reread: Callable[[], Target],
+    installer: str = "uv",
+    offline: bool = False,
+    break_system_packages: bool = False,
+) -> InstallResult:
+    """What was changed; `loader` is empty, for library discovery comes after.
+
+    `reread` reads the target anew. Nothing is resolved: only the packages the plan changes are handed to
+    the installer (`uv` or `pip`), each with its hashes. Raises InstallFailed when the environment is as it
+    was, EnvironmentChanged when it is not, Interrupted after Ctrl-C, InputError for a read-only environment.
+    """
+    changing = {package.name for package in plan.changes}
+    packages = tuple(package for package in lock.resolution.packages if package.name in changing)
+    if not packages:
+        return InstallResult(python=target.executable, changed=(), before={}, after={}, loader="")
+    _check_writable(outside, target)
+    check_space(outside, plan, target.purelib)
+    removed = tuple(
+        dist.name for dist in in_the_way((one.name for one in lock.resolution.packages), target.installed)
+    )
+    job = _Job(
+        outside=outside,
+        installer=installer_named(
+            installer, outside, target, config, offline=offline, break_system_packages=break_system_packages
+        ),
+        target=target,
+        tensorflow=lock.tensorflow,
+        packages=packages,
+        removed=removed,
+        before=take(outside, target, (*changing, *removed)),
+        reread=reread,
+    )
+    return _run(job)
+
+
+def _run(job: _Job) -> InstallResult:
+    try:
+        if job.removed:
+            job.outside.say(f"uninstalling {', '.join(job.removed)}: the same import package is installed")
+            _finish(job, job.installer.uninstall(job.removed), "uninstall")
+        _finish(job, job.installer.install(job.packages), "install")
+    except KeyboardInterrupt:
+        _interrupted(job)
+    return _result(job)
+
+
+def _finish(job: _Job, ran: Ran, what: str) -> None:
+    if not ran.ok:
+        _failed(job, f"{job.installer.name} could not {what}: {_why(ran)}")
+
+
+def _failed(job: _Job, message: str) -> NoReturn:
+    """End with what is true of the environment now."""
+    raise _outcome(job, message, InstallFailed)
+
+
+def _interrupted(job: _Job) -> NoReturn:
+    raise _outcome(job, "interrupted", Interrupted) from None
+
+
+def _outcome(job: _Job, message: str, unchanged: type[EnvfixError]) -> EnvfixError:
+    """`unchanged` when the environment is as it was, else EnvironmentChanged with what finishes it."""
+    try:
+        now = job.reread()
+    except EnvfixError as problem:
+        return EnvironmentChanged(
+            f"{message}; the environment cannot be read any more: {problem.message}", _again(job)
+        )
+    if take(job.outside, now, job.affected) == job.before:
+        return unchanged(f"{message}; the environment is as it was")
+    changed = ", ".join(_differences(job, now)) or "files were left behind"
+    return EnvironmentChanged(f"{message}; the environment is changed: {changed}", _again(job))
+
+
+def _differences(job: _Job, now: Target) -> list[str]:
+    found = []
+    for name in job.affected:
+        before, after = job.target.version_of(name), now.version_of(name)
+        if before != after:
+            found.append(f"{name} {before or 'was not there'} -> {after or 'gone'}")
+    return found
+
+
+def _again(job: _Job) -> str:
+    return f"envfix install --python {job.target.executable} --tf {job.tensorflow}"
+
+
+def _result(job: _Job) -> InstallResult:
+    """What is there now, which must be what was planned: an installer's exit code is not enough."""
+    now = job.reread()
+    wrong = [
+        f"{package.name} should be {package.version}, found {now.version_of(package.name) or 'none'}"
+        for package in job.packages
+        if not _is(now.version_of(package.name), package.version)
+    ]
+    wrong += [
+        f"{name} should be gone, found {now.version_of(name)}" for name in job.removed if now.version_of(name)
+    ]
+    if wrong:
+        _failed(job, f"{job.installer.name} ended well, but {'; '.join(wrong)}")
+    names = [name for name in job.affected if job.target.version_of(name) != now.version_of(name)]
+    return InstallResult(
+        python=job.target.executable,
+        changed=tuple(sorted(names)),
+        before={name: job.target.version_of(name) for name in sorted(names)},
+        after={name: now.version_of(name) for name in sorted(names)},
+        loader="",
+    )
+
+
+def _is(found: str | None, pin: str) -> bool:
+    return found is not None and SpecifierSet(f"=={pin}").contains(found, prereleases=True)
+
+
+def _check_writable(outside: Outside, target: Target) -> None:
+    for folder in dict.fromkeys((target.purelib, target.platlib)):
+        if not outside.writable(folder):
+            raise InputError(f"`{folder}` cannot be written by this user", "envfix install --venv .venv")
+
+
+def _why(ran: Ran) -> str:
+    """The installer's own last words; where they went to the terminal, its exit code."""
+    if ran.error:
+        return ran.error
+    lines = [line.strip() for line in redact(ran.err or ran.out).splitlines() if line.strip()]
+    errors = [
+        number
+        for number, line in enumerate(lines)
+        if line.lower().startswith(("error", "\N{MULTIPLICATION SIGN}"))
+    ]
+    kept: Sequence[str] = lines[errors[0] :] if errors else lines[-3:]
+    if not kept:
+        return (
+            f"exit {ran.code}, its message is above"
+            if ran.code and ran.code > 0
+            else f"ended by signal {-(ran.code or 0)}"
+        )
+    text = " ".join(kept).removeprefix("error: ").removeprefix("ERROR: ")
+    return text if len(text) <= 600 else f"{text[:600]} ..."

@@ -1,0 +1,131 @@
+"""uv and pip behind one interface: install locked files without resolving, and uninstall."""
+
+from __future__ import annotations
+
+import abc
+import sys
+from collections.abc import Sequence
+from typing import ClassVar
+
+from envfix.errors import InputError
+from envfix.installers import pip_environment, uv_binary, uv_environment
+from envfix.model.plan import LockedPackage
+from envfix.model.target import PipConfig, Target
+from envfix.pep751 import lock_text
+from envfix.ports import Outside, Ran
+
+TIME_LIMIT = 7200.0  # 3 GB over a slow line
+# pip draws its progress on standard output, which envfix keeps for data.
+_PIP = (
+    "import os, runpy, sys; os.dup2(2, 1); sys.argv[0] = 'pip'; "
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
+
+
+class Installer(abc.ABC):
+    """Changes one target. Both methods return how the program ended and never raise for it."""
+
+    name: ClassVar[str]
+
+    def __init__(
+        self,
+        outside: Outside,
+        target: Target,
+        config: PipConfig,
+        *,
+        offline: bool,
+        break_system_packages: bool,
+    ) -> None:
+        self.outside = outside
+        self.target = target
+        self.config = config
+        self.offline = offline
+        self.allowed = ["--break-system-packages"] if break_system_packages else []
+        self.folder = outside.temporary_dir()
+
+    @abc.abstractmethod
+    def install(self, packages: Sequence[LockedPackage]) -> Ran:
+        """Install exactly these, replacing other versions; no dependency is looked for."""
+
+    @abc.abstractmethod
+    def uninstall(self, names: Sequence[str]) -> Ran:
+        """Uninstall the distributions of these names."""
+
+
+def installer_named(
+    name: str,
+    outside: Outside,
+    target: Target,
+    config: PipConfig,
+    *,
+    offline: bool,
+    break_system_packages: bool,
+) -> Installer:
+    """`uv` or `pip`. Raises InputError for pip where neither the target nor envfix has it."""
+    kind = {"uv": UvInstaller, "pip": PipInstaller}[name]
+    return kind(outside, target, config, offline=offline, break_system_packages=break_system_packages)
+
+
+class UvInstaller(Installer):
+    """`uv pip install` of a PEP 751 lock: it takes the files from their URLs, checks every hash, and records
+    no direct URL. All files are fetched before the first one is installed."""
+
+    name = "uv"
+
+    def install(self, packages: Sequence[LockedPackage]) -> Ran:
+        # uv takes a file for a lock by its name: `pylock.*.toml`.
+        path = f"{self.folder}/pylock.envfix.toml"
+        self.outside.write_text(path, lock_text(packages))
+        offline = ["--offline"] if self.offline else []
+        return self._uv(["install", *offline, *self.allowed, "--no-deps", "-r", path])
+
+    def uninstall(self, names: Sequence[str]) -> Ran:
+        return self._uv(["uninstall", *self.allowed, *names])
+
+    def _uv(self, arguments: list[str]) -> Ran:
+        env = uv_environment(self.outside.environ, self.config)
+        env.setdefault("UV_PREVIEW_FEATURES", "pylock")  # else uv warns that reading locks is new
+        # Caps are for resolving; a pin of the lock has passed them already.
+        for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER"):
+            env.pop(name, None)
+        argv = [uv_binary(self.outside), "pip", *arguments, "--python", self.target.executable]
+        return self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True)
+
+
+class PipInstaller(Installer):
+    """pip with `--require-hashes --no-deps`: the target's own pip, else envfix's with `--python`."""
+
+    name = "pip"
+
+    def install(self, packages: Sequence[LockedPackage]) -> Ran:
+        path = f"{self.folder}/requirements.envfix.txt"
+        self.outside.write_text(path, "".join(_pin(package) for package in packages))
+        # pip cannot be told to use its cache alone; without an index, only local files are left.
+        offline = ["--no-index"] if self.offline else []
+        arguments = ["install", "--no-deps", "--require-hashes", "--disable-pip-version-check", *offline]
+        return self._pip([*arguments, *self.allowed, "-r", path])
+
+    def uninstall(self, names: Sequence[str]) -> Ran:
+        return self._pip(["uninstall", "--yes", *self.allowed, *names])
+
+    def _pip(self, arguments: list[str]) -> Ran:
+        env = pip_environment(self.outside.environ, self.config)
+        python, first = self._where(env)
+        argv = [python, "-c", _PIP, *first, *arguments]
+        return self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True)
+
+    def _where(self, env: dict[str, str]) -> tuple[str, list[str]]:
+        target = self.target.executable
+        if self.outside.run([target, "-c", "import pip"], timeout=60, env=env).ok:
+            return target, []
+        if self.outside.run([sys.executable, "-c", "import pip"], timeout=60, env=env).ok:
+            return sys.executable, ["--python", target]
+        raise InputError(
+            f"`{target}` has no pip, and neither has envfix", f"{target} -m ensurepip, or --resolver uv"
+        )
+
+
+def _pin(package: LockedPackage) -> str:
+    files = [*package.wheels, *([package.sdist] if package.sdist else [])]
+    hashes = " ".join(f"--hash=sha256:{digest}" for digest in sorted({file.sha256 for file in files}))
+    return f"{package.name}=={package.version} {hashes}\n"

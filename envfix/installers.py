@@ -1,0 +1,104 @@
+"""How uv and pip are found, and how the user's pip configuration is handed to each of them.
+
+uv does not read pip's files. Values go through the environment and not the command line, where every user
+of the machine could read the credentials of an index URL; what the user says to uv itself (UV_*) wins.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from envfix.errors import InputError
+from envfix.model.target import PipConfig
+from envfix.ports import Outside
+
+_PIP_INDEX_OPTIONS = (
+    "INDEX_URL",
+    "PYPI_URL",
+    "EXTRA_INDEX_URL",
+    "FIND_LINKS",
+    "TRUSTED_HOST",
+    "CONSTRAINT",
+    "NO_INDEX",
+    "CERT",
+    "CLIENT_CERT",
+    "PROXY",
+    "TIMEOUT",
+    "DEFAULT_TIMEOUT",
+    "REQUIRE_VIRTUALENV",
+    "UPLOADED_PRIOR_TO",
+)
+
+
+def uv_binary(outside: Outside) -> str:
+    """The path of uv: the one installed with envfix, else PATH's. Raises InputError when there is none."""
+    try:
+        import uv
+
+        return str(uv.find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = outside.which("uv")
+    if found is None:
+        raise InputError("needs the program `uv`, found none beside envfix or on PATH", "pip install uv")
+    return found
+
+
+def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
+    """The environment in which uv sees the same indexes as pip does."""
+    env = dict(environ)
+    if config.index_url and not (env.get("UV_INDEX_URL") or env.get("UV_DEFAULT_INDEX")):
+        env["UV_INDEX_URL"] = config.index_url
+    _join(env, "UV_EXTRA_INDEX_URL", " ", config.extra_index_urls)
+    _join(env, "UV_FIND_LINKS", ",", config.find_links)
+    _join(env, "UV_INSECURE_HOST", " ", config.trusted_hosts)
+    # To pip several indexes are one: the best version wins, wherever it is.
+    env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    if config.cert:
+        env["SSL_CERT_FILE"] = config.cert
+    if config.client_cert:
+        env["SSL_CLIENT_CERT"] = config.client_cert
+    if config.proxy:
+        proxy = config.proxy if "://" in config.proxy else f"http://{config.proxy}"
+        env.update({name: proxy for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")})
+    if config.timeout is not None:
+        env.setdefault("UV_HTTP_TIMEOUT", str(max(1, round(config.timeout))))
+    # envfix names the interpreter; these would contradict it.
+    for name in ("UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_REQUIRE_HASHES", "UV_NO_PROGRESS"):
+        env.pop(name, None)
+    return env
+
+
+def _join(env: dict[str, str], name: str, separator: str, values: tuple[str, ...]) -> None:
+    own = [part for part in env.get(name, "").split(separator) if part]
+    both = list(dict.fromkeys([*own, *values]))
+    if both:
+        env[name] = separator.join(both)
+
+
+def pip_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
+    """The environment in which pip (and pip-tools) sees exactly `config`, whichever interpreter runs it."""
+    env = {
+        name: value
+        for name, value in environ.items()
+        if not (name.startswith("PIP_") and name[4:].upper() in _PIP_INDEX_OPTIONS)
+    }
+    null = "nul" if sys.platform == "win32" else "/dev/null"
+    env["PIP_CONFIG_FILE"] = null
+    env["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    single = {
+        "PIP_INDEX_URL": config.index_url,
+        "PIP_CERT": config.cert,
+        "PIP_CLIENT_CERT": config.client_cert,
+        "PIP_PROXY": config.proxy,
+        "PIP_TIMEOUT": None if config.timeout is None else f"{config.timeout:g}",
+        "PIP_NO_INDEX": "1" if config.no_index else None,
+    }
+    env.update({name: value for name, value in single.items() if value})
+    several = {
+        "PIP_EXTRA_INDEX_URL": config.extra_index_urls,
+        "PIP_FIND_LINKS": config.find_links,
+        "PIP_TRUSTED_HOST": config.trusted_hosts,
+    }
+    env.update({name: " ".join(values) for name, values in several.items() if values})
+    return env

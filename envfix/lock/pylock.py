@@ -1,0 +1,142 @@
+"""`pylock.envfix.toml`: the lock as PEP 751 has it, with what it was decided from in `[tool.envfix]`.
+
+The same lock gives the same bytes: no timestamps, fixed order, no credentials.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
+
+from envfix.errors import InputError
+from envfix.model.machine import Arch, Os
+from envfix.model.plan import Floors, Lock, LockedFile, LockedPackage, Resolution
+from envfix.pep751 import basename, lock_text
+from envfix.reading import convert, parse_toml
+
+LOCK_VERSION = 1
+
+
+class _Tool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """`[tool.envfix]` as it stands in the file."""
+
+    version: int
+    tensorflow: str
+    requirements: tuple[str, ...]
+    resolver: str
+    cuda: str
+    matrix_digest: str
+    floors: dict[str, Any]
+
+
+def render_pylock(lock: Lock) -> str:
+    """The text of the lock file. Raises ValueError (a bug in envfix) if it would not be valid."""
+    floors = lock.floors
+    ours = {
+        "version": LOCK_VERSION,
+        "tensorflow": lock.tensorflow,
+        "requirements": list(lock.requirements),
+        "resolver": lock.resolution.resolver,
+        "cuda": lock.cuda,
+        "matrix-digest": lock.matrix_digest,
+        "floors": {
+            key.replace("_", "-"): value
+            for key, value in msgspec.to_builtins(floors).items()
+            if value not in (None, (), [])
+        },
+    }
+    extra = {
+        "requires-python": f"=={floors.python}.*",
+        "environments": [_marker(floors)],
+        "tool": {"envfix": ours},
+    }
+    return lock_text(lock.resolution.packages, extra)
+
+
+def _marker(floors: Floors) -> str:
+    """The environment the wheels were chosen for, so that other installers refuse elsewhere too."""
+    system = {Os.WINDOWS.value: "win32", Os.MACOS.value: "darwin"}.get(floors.os, "linux")
+    machine = {
+        (Os.WINDOWS.value, Arch.X86_64.value): "AMD64",
+        (Os.WINDOWS.value, Arch.AARCH64.value): "ARM64",
+        (Os.MACOS.value, Arch.AARCH64.value): "arm64",
+    }.get((floors.os, floors.arch), floors.arch)
+    return f"sys_platform == '{system}' and platform_machine == '{machine}'"
+
+
+def read_pylock(text: str, name: str) -> Lock:
+    """The lock in a file that envfix wrote. Raises InputError with the place for anything else."""
+    data = parse_toml(text, name)
+    try:
+        lock = Pylock.from_dict(data)
+    except PylockValidationError as problem:
+        place = f"{name}: {problem.context}" if problem.context else name
+        what = problem.message
+        raise InputError(f"{place}: {what[:1].lower()}{what[1:]}", _AGAIN) from None
+    tool = (lock.tool or {}).get("envfix")
+    if tool is None:
+        raise InputError(f"{name}: has no `[tool.envfix]`, so envfix did not write it", _AGAIN)
+    version = tool.get("version") if isinstance(tool, dict) else None
+    if isinstance(version, int) and version > LOCK_VERSION:
+        raise InputError(
+            f"{name}: tool.envfix.version: this envfix reads {LOCK_VERSION}, found {version}",
+            "pip install --upgrade envfix-tf",
+        )
+    ours = convert(tool, _Tool, f"{name}: tool.envfix")
+    return Lock(
+        tensorflow=ours.tensorflow,
+        requirements=ours.requirements,
+        resolution=Resolution(
+            packages=tuple(
+                _read_package(package, f"{name}: packages[{number}]")
+                for number, package in enumerate(lock.packages)
+            ),
+            resolver=ours.resolver,
+        ),
+        floors=_floors(ours.floors, f"{name}: tool.envfix.floors"),
+        matrix_digest=ours.matrix_digest,
+        cuda=ours.cuda,
+    )
+
+
+_AGAIN = "envfix lock"
+
+
+def _floors(value: dict[str, Any], name: str) -> Floors:
+    known = {field.replace("_", "-"): field for field in Floors.__struct_fields__}
+    unknown = sorted(set(value) - set(known))
+    if unknown:
+        raise InputError(f"{name}: object contains unknown field `{unknown[0]}`", _AGAIN)
+    return convert({known[key]: item for key, item in value.items()}, Floors, name)
+
+
+def _read_package(package: Package, place: str) -> LockedPackage:
+    if package.version is None or package.is_direct:
+        raise InputError(f"{place}: `{package.name}` has no version from an index", _AGAIN)
+    wheels = tuple(
+        _read_file(wheel, f"{place}.wheels[{number}]") for number, wheel in enumerate(package.wheels or ())
+    )
+    sdist = _read_file(package.sdist, f"{place}.sdist") if package.sdist else None
+    if not wheels and sdist is None:
+        raise InputError(f"{place}: `{package.name}` has neither wheels nor an sdist", _AGAIN)
+    return LockedPackage(
+        name=package.name,
+        version=str(package.version),
+        wheels=wheels,
+        sdist=sdist,
+        requires_python=str(package.requires_python) if package.requires_python else None,
+    )
+
+
+def _read_file(file: PackageWheel | PackageSdist, place: str) -> LockedFile:
+    sha256 = file.hashes.get("sha256", "")
+    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+        raise InputError(
+            f"{place}.hashes: expected `sha256` with 64 hexadecimal digits, found `{dict(file.hashes)}`"
+        )
+    if file.url is None:
+        raise InputError(f"{place}: expected a `url`, found the path `{file.path}`", _AGAIN)
+    return LockedFile(filename=file.name or basename(file.url), url=file.url, sha256=sha256, size=file.size)

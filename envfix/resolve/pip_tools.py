@@ -1,0 +1,230 @@
+"""pip-tools as the resolver: pip's own backtracking resolver for the pins, the index for the files.
+
+pip-tools resolves for the interpreter it runs in: pip's `--python-version` and `--platform` never reach the
+finder that pip-tools builds (`PyPIRepository.__init__` gives it no target), and pip evaluates markers with
+the running interpreter in any case. So it runs in the target itself: from the target's own site-packages
+where it is installed there, else from envfix's (all of it is pure Python).
+
+`--generate-hashes` is not asked for: where an index has no JSON API, pip-tools downloads every file of
+every pin to hash it, for TensorFlow gigabytes. The digests are those of the index's own page.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
+
+from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
+from envfix.installers import pip_environment
+from envfix.model.plan import LockedFile, LockedPackage, Resolution
+from envfix.model.target import PipConfig, Target
+from envfix.model.urls import redact, without_credentials
+from envfix.ports import Index, IndexFile, Outside, Ran, Resolver
+from envfix.resolve.explanation import shortened
+from envfix.resolve.find_links import find_links_files
+from envfix.resolve.wheels import installable, target_tags
+
+TIME_LIMIT = 1800.0
+_NO_NETWORK = re.compile(
+    r"Max retries exceeded|NewConnectionError|Connection refused|Connection aborted|Read timed out|"
+    r"Name or service not known|HTTP error 5\d\d|\b5\d\d Server Error|IncompleteRead|Failed to establish"
+)
+_INSTALL = "pip install 'envfix-tf[pip-tools]'"
+
+
+class PipToolsResolver(Resolver):
+    """`index` is asked for the files of the pins; `index_date` (RFC 3339) leaves out later uploads."""
+
+    def __init__(self, outside: Outside, index: Index, index_date: str | None = None) -> None:
+        self.outside = outside
+        self.index = index
+        environ = outside.environ
+        self.index_date = (
+            index_date or environ.get("UV_EXCLUDE_NEWER") or environ.get("PIP_UPLOADED_PRIOR_TO")
+        )
+
+    def resolve(
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        target: Target,
+        config: PipConfig,
+        *,
+        offline: bool,
+    ) -> Resolution:
+        if offline and config.index_url is None and not config.no_index:
+            raise IndexUnreachable(
+                "--offline: pip-tools reads the index anew for every resolution", "--resolver uv has a cache"
+            )
+        pins = self._pins(requirements, constraints, target, config)
+        tags = target_tags(target)
+        local = find_links_files(self.outside, config.find_links, frozenset(pins))
+        packages = [
+            _package(name, version, self._files(name, version, target), local, tags, target)
+            for name, version in sorted(pins.items())
+        ]
+        return Resolution(packages=tuple(packages), resolver="pip-tools")
+
+    def _pins(
+        self, requirements: Sequence[str], constraints: Sequence[str], target: Target, config: PipConfig
+    ) -> dict[str, Version]:
+        env = pip_environment(self.outside.environ, config)
+        python = _runner(self.outside, target, env)
+        folder = self.outside.temporary_dir()
+        self.outside.write_text(f"{folder}/requirements.in", "\n".join(requirements) + "\n")
+        self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
+        argv = [python, "-m", "piptools", "compile", "requirements.in", "--output-file", "-", "--quiet"]
+        argv += ["--no-config", "--no-header", "--no-annotate", "--strip-extras", "--allow-unsafe"]
+        argv += ["--no-emit-options", "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
+        argv += ["--resolver", "backtracking", "--rebuild", "--newline", "lf", "--no-color"]
+        # Metadata by range requests, where the index serves none: whole TensorFlow wheels otherwise.
+        argv += ["--pip-args", "--use-feature=fast-deps", "--cache-dir", f"{folder}/cache"]
+        for file in [*config.constraints, f"{folder}/caps.txt"]:
+            argv += ["--constraint", file]
+        if self.index_date:
+            argv += ["--uploaded-prior-to", self.index_date]
+        ran = self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=folder)
+        if not ran.ok:
+            raise _failure(ran)
+        return read_pins(ran.out)
+
+    def _files(self, name: str, version: Version, target: Target) -> list[IndexFile]:
+        """The files of one pin that the target's Python may have, uploaded in time."""
+        return [
+            file
+            for file in self.index.files(name)
+            if _version_of(file.filename) == version
+            and _allows(file.requires_python, target)
+            and not (self.index_date and file.upload_time and file.upload_time[:10] > self.index_date[:10])
+        ]
+
+
+def read_pins(text: str) -> dict[str, Version]:
+    """Normalised names to versions in what pip-tools printed. Raises ResolutionFailed for a URL in it."""
+    pins: dict[str, Version] = {}
+    for line in text.splitlines():
+        line = line.split(" #")[0].strip()
+        if not line or line.startswith(("#", "-")):
+            continue
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            raise ResolutionFailed(f"pip-tools printed `{redact(line)}`, which is no pin") from None
+        exact = [part.version for part in requirement.specifier if part.operator in ("==", "===")]
+        if requirement.url or len(exact) != 1:
+            raise ResolutionFailed(
+                f"`{requirement.name}` comes from a URL or folder and cannot be locked by version and hash",
+                f"name a released version: --with {requirement.name}",
+            )
+        pins[canonicalize_name(requirement.name)] = Version(exact[0])
+    return pins
+
+
+def _runner(outside: Outside, target: Target, env: dict[str, str]) -> str:
+    """The interpreter to run pip-tools in; `env` is completed so that it finds it there."""
+    if not target.executable or not outside.exists(target.executable):
+        raise InputError(
+            f"pip-tools resolves only for an interpreter that is here, found no Python {target.feature}",
+            "--resolver uv resolves for any",
+        )
+    if outside.run([target.executable, "-c", "import piptools, pip"], timeout=60, env=env).ok:
+        return target.executable
+    if importlib.util.find_spec("piptools") is None:
+        raise InputError("`--resolver pip-tools` needs pip-tools, found none", _INSTALL)
+    for distribution in ("pip-tools", "pip"):
+        needs = str(importlib.metadata.metadata(distribution).json.get("requires_python", ">=3"))
+        if not _allows(needs, target):
+            raise InputError(
+                f"`{distribution}` {importlib.metadata.version(distribution)} needs Python {needs}, "
+                f"the target is {target.python}",
+                "--resolver uv resolves for any",
+            )
+    origin = importlib.util.find_spec("piptools")
+    assert origin is not None and origin.origin is not None
+    env["PYTHONPATH"] = str(Path(origin.origin).parent.parent)
+    if Path(target.executable) == Path(sys.executable):
+        return target.executable
+    tried = outside.run([target.executable, "-m", "piptools", "--version"], timeout=60, env=env)
+    if not tried.ok:
+        raise InputError(
+            f"pip-tools of envfix does not run in Python {target.python}: {shortened(tried.err)}",
+            f"{target.executable} -m pip install pip-tools",
+        )
+    return target.executable
+
+
+def _failure(ran: Ran) -> EnvfixError:
+    text = redact(ran.err or ran.error)
+    if ran.timed_out:
+        return ResolutionFailed(
+            f"pip-tools did not finish within {TIME_LIMIT:g} s", "--resolver uv is faster"
+        )
+    if "No module named" in text and "piptools" in text:
+        return InputError("`--resolver pip-tools` needs pip-tools, found none", _INSTALL)
+    if "no such option" in text.lower() or "requires pip" in text.lower():
+        return InputError(
+            f"this pip-tools is too old: {shortened(text)}", "pip install --upgrade pip pip-tools"
+        )
+    if "Invalid requirement" in text or "InvalidRequirement" in text:
+        return InputError(f"pip-tools does not accept the request: {shortened(text)}")
+    if _NO_NETWORK.search(text):
+        return IndexUnreachable(f"the package index does not answer: {shortened(text)}")
+    return ResolutionFailed(f"no set of packages holds every requirement: {shortened(text)}")
+
+
+def _package(
+    name: str,
+    version: Version,
+    files: list[IndexFile],
+    local: dict[str, tuple[LockedFile, ...]],
+    tags: dict,  # type: ignore[type-arg]
+    target: Target,
+) -> LockedPackage:
+    candidates = [file for file in local.get(name, ()) if _version_of(file.filename) == version]
+    candidates += [
+        _locked(file) for file in files if file.filename not in {one.filename for one in candidates}
+    ]
+    wheels = installable([file for file in candidates if file.filename.endswith(".whl")], tags)
+    sdists = [file for file in candidates if file.filename.endswith((".tar.gz", ".zip"))]
+    sdist = sdists[0] if sdists and not wheels else None
+    if not wheels and sdist is None:
+        raise ResolutionFailed(
+            f"`{name}` {version} has no file that Python {target.feature} on {target.os.value} "
+            f"{target.arch.value} can install"
+        )
+    return LockedPackage(name=name, version=str(version), wheels=wheels, sdist=sdist)
+
+
+def _locked(file: IndexFile) -> LockedFile:
+    if file.sha256 is None:
+        raise ResolutionFailed(
+            f"the index gives no SHA-256 for {redact(file.url)}", "use an index that serves hashes"
+        )
+    return LockedFile(
+        filename=file.filename, url=without_credentials(file.url), sha256=file.sha256, size=file.size
+    )
+
+
+def _version_of(filename: str) -> Version | None:
+    try:
+        if filename.endswith(".whl"):
+            return parse_wheel_filename(filename)[1]
+        return parse_sdist_filename(filename)[1]
+    except ValueError:
+        return None  # no installer takes a file whose name says no version
+
+
+def _allows(requires_python: str | None, target: Target) -> bool:
+    try:
+        return requires_python is None or SpecifierSet(requires_python).contains(str(target.python))
+    except InvalidSpecifier:
+        return True  # pip ignores one that does not parse

@@ -1,0 +1,174 @@
+"""uv as the resolver: `uv pip compile` to a PEP 751 lock, read back as a Resolution."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
+
+from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
+from envfix.installers import uv_binary, uv_environment
+from envfix.model.machine import Os
+from envfix.model.plan import LockedFile, LockedPackage, Resolution
+from envfix.model.target import PipConfig, Target
+from envfix.model.urls import redact, without_credentials
+from envfix.ports import Outside, Ran, Resolver
+from envfix.reading import parse_toml
+from envfix.resolve.explanation import shortened
+from envfix.resolve.wheels import installable, target_tags
+
+TIME_LIMIT = 900.0
+# What `uv pip compile --python-platform` can be told (its documentation, "Platform markers").
+_UV_GLIBC_MINORS = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+
+
+class UvResolver(Resolver):
+    """`index_date` (RFC 3339) leaves out what was uploaded later; uv's own UV_EXCLUDE_NEWER does so too."""
+
+    def __init__(self, outside: Outside, index_date: str | None = None) -> None:
+        self.outside = outside
+        self.index_date = index_date or outside.environ.get("PIP_UPLOADED_PRIOR_TO")
+
+    def resolve(
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        target: Target,
+        config: PipConfig,
+        *,
+        offline: bool,
+    ) -> Resolution:
+        folder = self.outside.temporary_dir()
+        argv = [uv_binary(self.outside), "pip", "compile", "-", "--format", "pylock.toml", "--quiet"]
+        argv += ["--no-header", "--no-annotate", "--no-progress", "--color", "never", *_aim(target)]
+        files = list(config.constraints)
+        # An option on the command line would replace what the user's variable says, so it is joined in.
+        files += self.outside.environ.get("UV_CONSTRAINT", "").split()
+        if constraints:
+            self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
+            files.append(f"{folder}/caps.txt")
+        for file in files:
+            argv += ["--constraints", file]
+        if config.no_index:
+            argv.append("--no-index")
+        if offline:
+            argv.append("--offline")
+        if self.index_date and not self.outside.environ.get("UV_EXCLUDE_NEWER"):
+            argv += ["--exclude-newer", self.index_date]
+        ran = self.outside.run(
+            argv,
+            timeout=TIME_LIMIT,
+            env=uv_environment(self.outside.environ, config),
+            stdin="\n".join(requirements) + "\n",
+            # Away from the user's folder: a project's own `[tool.uv]` there is about that project.
+            cwd=folder,
+        )
+        if not ran.ok:
+            raise _failure(ran, offline)
+        return read_resolution(ran.out, target)
+
+
+def _aim(target: Target) -> list[str]:
+    """The interpreter itself; for one that is not on this machine, its release and platform."""
+    aim = ["--python", target.executable] if target.executable else []
+    if target.executable and _is_here(target):
+        return aim
+    return [*aim, "--python-version", str(target.python), "--python-platform", _platform(target)]
+
+
+def _is_here(target: Target) -> bool:
+    here = {"win32": Os.WINDOWS, "darwin": Os.MACOS}.get(sys.platform, Os.LINUX)
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
+    if (target.os, target.arch.value) != (here, machine):
+        return False
+    libc = os.confstr("CS_GNU_LIBC_VERSION") if here is Os.LINUX and target.glibc else None
+    return libc is None or libc.split()[-1] == str(target.glibc)
+
+
+def _platform(target: Target) -> str:
+    arch = target.arch.value
+    if target.os is Os.WINDOWS:
+        return f"{arch}-pc-windows-msvc"
+    if target.os is Os.MACOS:
+        return f"{arch}-apple-darwin"
+    if target.glibc is None:
+        return f"{arch}-unknown-linux-gnu"
+    known = [minor for minor in _UV_GLIBC_MINORS if minor <= target.glibc.minor]
+    if not known:
+        raise InputError(f"uv resolves for glibc >= 2.17, found {target.glibc}")
+    return f"{arch}-manylinux_2_{known[-1]}"
+
+
+def _failure(ran: Ran, offline: bool) -> EnvfixError:
+    text = redact(ran.err or ran.error)
+    why = shortened(text)
+    if ran.timed_out:
+        return IndexUnreachable(f"uv did not finish resolving within {TIME_LIMIT:g} s")
+    if offline and re.search(r"network (connectivity )?(is|was) disabled|not found in the cache", text, re.I):
+        return IndexUnreachable(
+            f"--offline: uv's cache does not hold what this solution needs: {why}",
+            "run it once without --offline",
+        )
+    if "No solution found" in text:
+        return ResolutionFailed(f"no set of packages holds every requirement: {why}")
+    if re.search(
+        r"error sending request|Request failed|Failed to fetch|HTTP status|timed out|dns error", text
+    ):
+        return IndexUnreachable(f"the package index does not answer: {why}")
+    if re.search(
+        r"Couldn't parse|Failed to parse|failed to open file|[Nn]o interpreter found|File not found", text
+    ):
+        return InputError(f"uv does not accept the request: {why}")
+    return ResolutionFailed(f"uv could not resolve: {why}")
+
+
+def read_resolution(text: str, target: Target) -> Resolution:
+    """The Resolution in uv's lock. Raises ResolutionFailed where a package has no file to lock."""
+    data = parse_toml(text, "uv's lock", ResolutionFailed)
+    try:
+        lock = Pylock.from_dict(data)
+    except PylockValidationError as problem:
+        raise ResolutionFailed(f"uv's lock is not valid: {problem}") from None
+    tags = target_tags(target)
+    packages = [_package(package, tags, target) for package in lock.packages]
+    return Resolution(packages=tuple(sorted(packages, key=lambda one: one.name)), resolver="uv")
+
+
+def _package(package: Package, tags: Any, target: Target) -> LockedPackage:
+    if package.version is None or package.is_direct:
+        raise ResolutionFailed(
+            f"`{package.name}` comes from a URL or folder, which cannot be locked by version and hash",
+            f"name a released version: --with {package.name}",
+        )
+    wheels = installable([_file(wheel) for wheel in package.wheels or ()], tags)
+    sdist = _file(package.sdist) if package.sdist and not wheels else None
+    if not wheels and sdist is None:
+        raise ResolutionFailed(
+            f"`{package.name}` {package.version} has no file that Python {target.feature} "
+            f"on {target.os.value} {target.arch.value} can install"
+        )
+    return LockedPackage(
+        name=package.name,
+        version=str(package.version),
+        wheels=wheels,
+        sdist=sdist,
+        requires_python=str(package.requires_python) if package.requires_python else None,
+    )
+
+
+def _file(file: PackageWheel | PackageSdist) -> LockedFile:
+    url = file.url or f"file://{file.path}"
+    sha256 = file.hashes.get("sha256")
+    if sha256 is None:
+        raise ResolutionFailed(
+            f"the index gives no SHA-256 for {redact(url)}",
+            "use an index that serves hashes, or `--resolver pip-tools`",
+        )
+    name = file.name or unquote(urlsplit(url).path).rsplit("/", 1)[-1]
+    return LockedFile(filename=name, url=without_credentials(url), sha256=sha256, size=file.size)
