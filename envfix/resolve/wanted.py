@@ -8,17 +8,11 @@ from msgspec import Struct
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from envfix.model.conflicts import TENSORFLOWS
 from envfix.model.decision import Bound
 from envfix.model.machine import Arch, Os
 from envfix.model.matrix import Release
 from envfix.model.target import Distribution, Target
-
-# Distributions whose import package is `tensorflow` too: only one of them can be there.
-SAME_IMPORT = frozenset(
-    ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-intel", "tensorflow-cpu-aws", "tf-nightly",
-     "tensorflow-rocm", "tensorflow-macos")
-)  # fmt: skip
-
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """What the solution must hold: `roots` are installed, `caps` only hold what others bring.
@@ -96,7 +90,7 @@ def unmet(wanted: Wanted, target: Target) -> tuple[str, ...]:
 
 def tensorflow_installed(target: Target) -> Distribution | None:
     """The distribution that provides `import tensorflow`, whatever its name."""
-    return next((dist for dist in target.installed if dist.name in SAME_IMPORT), None)
+    return next((dist for dist in target.installed if dist.name in TENSORFLOWS), None)
 
 
 def _with_companions(because: dict[str, str], companions: Sequence[Requirement]) -> Mapping[str, str]:
