@@ -1,0 +1,175 @@
+"""Whether the notebook's kernel still holds what an install replaced, and what to click or type there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from envfix.model.machine import Platform
+from envfix.model.outcome import RestartAdvice
+from envfix.model.target import Kernel
+from envfix.ports import Outside
+
+DELETED = " (deleted)"
+HOW = {
+    Platform.COLAB: "Runtime → Restart session (Ctrl+M .), then run the cells from the top",
+    Platform.KAGGLE: "Run → Restart & clear cell outputs, then run the cells from the top",
+    Platform.SAGEMAKER: "Kernel → Restart Kernel, then run the cells from the top",
+    Platform.JUPYTER: "Kernel → Restart Kernel, then run the cells from the top",
+    Platform.VSCODE: "the Restart button above the notebook, then run the cells from the top",
+}
+# Where a session is a notebook even when its kernel cannot be seen among the parents (another PID namespace).
+NOTEBOOKS = (Platform.COLAB, Platform.KAGGLE, Platform.SAGEMAKER, Platform.JUPYTER)
+# What TensorFlow looks for when it starts, and never again in that process.
+SEARCHED_ONCE = re.compile(r"nvidia-|tensorflow|tf-nightly|envfix")
+
+
+class Mapped(NamedTuple):
+    """A file that a process has in memory; `deleted` when it was replaced or removed since."""
+
+    path: str
+    deleted: bool
+
+
+def advise(
+    outside: Outside,
+    kernel: Kernel | None,
+    platform: Platform | object,
+    changed: Sequence[str],
+    site_packages: Sequence[str],
+) -> RestartAdvice:
+    """Whether `kernel` must be restarted after the distributions `changed` in `site_packages`.
+
+    A kernel that cannot be looked into is advised to restart: stale libraries crash, a restart only costs.
+    """
+    if not changed:
+        return RestartAdvice(
+            needed=False, reason="nothing was changed", kernel_pid=kernel.pid if kernel else None
+        )
+    if kernel is None:
+        if platform in NOTEBOOKS:
+            return _needed(
+                "the notebook's kernel was not found, so it may hold what was changed", platform, None
+            )
+        return RestartAdvice(needed=False, reason="envfix was not started from a notebook's kernel")
+    try:
+        maps = outside.read_text(f"/proc/{kernel.pid}/maps", 64 << 20)
+    except (FileNotFoundError, ProcessLookupError):
+        return RestartAdvice(
+            needed=False, reason=f"the kernel (process {kernel.pid}) has ended", kernel_pid=kernel.pid
+        )
+    except OSError as problem:
+        why = f"/proc/{kernel.pid}/maps cannot be read ({problem.strerror or problem})"
+        return _needed(f"{why}, so the kernel may hold what was changed", platform, kernel)
+    return _judge(outside, kernel, platform, changed, site_packages, parse_maps(maps))
+
+
+def _judge(
+    outside: Outside,
+    kernel: Kernel,
+    platform: Platform | object,
+    changed: Sequence[str],
+    site_packages: Sequence[str],
+    mapped: Sequence[Mapped],
+) -> RestartAdvice:
+    folders = _with_real_paths(outside, site_packages)
+    inside = [one for one in mapped if _relative(one.path, folders) is not None]
+    if not inside and not _runs_in(kernel.python, folders):
+        reason = f"the kernel runs `{kernel.python}`, which is not the environment that was changed"
+        return RestartAdvice(needed=False, reason=reason, kernel_pid=kernel.pid)
+    replaced = [one.path for one in inside if one.deleted]
+    if replaced:
+        return _needed(
+            _count(replaced, "replaced since the kernel loaded them", folders), platform, kernel, replaced
+        )
+    files = _files_of(outside, changed, folders)
+    touched = [one.path for one in inside if _relative(one.path, folders) in files]
+    if touched:
+        return _needed(
+            _count(touched, "loaded in the kernel and changed", folders), platform, kernel, touched
+        )
+    started = [one.path for one in inside if (_relative(one.path, folders) or "").startswith("tensorflow/")]
+    if started and any(SEARCHED_ONCE.match(name) for name in changed):
+        reason = "TensorFlow is loaded in the kernel and looks for its libraries only when it starts"
+        return _needed(reason, platform, kernel, started)
+    return RestartAdvice(
+        needed=False, reason="the kernel has loaded none of the changed libraries", kernel_pid=kernel.pid
+    )
+
+
+def parse_maps(text: str) -> tuple[Mapped, ...]:
+    """The files of /proc/PID/maps, each once, in the order of the first mapping (see proc_pid_maps(5))."""
+    found: dict[str, bool] = {}
+    for line in text.splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and fields[5].startswith("/"):
+            path = fields[5].replace("\\012", "\n")
+            deleted = path.endswith(DELETED)
+            name = path.removesuffix(DELETED)
+            found[name] = found.get(name, False) or deleted
+    return tuple(Mapped(path, deleted) for path, deleted in found.items())
+
+
+def _files_of(outside: Outside, changed: Sequence[str], folders: Sequence[str]) -> frozenset[str]:
+    """The shared objects that the changed distributions list in their RECORD, relative to the folder."""
+    wanted = {_normalised(name) for name in changed}
+    files: set[str] = set()
+    for folder in folders:
+        for name in outside.listdir(folder):
+            if not name.endswith(".dist-info") or _normalised(name.split("-")[0]) not in wanted:
+                continue
+            try:
+                record = outside.read_text(f"{folder}/{name}/RECORD", 64 << 20)
+            except OSError:
+                continue  # not every installer writes one; deleted mappings are seen without it
+            files.update(line.split(",")[0].strip('"') for line in record.splitlines() if ".so" in line)
+    return frozenset(files)
+
+
+def _needed(
+    reason: str, platform: Platform | object, kernel: Kernel | None, loaded: Iterable[str] = ()
+) -> RestartAdvice:
+    how = HOW.get(platform) if isinstance(platform, Platform) else None
+    return RestartAdvice(
+        needed=True,
+        reason=reason,
+        how=how or "leave this Python session and start a new one",
+        kernel_pid=kernel.pid if kernel else None,
+        loaded=tuple(loaded),
+    )
+
+
+def _count(paths: Sequence[str], what: str, folders: Sequence[str]) -> str:
+    """`3 libraries (numpy, tensorflow) were replaced since the kernel loaded them`."""
+    owners = sorted(
+        {"/".join((_relative(path, folders) or path).split("/")[:2][: _depth(path)]) for path in paths}
+    )
+    number = "1 library" if len(paths) == 1 else f"{len(paths)} libraries"
+    more = ", ..." if len(owners) > 4 else ""
+    return f"{number} ({', '.join(owners[:4])}{more}) {'was' if len(paths) == 1 else 'were'} {what}"
+
+
+def _depth(path: str) -> int:
+    """How many parts of a path name its package: `nvidia/cudnn`, but `numpy`."""
+    return 2 if "/nvidia/" in path else 1
+
+
+def _with_real_paths(outside: Outside, folders: Sequence[str]) -> tuple[str, ...]:
+    """The folders as named and as they really lie: /proc knows only real paths."""
+    both = [path.rstrip("/") for folder in folders for path in (folder, outside.realpath(folder))]
+    return tuple(dict.fromkeys(both))
+
+
+def _relative(path: str, folders: Sequence[str]) -> str | None:
+    return next((path[len(folder) + 1 :] for folder in folders if path.startswith(folder + "/")), None)
+
+
+def _runs_in(python: str, folders: Sequence[str]) -> bool:
+    """Whether the interpreter's prefix (`/env` of `/env/bin/python`) holds the folders."""
+    prefix = python.rpartition("/")[0].rpartition("/")[0]
+    return any(folder.startswith(prefix + "/") for folder in folders)
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
