@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from msgspec import Struct
 from packaging.version import Version
 
@@ -10,6 +12,7 @@ from envfix.model.versions import (
     ComputeCapability,
     CudaRelease,
     CudnnRelease,
+    DriverRelease,
     GlibcRelease,
     PtxIsa,
     PythonRelease,
@@ -20,7 +23,7 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     """A row of a matrix file; unknown keys are an error."""
 
 
-class WheelSet(Row):
+class WheelSet(Row, frozen=True):
     """The wheels of a release for one platform.
 
     `cuda` says whether they are CUDA builds; `glibc` is the floor from the manylinux tag; `size` the
@@ -35,7 +38,7 @@ class WheelSet(Row):
     glibc: GlibcRelease | None = None
 
 
-class Kernels(Row):
+class Kernels(Row, frozen=True):
     """What one group of kernels in the wheel holds (`cuobjdump --list-elf --list-ptx`).
 
     `portable` is False for PTX of an architecture-specific target such as `sm_90a`, which no other
@@ -48,7 +51,7 @@ class Kernels(Row):
     portable: bool = True
 
 
-class LoaderProof(Row):
+class LoaderProof(Row, frozen=True):
     """One real load of the wheel under the driver stub, with and without envfix's library discovery."""
 
     date: str
@@ -57,7 +60,7 @@ class LoaderProof(Row):
     registers_with_envfix: bool
 
 
-class Release(Row):
+class Release(Row, frozen=True):
     """One release of one package, read from its wheels. `origin` says where each value was read."""
 
     version: Version
@@ -81,7 +84,30 @@ class Release(Row):
         return any(proof.registers_with_envfix for proof in self.proofs)
 
 
-class DriverFloor(Row):
+class WheelFacts(Row, frozen=True):
+    """What wheels do not say of themselves: read in their fat binaries, or on the vendor's page.
+
+    `tf` is a specifier. `cudnn` is the cuDNN they were compiled against; the ISAs are those of the PTX in each
+    kernel group; `portable` is False where the generated kernels' PTX is for `sm_90a`, which no other GPU runs;
+    `compute_capabilities` stands for those that `build_info` leaves out.
+    """
+
+    tf: str
+    source: str
+    cudnn: CudnnRelease | None = None
+    hand_written_isa: PtxIsa | None = None
+    kernel_gen_isa: PtxIsa | None = None
+    portable: bool = True
+    compute_capabilities: tuple[str, ...] = ()
+
+
+class WheelTable(Row, frozen=True):
+    """`wheels.yaml`."""
+
+    wheels: tuple[WheelFacts, ...]
+
+
+class DriverFloor(Row, frozen=True):
     """The least driver for a CUDA major, by operating system; WSL compares with `windows`."""
 
     major: int
@@ -90,26 +116,28 @@ class DriverFloor(Row):
     source: str
 
 
-class PtxFloor(Row):
+class PtxFloor(Row, frozen=True):
     """The first driver whose JIT compiler knows a PTX ISA (minor-version compatibility does not cover JIT)."""
 
     isa: PtxIsa
     cuda: CudaRelease
     linux: str
+    windows: str | None
     source: str
 
 
-class ToolkitSupport(Row):
-    """A range of compute capabilities that a CUDA release's libraries and compiler know."""
+class ToolkitSupport(Row, frozen=True):
+    """The compute capabilities that a CUDA release's libraries and compiler know, and its own driver."""
 
     cuda: CudaRelease
     first: ComputeCapability
     last: ComputeCapability
     linux: str | None = None
+    windows: str | None = None
     source: str = ""
 
 
-class CudaWheels(Row):
+class CudaWheels(Row, frozen=True):
     """A set of NVIDIA wheels that belong to one CUDA release, as pins by distribution name.
 
     Used where a release names no pins of its own (2.10 to 2.13) or names ranges (2.20 on).
@@ -120,7 +148,7 @@ class CudaWheels(Row):
     source: str
 
 
-class CudaTable(Row):
+class CudaTable(Row, frozen=True):
     """`cuda.yaml`."""
 
     drivers: tuple[DriverFloor, ...]
@@ -129,7 +157,7 @@ class CudaTable(Row):
     wheels: tuple[CudaWheels, ...]
 
 
-class CudnnSupport(Row):
+class CudnnSupport(Row, frozen=True):
     """The compute capabilities that cuDNN releases from `first` on have code for, until the next row."""
 
     first: CudnnRelease
@@ -139,14 +167,32 @@ class CudnnSupport(Row):
     source: str
 
 
-class CudnnTable(Row):
-    """`cudnn.yaml`: `releases` ascending; `wheels` the published wheels by CUDA major, ascending."""
+class CudnnWheels(Row, frozen=True):
+    """Published Linux x86_64 wheels for one CUDA major, ascending, that need at least `glibc`."""
+
+    cuda_major: int
+    glibc: GlibcRelease
+    versions: tuple[CudnnRelease, ...]
+
+
+class CudnnPreference(Row, frozen=True):
+    """The cuDNN to take where a release names a range or nothing: the first of `versions` that fits."""
+
+    tf: str
+    versions: tuple[CudnnRelease, ...]
+    because: str
+    source: str
+
+
+class CudnnTable(Row, frozen=True):
+    """`cudnn.yaml`: `releases` ascending."""
 
     releases: tuple[CudnnSupport, ...]
-    wheels: dict[str, tuple[CudnnRelease, ...]]
+    wheels: tuple[CudnnWheels, ...]
+    preferred: tuple[CudnnPreference, ...] = ()
 
 
-class GpuName(Row):
+class GpuName(Row, frozen=True):
     """A product name as NVML prints it, or part of one, with its compute capability."""
 
     name: str
@@ -155,34 +201,49 @@ class GpuName(Row):
     source: str = ""
 
 
-class GpuTable(Row):
+class GpuTable(Row, frozen=True):
     """`gpus.yaml`: names, and what the words for `code` mean."""
 
     codes: dict[str, str]
     gpus: tuple[GpuName, ...]
 
 
-class KnownBad(Row):
+class Effect(str, Enum):
+    """What a known defect comes to; `compat_matrix/known_bad.yaml` says what each means."""
+
+    NO = "no"
+    UNKNOWN = "unknown"
+    LOADER = "loader"
+    CAPS = "caps"
+    SLOW = "slow"
+    NOTE = "note"
+    AVOIDED = "avoided"
+
+
+class KnownBad(Row, frozen=True):
     """A release or combination known not to install, import or run, and what envfix does about it.
 
     `tf` is a specifier; `gpu_first`/`gpu_last` bound the compute capability, `driver_below` the driver,
     `cudnn_below` the cuDNN. `effect` is `no`, `unknown`, `loader` (the loader fix cures it), `caps`
-    (the `requirements` cure it) or `slow` (works; say so).
+    (the `requirements` cure it), `slow` or `note` (works; say so), or `avoided` (envfix does not step into
+    it). `code` names what the kernels come to where the fat binaries alone would say better; `python` is a
+    specifier of feature releases.
     """
 
     id: str
     tf: str
-    effect: str
+    effect: Effect
     symptom: str
     source: str
     requirements: tuple[str, ...] = ()
     remedy: str = ""
     python: str = ""
+    code: str = ""
     os: Os | None = None
     arch: Arch | None = None
     gpu_first: ComputeCapability | None = None
     gpu_last: ComputeCapability | None = None
-    driver_below: str | None = None
+    driver_below: DriverRelease | None = None
     cudnn_below: CudnnRelease | None = None
 
 
@@ -190,6 +251,7 @@ class Matrix(Struct, frozen=True, kw_only=True):
     """The whole matrix, validated; `digest` is the SHA-256 of the files it was read from."""
 
     releases: tuple[Release, ...]
+    wheels: tuple[WheelFacts, ...] = ()
     cuda: CudaTable
     cudnn: CudnnTable
     gpus: GpuTable

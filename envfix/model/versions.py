@@ -7,7 +7,6 @@ different types raises. Each keeps its text (`535.104.05` stays so) and compares
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import TypeVar
 
@@ -15,7 +14,6 @@ _NUMBERS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,5}\Z")
 D = TypeVar("D", bound="Dotted")
 
 
-@functools.total_ordering
 class Dotted:
     """Numbers joined by dots; trailing zeros do not count when comparing."""
 
@@ -59,6 +57,15 @@ class Dotted:
 
     def __lt__(self: D, other: D) -> bool:
         return self.key < other.key if type(other) is type(self) else NotImplemented
+
+    def __le__(self: D, other: D) -> bool:
+        return self.key <= other.key if type(other) is type(self) else NotImplemented
+
+    def __gt__(self: D, other: D) -> bool:
+        return self.key > other.key if type(other) is type(self) else NotImplemented
+
+    def __ge__(self: D, other: D) -> bool:
+        return self.key >= other.key if type(other) is type(self) else NotImplemented
 
     def __hash__(self) -> int:
         return hash((type(self), self.key))

@@ -1,0 +1,134 @@
+"""What must hold between the rows of the matrix, beyond each row's own types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from envfix.errors import MatrixError
+from envfix.model.decision import Code
+from envfix.model.matrix import Matrix, Release
+
+
+def check(matrix: Matrix) -> None:
+    """Raises MatrixError with file, row and key for the first row that contradicts another or itself."""
+    _check_releases(matrix.releases)
+    _check_cuda(matrix)
+    _check_cudnn(matrix)
+    _check_known_bad(matrix)
+    for row, fact in enumerate(matrix.wheels):
+        _specifier("wheels.yaml", f"wheels[{row}].tf", fact.tf)
+    _unique("gpus.yaml", "gpus", "name", [gpu.name for gpu in matrix.gpus.gpus])
+    codes = {code.value for code in Code}
+    if set(matrix.gpus.codes) != codes:
+        raise MatrixError(f"gpus.yaml: codes: expected {_listed(codes)}, found {_listed(matrix.gpus.codes)}")
+
+
+def _check_releases(releases: Sequence[Release]) -> None:
+    if not releases:
+        raise MatrixError("tensorflow.yaml: releases: expected at least one, found none")
+    _ascending("tensorflow.yaml", "releases", "version", [(row.package, row.version) for row in releases])
+    for number, row in enumerate(releases):
+        place = f"tensorflow.yaml: releases[{number}]"
+        if not row.wheels:
+            raise MatrixError(f"{place}.wheels: expected at least one, found none")
+        platforms = [(wheels.os.value, wheels.arch.value) for wheels in row.wheels]
+        if len(set(platforms)) != len(platforms):
+            raise MatrixError(f"{place}.wheels: the same platform stands twice")
+        for index, wheels in enumerate(row.wheels):
+            if not wheels.python:
+                raise MatrixError(f"{place}.wheels[{index}].python: expected at least one, found none")
+        if any(wheels.cuda for wheels in row.wheels) and row.built_with_cuda is None:
+            raise MatrixError(
+                f"{place}.built_with_cuda: a CUDA build must name it; it would read as a CPU build"
+            )
+        for index, text in enumerate(row.and_cuda):
+            _requirement(f"{place}.and_cuda[{index}]", text)
+
+
+def _check_cuda(matrix: Matrix) -> None:
+    cuda = matrix.cuda
+    _ascending("cuda.yaml", "drivers", "major", [row.major for row in cuda.drivers])
+    _ascending("cuda.yaml", "ptx", "isa", [row.isa for row in cuda.ptx])
+    _ascending("cuda.yaml", "releases", "cuda", [row.cuda for row in cuda.releases])
+    _ascending("cuda.yaml", "wheels", "cuda", [row.cuda for row in cuda.wheels])
+    for number, row in enumerate(cuda.releases):
+        if row.first > row.last:
+            raise MatrixError(
+                f"cuda.yaml: releases[{number}].last: {row.last} is less than `first` {row.first}"
+            )
+
+
+def _check_cudnn(matrix: Matrix) -> None:
+    cudnn = matrix.cudnn
+    _ascending("cudnn.yaml", "releases", "first", [row.first for row in cudnn.releases])
+    published = {version for row in cudnn.wheels for version in row.versions}
+    for number, row in enumerate(cudnn.wheels):
+        _ascending("cudnn.yaml", f"wheels[{number}].versions", "", list(row.versions))
+    for number, choice in enumerate(cudnn.preferred):
+        _specifier("cudnn.yaml", f"preferred[{number}].tf", choice.tf)
+        for version in choice.versions:
+            if version not in published:
+                raise MatrixError(
+                    f"cudnn.yaml: preferred[{number}].versions: {version} is not among `wheels`"
+                )
+
+
+def _check_known_bad(matrix: Matrix) -> None:
+    _unique("known_bad.yaml", "known_bad", "id", [row.id for row in matrix.known_bad])
+    for number, row in enumerate(matrix.known_bad):
+        place = f"known_bad[{number}]"
+        _specifier("known_bad.yaml", f"{place}.tf", row.tf)
+        _specifier("known_bad.yaml", f"{place}.python", row.python)
+        for text in row.requirements:
+            _requirement(f"known_bad.yaml: {place}.requirements", text)
+        if row.code and row.code not in {code.value for code in Code}:
+            raise MatrixError(
+                f"known_bad.yaml: {place}.code: expected {_listed(code.value for code in Code)}, found `{row.code}`"
+            )
+
+
+def _ascending(file: str, table: str, key: str, values: Sequence[Any]) -> None:
+    for number, (before, after) in enumerate(zip(values, values[1:], strict=False), start=1):
+        if not before < after:
+            where = f"{table}[{number}]" + (f".{key}" if key else "")
+            shown = [
+                " ".join(map(str, value)) if isinstance(value, tuple) else value for value in (after, before)
+            ]
+            raise MatrixError(f"{file}: {where}: {shown[0]} must come after {shown[1]}, once")
+
+
+def _unique(file: str, table: str, key: str, values: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for number, value in enumerate(values):
+        if value in seen:
+            raise MatrixError(f"{file}: {table}[{number}].{key}: `{value}` stands twice")
+        seen.add(value)
+
+
+def _specifier(file: str, place: str, text: str) -> None:
+    _parsed(f"{file}: {place}", text, SpecifierSet, InvalidSpecifier)
+
+
+def _requirement(place: str, text: str) -> None:
+    _parsed(place, text, _requirement_once, InvalidRequirement)
+
+
+@cache
+def _requirement_once(text: str) -> Requirement:
+    return Requirement(text)
+
+
+def _parsed(place: str, text: str, parse: Callable[[str], object], problem: type[Exception]) -> None:
+    try:
+        parse(text)
+    except problem as error:
+        raise MatrixError(f"{place}: {str(error).splitlines()[0]}") from None
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in sorted(words))

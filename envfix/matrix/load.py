@@ -1,0 +1,92 @@
+"""`compat_matrix/*.yaml` → the matrix, with file, row and key in every message."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from envfix.errors import MatrixError
+from envfix.model.matrix import (
+    CudaTable,
+    CudnnTable,
+    GpuTable,
+    KnownBad,
+    Matrix,
+    Release,
+    Row,
+    WheelTable,
+)
+from envfix.ports import Outside
+from envfix.reading import convert, parse_yaml
+
+T = TypeVar("T")
+FILES = ("tensorflow.yaml", "wheels.yaml", "cuda.yaml", "cudnn.yaml", "gpus.yaml", "known_bad.yaml")
+
+
+class ReleaseTable(Row, frozen=True):
+    """`tensorflow.yaml`; `date` is the day it was read from the index."""
+
+    date: str
+    releases: tuple[Release, ...]
+
+
+class KnownBadTable(Row, frozen=True):
+    """`known_bad.yaml`."""
+
+    known_bad: tuple[KnownBad, ...]
+
+
+def matrix_dir() -> str:
+    """The folder of the shipped matrix: package data, or the top of an editable checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "compat_matrix", package.parent / "compat_matrix"):
+        if folder.is_dir():
+            return str(folder)
+    raise MatrixError(
+        f"the compatibility matrix is not in `{package}`", "install envfix again: its data is missing"
+    )
+
+
+def load(outside: Outside, directory: str) -> Matrix:
+    """The whole matrix of a folder. Raises MatrixError for a file that is missing or malformed."""
+    from envfix.matrix import invariants
+
+    texts = {name: _read(outside, directory, name) for name in FILES}
+    releases = _table(texts, "tensorflow.yaml", ReleaseTable)
+    matrix = Matrix(
+        releases=releases.releases,
+        wheels=_table(texts, "wheels.yaml", WheelTable).wheels,
+        cuda=_table(texts, "cuda.yaml", CudaTable),
+        cudnn=_table(texts, "cudnn.yaml", CudnnTable),
+        gpus=_table(texts, "gpus.yaml", GpuTable),
+        known_bad=_table(texts, "known_bad.yaml", KnownBadTable).known_bad,
+        digest=_digest(texts[name] for name in FILES),
+        date=releases.date,
+    )
+    invariants.check(matrix)
+    return matrix
+
+
+def _read(outside: Outside, directory: str, name: str) -> str:
+    try:
+        return outside.read_bytes(f"{directory}/{name}").decode("utf-8")
+    except OSError as problem:
+        raise MatrixError(f"{directory}/{name}: {problem.strerror}") from None
+    except UnicodeDecodeError as problem:
+        raise MatrixError(
+            f"{directory}/{name}: not UTF-8: {problem.reason} at byte {problem.start}"
+        ) from None
+
+
+def _table(texts: dict[str, str], name: str, kind: type[T]) -> T:
+    return convert(parse_yaml(texts[name], name, MatrixError), kind, name, MatrixError)
+
+
+def _digest(texts: Iterable[str]) -> str:
+    """SHA-256 over the files in the order of FILES, each closed by a zero byte."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode("utf-8") + b"\0")
+    return digest.hexdigest()

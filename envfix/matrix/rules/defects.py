@@ -1,0 +1,78 @@
+"""Rule 6: the release is not known to be broken here, or what envfix does about it is proven."""
+
+from __future__ import annotations
+
+from envfix.matrix.rules.libraries import planned
+from envfix.matrix.rules.match import Match, matches
+from envfix.model.decision import Fit, Verdict
+from envfix.model.machine import Machine
+from envfix.model.matrix import Effect, KnownBad, Matrix, Release
+
+RULE = "known-bad"
+WANTED = "no known defect that is not mended"
+# Where nothing is known against a release, this is where it would have been written down.
+REPORTS = "https://github.com/tensorflow/tensorflow/issues"
+
+
+def judge_defects(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+    """No row of `known_bad.yaml` applies, or what applies is mended."""
+    return _judge(release, machine, matrix, matrix.known_bad)
+
+
+def judge_defects_on_cpu(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+    """As `judge_defects`, without what is about GPUs and their libraries."""
+    rows = tuple(row for row in matrix.known_bad if not _about_gpu(row))
+    return _judge(release, machine, matrix, rows)
+
+
+def _about_gpu(row: KnownBad) -> bool:
+    conditions = (row.gpu_first, row.gpu_last, row.driver_below, row.cudnn_below)
+    return row.effect is Effect.LOADER or row.id == "windows-native-cuda" or any(conditions)
+
+
+def _judge(release: Release, machine: Machine, matrix: Matrix, rows: tuple[KnownBad, ...]) -> Verdict:
+    chosen = planned(release, machine, matrix)
+    cudnn = chosen.cudnn if chosen.pins else None
+    verdicts = []
+    for row in rows:
+        match = matches(row, release, machine, cudnn=cudnn)
+        if match is not Match.NO:
+            fit = _fit(row, release, match)
+            if fit is not None:
+                verdicts.append((fit, row))
+    for wanted in (Fit.NO, Fit.UNKNOWN):
+        for fit, row in verdicts:
+            if fit is wanted:
+                return _verdict(fit, f"{row.symptom}{_remedy(row)}", row.source)
+    said = [row for _, row in verdicts]
+    if not said:
+        return _verdict(Fit.YES, "none", REPORTS)
+    found = "; ".join(_mended(row) for row in said)
+    return _verdict(Fit.YES, found, said[0].source)
+
+
+def _fit(row: KnownBad, release: Release, match: Match) -> Fit | None:
+    """What a row that applies comes to; None where there is nothing to say."""
+    if row.effect in (Effect.AVOIDED, Effect.CAPS):
+        return None
+    if row.effect is Effect.NO:
+        return Fit.NO if match is Match.YES else Fit.UNKNOWN
+    if row.effect is Effect.UNKNOWN:
+        return Fit.UNKNOWN
+    if row.effect is Effect.LOADER and not release.proven:
+        return Fit.UNKNOWN
+    return Fit.YES if match is Match.YES else None
+
+
+def _mended(row: KnownBad) -> str:
+    if row.effect is Effect.LOADER:
+        return f"{row.symptom}; with envfix's library discovery it registers (proven)"
+    return f"{row.symptom}{_remedy(row)}"
+
+
+def _remedy(row: KnownBad) -> str:
+    return f" (remedy: {row.remedy})" if row.remedy else ""
+
+
+def _verdict(fit: Fit, found: str, source: str) -> Verdict:
+    return Verdict(rule=RULE, fit=fit, wanted=WANTED, found=found, source=source)

@@ -1,0 +1,84 @@
+"""Whether a row of `known_bad.yaml` is about this release on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from functools import cache
+
+from msgspec import UNSET
+from packaging.specifiers import SpecifierSet
+
+from envfix.model.machine import Machine, known
+from envfix.model.matrix import KnownBad, Release
+from envfix.model.versions import ComputeCapability, CudnnRelease
+
+
+class Match(Enum):
+    """MAYBE: a fact that the row asks for is not known."""
+
+    YES = 1
+    MAYBE = 2
+    NO = 3
+
+
+def matches(
+    row: KnownBad,
+    release: Release,
+    machine: Machine,
+    *,
+    gpu: ComputeCapability | None = None,
+    cudnn: CudnnRelease | None = None,
+) -> Match:
+    """Every condition of the row must hold. `gpu` looks at one GPU instead of all; `cudnn` is the one to be used."""
+    if not specifier(row.tf).contains(str(release.version), prereleases=True):
+        return Match.NO
+    held = list(_conditions(row, machine, gpu, cudnn))
+    if Match.NO in held:
+        return Match.NO
+    return Match.MAYBE if Match.MAYBE in held else Match.YES
+
+
+def _conditions(
+    row: KnownBad, machine: Machine, gpu: ComputeCapability | None, cudnn: CudnnRelease | None
+) -> Iterator[Match]:
+    if row.os is not None:
+        yield Match.MAYBE if machine.os is UNSET else _of(machine.os is row.os)
+    if row.arch is not None:
+        yield Match.MAYBE if machine.arch is UNSET else _of(machine.arch is row.arch)
+    if row.python:
+        python = machine.python
+        yield Match.MAYBE if python is UNSET else _of(specifier(row.python).contains(str(python.cut(2))))
+    if row.gpu_first is not None or row.gpu_last is not None:
+        yield _gpu(row, machine) if gpu is None else _of(_within(row, gpu))
+    if row.driver_below is not None:
+        driver = known(machine.driver, None)
+        release = driver.release if driver else UNSET
+        yield Match.MAYBE if release is UNSET else _of(release < row.driver_below)
+    if row.cudnn_below is not None:
+        yield Match.MAYBE if cudnn is None else _of(cudnn < row.cudnn_below)
+
+
+def _gpu(row: KnownBad, machine: Machine) -> Match:
+    """One GPU within the bounds is enough; one of unknown compute capability may be."""
+    if machine.gpus is UNSET:
+        return Match.MAYBE
+    capabilities = [gpu.compute_capability for gpu in machine.gpus]
+    if any(capability is not UNSET and _within(row, capability) for capability in capabilities):
+        return Match.YES
+    return Match.MAYBE if UNSET in capabilities else Match.NO
+
+
+def _within(row: KnownBad, capability: ComputeCapability) -> bool:
+    return (row.gpu_first is None or row.gpu_first <= capability) and (
+        row.gpu_last is None or capability <= row.gpu_last
+    )
+
+
+def _of(condition: bool) -> Match:
+    return Match.YES if condition else Match.NO
+
+
+@cache
+def specifier(text: str) -> SpecifierSet:
+    return SpecifierSet(text)

@@ -1,0 +1,84 @@
+"""`--tf` as people write it, from `2.20.*` to what an old notebook's first cell asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from envfix.errors import InputError
+from envfix.matrix.nearest import nearest
+from envfix.model.request import TensorFlowRequest
+
+_HINT = "such as `2.20.*`, `>=2.16,<2.20`, `tensorflow==2.19.0`"
+_NOTES = {
+    "tensorflow-gpu": "`tensorflow-gpu` is a removed name: since 2.1 `tensorflow` is the same build",
+    "tensorflow-cpu": "`tensorflow-cpu` is the CPU build of `tensorflow`: `--accelerator cpu` installs that one",
+}
+
+
+def parse_tf(text: str) -> TensorFlowRequest:
+    """The releases that the text names, and in `note` what was translated.
+
+    A bare `2.20.0` is that release and a bare `2.20` all of 2.20. Raises InputError for what does not parse, names
+    another package, or holds a marker or a URL.
+    """
+    wanted = text.strip()
+    if not wanted:
+        raise InputError("`--tf` names nothing", _HINT)
+    if wanted[0].isalpha() and not re.match(r"v\d", wanted):
+        return _from_requirement(wanted)
+    return TensorFlowRequest(specifier=_specifier(wanted), text=wanted)
+
+
+def nearest_releases(request: TensorFlowRequest, available: Iterable[Version]) -> tuple[Version, ...]:
+    """Releases to name when none of `available` is one that the request allows, ascending."""
+    return nearest(str(request.specifier) or request.text, available)
+
+
+def _specifier(text: str) -> SpecifierSet:
+    """A specifier, or a bare release number as one."""
+    bare = _bare(text)
+    try:
+        return SpecifierSet(f"=={bare}" if bare else text)
+    except InvalidSpecifier:
+        hint = f"`=={text.lstrip('=v')}`?" if re.match(r"(=|v)\d", text) else _HINT
+        raise InputError(f"`--tf {text}` is no version specifier", hint) from None
+
+
+def _bare(text: str) -> str | None:
+    """`2.20.0` as it is, `2.20` as `2.20.*`; None for anything with an operator."""
+    if re.fullmatch(r"\d+(\.\d+)*\.\*", text):
+        return text
+    try:
+        version = Version(text)
+    except InvalidVersion:
+        return None
+    if text.startswith("v"):
+        return None
+    return f"{text}.*" if re.fullmatch(r"\d+(\.\d+)?", text) else str(version)
+
+
+def _from_requirement(text: str) -> TensorFlowRequest:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as problem:
+        raise InputError(f"`--tf {text}` does not parse: {str(problem).splitlines()[0]}", _HINT) from None
+    name = canonicalize_name(requirement.name)
+    if requirement.url or requirement.marker:
+        raise InputError(f"`--tf {text}`: a URL or a marker cannot be asked for here", _HINT)
+    if name != "tensorflow" and name not in _NOTES:
+        raise InputError(
+            f"`--tf` names a release of tensorflow, found `{requirement.name}`",
+            f"other packages go with `--with {requirement.name}`",
+        )
+    note = _NOTES.get(name, "")
+    return TensorFlowRequest(
+        specifier=requirement.specifier,
+        text=text,
+        note=f"{note}; taken as `tensorflow{requirement.specifier}`" if note else "",
+    )

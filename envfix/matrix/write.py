@@ -1,0 +1,54 @@
+"""Releases as the text of `tensorflow.yaml`: the same values always give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from envfix.model.matrix import Release
+from envfix.reading import to_plain
+
+HEADER = """\
+# Every stable release of TensorFlow from 2.4 on, as its wheels describe themselves.
+#
+# Written by scripts/refresh_matrix.py; do not edit by hand. `origin` says where each value was read: `index` (page
+# and wheel tags), `metadata`, `build_info` (tensorflow/python/platform/build_info.py), `floor of the extra`
+# (and-cuda), `fatbin` and `page` (both through wheels.yaml), `compute capabilities` (what they imply; the fat
+# binaries were not read). `proofs` are real loads of the wheel under the driver stub. README.md explains the keys.
+"""
+_WIDTH = 115
+
+
+def to_yaml(release: Release) -> str:
+    """The release as one row of `tensorflow.yaml`."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """A row has its keys below each other, and every value on as few lines as it takes."""
+
+    Dumper.add_representer(
+        _Flat, lambda dumper, value: dumper.represent_mapping("tag:yaml.org,2002:map", value, flow_style=True)
+    )
+    row = {key: _flat(value) for key, value in to_plain(release).items()}
+    text = yaml.dump(
+        [row], Dumper=Dumper, sort_keys=False, default_flow_style=None, width=_WIDTH, allow_unicode=True
+    )
+    return str(text)
+
+
+def file_text(date: str, releases: Iterable[Release]) -> str:
+    """The whole file, the oldest release first. `date` is the day of reading, YYYY-MM-DD."""
+    ordered = sorted(releases, key=lambda release: (release.package, release.version))
+    return f"{HEADER}date: '{date}'\nreleases:\n" + "".join(to_yaml(release) for release in ordered)
+
+
+class _Flat(dict[str, Any]):
+    """A mapping that is written in one line."""
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _Flat(value)
+    if isinstance(value, (list, tuple)):
+        return [_flat(item) for item in value]
+    return value

@@ -1,0 +1,266 @@
+"""The real package index: simple pages, core metadata and wheel members over HTTP ranges, or from disk.
+
+`requests`, `pypi_simple` and `remotezip` are imported with this module, so import it only in the commands that
+read an index.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+import remotezip  # type: ignore[import-untyped]
+import requests
+from pypi_simple import (
+    PYPI_SIMPLE_ENDPOINT,
+    DistributionPackage,
+    NoSuchProjectError,
+    ProjectPage,
+    PyPISimple,
+    UnsupportedContentTypeError,
+    UnsupportedRepoVersionError,
+)
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from envfix.errors import IndexUnreachable
+from envfix.model.target import PipConfig
+from envfix.model.urls import redact, without_credentials
+from envfix.ports import Index, IndexFile
+
+T = TypeVar("T")
+# pip's own default (`pip --timeout`), in seconds; it bounds each wait for bytes, not a whole transfer.
+TIMEOUT = 15.0
+# An index that serves no ranges makes every member cost the whole file: more than this is not fetched.
+WHOLE_FILE_LIMIT = 64 << 20
+_CONNECTIONS = 16
+
+
+class RealIndex(Index):
+    """The indexes that the user's pip configuration names, in its order; threads may share one object.
+
+    User information in an index URL is sent to that host alone and is never part of a message.
+    """
+
+    def __init__(self, config: PipConfig | None = None) -> None:
+        config = config or PipConfig()
+        urls = (config.index_url or PYPI_SIMPLE_ENDPOINT, *config.extra_index_urls)
+        self._urls = () if config.no_index else tuple(without_credentials(url) for url in urls)
+        self._timeout = config.timeout or TIMEOUT
+        self._session = _session(config, () if config.no_index else urls)
+
+    def files(self, project: str) -> tuple[IndexFile, ...]:
+        found: list[IndexFile] = []
+        for url in self._urls:
+            page = self._from_disk(url, project) if _is_file(url) else self._from_network(url, project)
+            found += [_index_file(package) for package in page]
+        return tuple(found)
+
+    def metadata(self, file: IndexFile) -> str:
+        beside = self._metadata_beside(file.url)
+        if beside is not None:
+            return beside
+        with self._open(file) as archive:
+            name = _metadata_member(archive, file)
+            return self._guard(file.url, lambda: archive.read(name)).decode("utf-8", "replace")
+
+    def members(self, file: IndexFile) -> Mapping[str, int]:
+        with self._open(file) as archive:
+            return {entry.filename: entry.file_size for entry in archive.infolist()}
+
+    def member(self, file: IndexFile, name: str) -> bytes:
+        with self._open(file) as archive:
+            archive.getinfo(name)
+            return self._guard(file.url, lambda: archive.read(name))
+
+    def _from_network(self, url: str, project: str) -> list[DistributionPackage]:
+        client = PyPISimple(url, session=self._session)
+        try:
+            return self._guard(url, lambda: client.get_project_page(project, timeout=self._timeout)).packages
+        except NoSuchProjectError:
+            return []
+
+    def _from_disk(self, url: str, project: str) -> list[DistributionPackage]:
+        root = _path(url)
+        if not root.is_dir():
+            raise IndexUnreachable(f"the package index {url} is not there")
+        page = root / project / "index.html"
+        if not page.is_file():
+            return []
+        base = f"{url.rstrip('/')}/{project}/"
+        return self._guard(url, lambda: ProjectPage.from_html(project, page.read_bytes(), base).packages)
+
+    def _metadata_beside(self, url: str) -> str | None:
+        """The `.metadata` beside the wheel (PEP 658), None where the index serves none."""
+        if _is_file(url):
+            path = Path(f"{_path(url)}.metadata")
+            return path.read_text("utf-8", "replace") if path.is_file() else None
+        answer = self._guard(url, lambda: self._session.get(f"{url}.metadata", timeout=self._timeout))
+        if answer.status_code in (403, 404, 410):
+            return None
+        self._guard(url, answer.raise_for_status)
+        return answer.content.decode("utf-8", "replace")
+
+    def _open(self, file: IndexFile) -> AbstractContextManager[zipfile.ZipFile]:
+        if _is_file(file.url):
+            return self._guard(file.url, lambda: zipfile.ZipFile(_path(file.url)))
+        return self._guard(file.url, lambda: self._open_by_ranges(file))
+
+    def _open_by_ranges(self, file: IndexFile) -> zipfile.ZipFile:
+        archive: zipfile.ZipFile
+        try:
+            archive = remotezip.RemoteZip(file.url, session=self._session, timeout=self._timeout)
+            return archive
+        except (remotezip.RangeNotSupported, remotezip.RemoteIOError) as problem:
+            if not (isinstance(problem, remotezip.RangeNotSupported) or _refuses_suffix(problem)):
+                raise
+        try:
+            # Some servers answer `bytes=5-9` but not `bytes=-5`, the last five.
+            archive = remotezip.RemoteZip(
+                file.url, session=self._session, timeout=self._timeout, support_suffix_range=False
+            )
+            return archive
+        except remotezip.RangeNotSupported:
+            return self._open_whole(file)
+
+    def _open_whole(self, file: IndexFile) -> zipfile.ZipFile:
+        if file.size is None or file.size > WHOLE_FILE_LIMIT:
+            size = "of unknown size" if file.size is None else f"of {file.size} bytes"
+            raise IndexUnreachable(
+                f"`{_host(file.url)}` answers no range requests, and {file.filename} {size} is not fetched whole",
+                "name an index that does: `--index-url` in pip's configuration",
+            )
+        answer = self._session.get(file.url, timeout=self._timeout)
+        answer.raise_for_status()
+        return zipfile.ZipFile(BytesIO(answer.content))
+
+    def _guard(self, url: str, action: Callable[[], T]) -> T:
+        """`action()`, or IndexUnreachable that names the host and what went wrong."""
+        try:
+            return action()
+        except NoSuchProjectError:
+            raise
+        except (UnsupportedContentTypeError, UnsupportedRepoVersionError) as problem:
+            raise IndexUnreachable(f"{redact(url)} is not a package index: {redact(str(problem))}") from None
+        except (requests.RequestException, remotezip.RemoteZipError, OSError) as problem:
+            raise IndexUnreachable(
+                f"the package index at `{_host(url)}` did not answer: {_reason(problem)}",
+                "check the network and pip's `index-url`, or use `--offline`",
+            ) from None
+        except (zipfile.BadZipFile, ValueError) as problem:
+            raise IndexUnreachable(
+                f"{redact(url)} is not what the index says: {redact(str(problem))}"
+            ) from None
+
+
+class _NoVerification(HTTPAdapter):
+    """For `trusted-host`: a certificate is not asked for there."""
+
+    def send(self, *args: object, **kwargs: object) -> requests.Response:
+        kwargs["verify"] = False
+        return super().send(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class _HostAuth(requests.auth.AuthBase):
+    """User and password for the hosts whose index URL named them, `.netrc` for the others."""
+
+    def __init__(self, users: Mapping[str, tuple[str, str]]) -> None:
+        self._users = users
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        url = request.url or ""
+        user = self._users.get(_host(url)) or requests.utils.get_netrc_auth(url)
+        return requests.auth.HTTPBasicAuth(*user)(request) if user else request
+
+
+def _session(config: PipConfig, urls: tuple[str, ...]) -> requests.Session:
+    session = requests.Session()
+    session.headers["User-Agent"] = "envfix"
+    session.verify = config.cert or True
+    session.cert = config.client_cert
+    if config.proxy:
+        session.proxies = {"http": config.proxy, "https": config.proxy}
+    session.auth = _HostAuth({_host(url): user for url in urls if (user := _user(url))})
+    retry = Retry(
+        total=3,
+        backoff_factor=0.4,
+        status_forcelist=(429, 500, 502, 503, 504),
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+    adapter = HTTPAdapter(max_retries=retry, pool_maxsize=_CONNECTIONS, pool_connections=_CONNECTIONS)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    for host in config.trusted_hosts:
+        trusting = _NoVerification(max_retries=retry, pool_maxsize=_CONNECTIONS)
+        session.mount(f"https://{host}/", trusting)
+        if ":" not in host:
+            session.mount(f"https://{host}:", trusting)
+    return session
+
+
+def _user(url: str) -> tuple[str, str] | None:
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    return unquote(parts.username), unquote(parts.password or "")
+
+
+def _host(url: str) -> str:
+    """Host and port, without user information."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _is_file(url: str) -> bool:
+    return url.startswith("file:")
+
+
+def _path(url: str) -> Path:
+    return Path(url2pathname(urlsplit(url).path))
+
+
+def _index_file(package: DistributionPackage) -> IndexFile:
+    uploaded = package.upload_time
+    return IndexFile(
+        filename=package.filename,
+        url=package.url,
+        sha256=package.digests.get("sha256"),
+        size=package.size,
+        requires_python=package.requires_python,
+        upload_time=uploaded.strftime("%Y-%m-%dT%H:%M:%SZ") if uploaded else None,
+        yanked=package.is_yanked,
+    )
+
+
+def _metadata_member(archive: zipfile.ZipFile, file: IndexFile) -> str:
+    for name in archive.namelist():
+        if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
+            return name
+    raise IndexUnreachable(f"{file.filename} holds no METADATA: not a wheel")
+
+
+def _refuses_suffix(problem: Exception) -> bool:
+    return any(f"{status} " in str(problem) for status in (400, 416, 501))
+
+
+def _reason(problem: Exception) -> str:
+    """The innermost cause in few words: requests wraps urllib3, which wraps the socket's error."""
+    if isinstance(problem, requests.HTTPError) and problem.response is not None:
+        return f"HTTP {problem.response.status_code}"
+    reason: object = problem
+    while True:
+        inner = getattr(reason, "reason", None) or next(
+            (arg for arg in getattr(reason, "args", ()) if isinstance(arg, Exception)), None
+        )
+        if inner is None or inner is reason or isinstance(inner, str):
+            break
+        reason = inner
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror
+    return redact(str(reason)).split("(Caused by")[0].strip() or type(reason).__name__
