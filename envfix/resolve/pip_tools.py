@@ -34,9 +34,10 @@ from envfix.resolve.find_links import find_links_files
 from envfix.resolve.wheels import installable, target_tags
 
 TIME_LIMIT = 1800.0
-_NO_NETWORK = re.compile(
-    r"Max retries exceeded|NewConnectionError|Connection refused|Connection aborted|Read timed out|"
-    r"Name or service not known|HTTP error 5\d\d|\b5\d\d Server Error|IncompleteRead|Failed to establish"
+# What pip's explanation names: it may have no versions because a page could not be fetched.
+_NAMED = re.compile(r"(?:depends on|requested|the requirement) ([A-Za-z0-9][A-Za-z0-9._-]*)")
+_BROKEN_DOWNLOAD = re.compile(
+    r"IncompleteRead|Connection broken|Read timed out|\b5\d\d Server Error|ConnectionError"
 )
 _INSTALL = "pip install 'envfix-tf[pip-tools]'"
 
@@ -82,7 +83,9 @@ class PipToolsResolver(Resolver):
         folder = self.outside.temporary_dir()
         self.outside.write_text(f"{folder}/requirements.in", "\n".join(requirements) + "\n")
         self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
-        argv = [python, "-m", "piptools", "compile", "requirements.in", "--output-file", "-", "--quiet"]
+        argv = [python, "-m", "piptools", "compile", "requirements.in", "--output-file", "pins.txt"]
+        # Without it pip does not say which requirements conflict.
+        argv += ["--verbose"]
         argv += ["--no-config", "--no-header", "--no-annotate", "--strip-extras", "--allow-unsafe"]
         argv += ["--no-emit-options", "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
         argv += ["--resolver", "backtracking", "--rebuild", "--newline", "lf", "--no-color"]
@@ -94,8 +97,17 @@ class PipToolsResolver(Resolver):
             argv += ["--uploaded-prior-to", self.index_date]
         ran = self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=folder)
         if not ran.ok:
+            self._ask_again(f"{ran.out}\n{ran.err}")
             raise _failure(ran)
-        return read_pins(ran.out)
+        return read_pins(self.outside.read_text(f"{folder}/pins.txt"))
+
+    def _ask_again(self, said: str) -> None:
+        """Raises IndexUnreachable where a page that pip went on without does not answer us either.
+
+        pip takes a page that it cannot fetch for a project that is not there.
+        """
+        for name in sorted({canonicalize_name(found[1]) for found in _NAMED.finditer(said)}):
+            self.index.files(name)
 
     def _files(self, name: str, version: Version, target: Target) -> list[IndexFile]:
         """The files of one pin that the target's Python may have, uploaded in time."""
@@ -164,21 +176,29 @@ def _runner(outside: Outside, target: Target, env: dict[str, str]) -> str:
 
 def _failure(ran: Ran) -> EnvfixError:
     text = redact(ran.err or ran.error)
+    why = shortened(_reason(redact(ran.out), text))
     if ran.timed_out:
         return ResolutionFailed(
             f"pip-tools did not finish within {TIME_LIMIT:g} s", "--resolver uv is faster"
         )
-    if "No module named" in text and "piptools" in text:
-        return InputError("`--resolver pip-tools` needs pip-tools, found none", _INSTALL)
-    if "no such option" in text.lower() or "requires pip" in text.lower():
-        return InputError(
-            f"this pip-tools is too old: {shortened(text)}", "pip install --upgrade pip pip-tools"
-        )
-    if "Invalid requirement" in text or "InvalidRequirement" in text:
-        return InputError(f"pip-tools does not accept the request: {shortened(text)}")
-    if _NO_NETWORK.search(text):
-        return IndexUnreachable(f"the package index does not answer: {shortened(text)}")
-    return ResolutionFailed(f"no set of packages holds every requirement: {shortened(text)}")
+    if "No such option" in text or "requires pip" in text.lower():
+        return InputError(f"this pip-tools is too old: {why}", "pip install --upgrade pip pip-tools")
+    if "Invalid requirement" in text or "Could not open requirements file" in text:
+        return InputError(f"pip-tools does not accept the request: {why}")
+    if _BROKEN_DOWNLOAD.search(text):
+        return IndexUnreachable(f"the package index does not answer: {why}")
+    return ResolutionFailed(f"no set of packages holds every requirement: {why}")
+
+
+def _reason(out: str, err: str) -> str:
+    """pip's explanation: its conflict and its errors; else the message of the exception that ended it."""
+    conflict = re.search(r"The conflict is caused by:\n(.*?)\n\s*To fix this", out, re.S)
+    lines = [line.strip() for line in (conflict[1] if conflict else "").splitlines()]
+    lines += [line.strip() for line in err.splitlines() if line.strip().startswith(("ERROR:", "Error:"))]
+    if not lines:
+        last = [line for line in err.splitlines() if line and not line[0].isspace()][-1:]
+        lines = [re.sub(r"^[\w.]+(?:Error|Exception|Found): ", "", line) for line in last]
+    return "\n".join(lines)
 
 
 def _package(

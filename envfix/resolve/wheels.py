@@ -26,7 +26,10 @@ def target_tags(target: Target) -> dict[Tag, int]:
         abi = f"cp{major}{minor}" + ("m" if (major, minor) < (3, 8) else "")
         tags += cpython_tags((major, minor), [abi], platforms)
     tags += compatible_tags((major, minor), f"{_short(target)}{major}{minor}", platforms)
-    return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
+    ranks: dict[Tag, int] = {}
+    for tag in tags:
+        ranks.setdefault(tag, len(ranks))
+    return ranks
 
 
 def installable(files: Iterable[LockedFile], tags: dict[Tag, int]) -> tuple[LockedFile, ...]:
