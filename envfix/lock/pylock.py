@@ -14,6 +14,7 @@ from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, Pylock
 from envfix.errors import InputError
 from envfix.model.machine import Arch, Os
 from envfix.model.plan import Floors, Lock, LockedFile, LockedPackage, Resolution
+from envfix.model.versions import ComputeCapability, Dotted, DriverRelease, GlibcRelease, PythonRelease
 from envfix.pep751 import basename, lock_text
 from envfix.reading import convert, parse_toml
 
@@ -110,7 +111,17 @@ def _floors(value: dict[str, Any], name: str) -> Floors:
     unknown = sorted(set(value) - set(known))
     if unknown:
         raise InputError(f"{name}: object contains unknown field `{unknown[0]}`", _AGAIN)
-    return convert({known[key]: item for key, item in value.items()}, Floors, name)
+    floors = convert({known[key]: item for key, item in value.items()}, Floors, name)
+    numbers: list[tuple[str, type[Dotted], str]] = [("python", PythonRelease, floors.python)]
+    numbers += [("glibc", GlibcRelease, floors.glibc)] if floors.glibc else []
+    numbers += [("driver", DriverRelease, floors.driver)] if floors.driver else []
+    numbers += [("compute-capabilities", ComputeCapability, one) for one in floors.compute_capabilities]
+    for key, kind, text in numbers:
+        try:
+            kind(text)
+        except ValueError as problem:
+            raise InputError(f"{name}: {key}: {problem}", _AGAIN) from None
+    return floors
 
 
 def _read_package(package: Package, place: str) -> LockedPackage:
