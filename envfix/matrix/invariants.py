@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -87,13 +88,12 @@ def _check_known_bad(matrix: Matrix) -> None:
         for text in row.requirements:
             _requirement(f"known_bad.yaml: {place}.requirements", text)
         if row.code and row.code not in {code.value for code in Code}:
-            raise MatrixError(
-                f"known_bad.yaml: {place}.code: expected {_listed(code.value for code in Code)}, found `{row.code}`"
-            )
+            expected = _listed(code.value for code in Code)
+            raise MatrixError(f"known_bad.yaml: {place}.code: expected {expected}, found `{row.code}`")
 
 
 def _ascending(file: str, table: str, key: str, values: Sequence[Any]) -> None:
-    for number, (before, after) in enumerate(zip(values, values[1:], strict=False), start=1):
+    for number, (before, after) in enumerate(pairwise(values), start=1):
         if not before < after:
             where = f"{table}[{number}]" + (f".{key}" if key else "")
             shown = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from envfix.errors import MatrixError
+from envfix.matrix import invariants
 from envfix.model.matrix import (
     CudaTable,
     CudnnTable,
@@ -51,8 +52,6 @@ def matrix_dir() -> str:
 
 def load(outside: Outside, directory: str) -> Matrix:
     """The whole matrix of a folder. Raises MatrixError for a file that is missing or malformed."""
-    from envfix.matrix import invariants
-
     texts = {name: _read(outside, directory, name) for name in FILES}
     releases = _table(texts, "tensorflow.yaml", ReleaseTable)
     matrix = Matrix(

@@ -8,7 +8,7 @@ from packaging.version import InvalidVersion, Version
 
 
 def nearest(wanted: str, available: Iterable[Version], count: int = 3) -> tuple[Version, ...]:
-    """At most `count` of the available releases, ascending: those of the same minor first, then its neighbours.
+    """At most `count` of the available releases, ascending: those of the same minor, else its neighbours.
 
     `wanted` is any text with a release number in it; without one the newest releases are named.
     """

@@ -1,4 +1,4 @@
-"""From the rules to a decision: the newest release whose rules are all yes, else the newest that nothing forbids."""
+"""From the rules to a decision: the newest release that is all yes, else the newest that nothing forbids."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from envfix.model.request import Accelerator, Request, TensorFlowRequest
 CPU_RULES: tuple[Rule, ...] = (judge_any_wheel, judge_defects_on_cpu, judge_cpu)
 # Verdicts that a driver, or nothing but a newer machine, would change are worth a line of advice.
 _JIT_TIME = {
-    Code.NATIVE_JIT: "elementwise ops are compiled by the driver on first use and cached (seconds to minutes once)",
-    Code.JIT: "every kernel is compiled by the driver on first use: the first start may take 30 minutes and more",
+    Code.NATIVE_JIT: "the driver compiles elementwise ops on first use and keeps them (minutes, once)",
+    Code.JIT: "the driver compiles every kernel on first use: the first start may take 30 minutes and more",
 }
 
 
 def decide(matrix: Matrix, machine: Machine, request: Request) -> Decision:
     """Every release of the matrix with its verdicts, newest first, and the one to take.
 
-    `recommended` is the newest `yes` among those that the request names, else the newest `unknown`, else None.
+    `recommended` is the newest `yes` of those that the request names, else the newest `unknown`, else None.
     With accelerator `cpu` the rules about GPUs do not count; `auto` is judged as `gpu`.
     """
     newest_first = sorted(matrix.releases, key=lambda release: release.version, reverse=True)

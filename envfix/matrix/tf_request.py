@@ -17,15 +17,15 @@ from envfix.model.request import TensorFlowRequest
 _HINT = "such as `2.20.*`, `>=2.16,<2.20`, `tensorflow==2.19.0`"
 _NOTES = {
     "tensorflow-gpu": "`tensorflow-gpu` is a removed name: since 2.1 `tensorflow` is the same build",
-    "tensorflow-cpu": "`tensorflow-cpu` is the CPU build of `tensorflow`: `--accelerator cpu` installs that one",
+    "tensorflow-cpu": "`tensorflow-cpu` is the CPU build of `tensorflow`: `--accelerator cpu` installs it",
 }
 
 
 def parse_tf(text: str) -> TensorFlowRequest:
     """The releases that the text names, and in `note` what was translated.
 
-    A bare `2.20.0` is that release and a bare `2.20` all of 2.20. Raises InputError for what does not parse, names
-    another package, or holds a marker or a URL.
+    A bare `2.20.0` is that release and a bare `2.20` all of 2.20. Raises InputError for what does not parse,
+    names another package, or holds a marker or a URL.
     """
     wanted = text.strip()
     if not wanted:

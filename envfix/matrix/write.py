@@ -11,10 +11,11 @@ from envfix.reading import to_plain
 HEADER = """\
 # Every stable release of TensorFlow from 2.4 on, as its wheels describe themselves.
 #
-# Written by scripts/refresh_matrix.py; do not edit by hand. `origin` says where each value was read: `index` (page
-# and wheel tags), `metadata`, `build_info` (tensorflow/python/platform/build_info.py), `floor of the extra`
-# (and-cuda), `fatbin` and `page` (both through wheels.yaml), `compute capabilities` (what they imply; the fat
-# binaries were not read). `proofs` are real loads of the wheel under the driver stub. README.md explains the keys.
+# Written by scripts/refresh_matrix.py; do not edit by hand. `origin` says where each value was read: `index`
+# (page and wheel tags), `metadata`, `build_info` (tensorflow/python/platform/build_info.py), `floor of the
+# extra` (and-cuda), `fatbin` and `page` (both through wheels.yaml), `compute capabilities` (what they imply; the
+# fat binaries were not read). `proofs` are real loads of the wheel under the driver stub. README.md explains
+# the keys.
 """
 _WIDTH = 115
 

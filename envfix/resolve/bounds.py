@@ -1,4 +1,4 @@
-"""From a machine to bounds: an exact version of every NVIDIA wheel, and the caps that an old release needs."""
+"""From a machine to bounds: an exact version of every NVIDIA wheel, and the caps an old release needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from envfix.model.decision import Bound
 from envfix.model.machine import Machine
 from envfix.model.matrix import Effect, KnownBad, Matrix, Release
-from envfix.nvidia_wheels import libraries_for
+from envfix.nvidia.wheels import libraries_for
 
 
 def bounds(
@@ -18,8 +18,8 @@ def bounds(
 ) -> tuple[Bound, ...]:
     """What must hold beside the release itself, the NVIDIA wheels first, each with its reason.
 
-    `installed` maps normalised names to versions: what is there and fits stays. The extra's `tensorrt` is never
-    asked for: it serves TF-TRT alone, and its pins are what makes the extras of 2.14 and 2.15.0 uninstallable.
+    `installed` maps normalised names to versions: what is there and fits stays. The extra's `tensorrt` is
+    never asked for: it serves TF-TRT alone, and its pins make the extras of 2.14 and 2.15.0 uninstallable.
     """
     pins = libraries_for(release, machine, matrix, installed).pins
     held = tuple(Bound(requirement=f"{pin.name}=={pin.version}", because=pin.because) for pin in pins)

@@ -1,7 +1,7 @@
 """The real package index: simple pages, core metadata and wheel members over HTTP ranges, or from disk.
 
-`requests`, `pypi_simple` and `remotezip` are imported with this module, so import it only in the commands that
-read an index.
+`requests`, `pypi_simple` and `remotezip` are imported with this module, so import it only in the commands
+that read an index.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class RealIndex(Index):
         if file.size is None or file.size > WHOLE_FILE_LIMIT:
             size = "of unknown size" if file.size is None else f"of {file.size} bytes"
             raise IndexUnreachable(
-                f"`{_host(file.url)}` answers no range requests, and {file.filename} {size} is not fetched whole",
+                f"`{_host(file.url)}` serves no ranges, and {file.filename} {size} is not fetched whole",
                 "name an index that does: `--index-url` in pip's configuration",
             )
         answer = self._session.get(file.url, timeout=self._timeout)

@@ -1,6 +1,7 @@
 """The rules that decide: each is one function from a release and a machine to yes, no or unknown.
 
-What is not known of the machine gives unknown, never no; and a fact that is taken away never turns a no into a yes.
+What is not known of the machine gives unknown, never no; and a fact that is taken away never turns a no into
+a yes.
 """
 
 from __future__ import annotations

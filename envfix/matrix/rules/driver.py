@@ -43,7 +43,7 @@ def major_floor(cuda: CudaRelease, machine: Machine, matrix: Matrix) -> Floor | 
 
 
 def reaches(machine: Machine, floor: Floor) -> Fit:
-    """Whether the machine's driver is at least the floor. The driver's CUDA tells it where the release does not."""
+    """Whether the driver is at least the floor. The driver's CUDA tells it where the release is not known."""
     driver = machine.driver
     if driver is None:
         return Fit.NO
@@ -64,7 +64,7 @@ def shown(machine: Machine) -> str:
         return "driver not known"
     if driver.release is UNSET:
         return f"driver's CUDA {driver.cuda}"
-    return f"{driver.release}{' (Windows driver, WSL2)' if uses_windows_driver(machine) and _is_wsl(machine) else ''}"
+    return f"{driver.release}{' (Windows driver, WSL2)' if _is_wsl(machine) else ''}"
 
 
 def uses_windows_driver(machine: Machine) -> bool:

@@ -12,7 +12,7 @@ from envfix.model.matrix import Kernels, Matrix, Release
 from envfix.model.versions import ComputeCapability, PtxIsa
 
 RULE = "gpu-code"
-# SASS runs on the same major and an equal or later minor; PTX on any later GPU, save for `sm_90a` and its like.
+# SASS runs on the same major and an equal or later minor; PTX on any later GPU, save for `sm_90a` and such.
 PORTABILITY = "https://docs.nvidia.com/cuda/cuda-c-programming-guide/#application-compatibility"
 # What PTX a driver compiles is told by its ISA; minor-version compatibility does not cover it.
 PTX = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html#application-considerations"
@@ -84,7 +84,7 @@ def _code(release: Release, gpu: Gpu, machine: Machine, matrix: Matrix) -> GpuCo
 
 
 def _reported(release: Release, machine: Machine, matrix: Matrix, gpu: ComputeCapability) -> Code | None:
-    """What `known_bad.yaml` says of the kernels on this GPU, which goes before what follows from the bytes."""
+    """What `known_bad.yaml` says of the kernels on this GPU: it goes before what follows from the bytes."""
     for row in matrix.known_bad:
         if row.code and matches(row, release, machine, gpu=gpu) is Match.YES:
             return Code(row.code)

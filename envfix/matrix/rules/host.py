@@ -41,7 +41,7 @@ def judge_cpu(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
 
 
 def _judge_wheel(release: Release, machine: Machine, *, cuda: bool) -> Verdict:
-    """Keep the wheels that each known fact allows: none left is a no, and a fact that is missing an unknown."""
+    """Keep the wheels that each known fact allows: none left is a no, a missing fact an unknown."""
     left = list(release.wheels)
     unknown: list[str] = []
     for fact, shown, allows, offered in _filters(machine, cuda):

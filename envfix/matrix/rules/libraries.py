@@ -1,4 +1,4 @@
-"""Rules 4 and 5: whether the CUDA libraries and cuDNN that envfix would install know the GPU and the wheel."""
+"""Rules 4 and 5: whether the libraries that envfix would install know the GPU and suit the wheel."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ from msgspec import UNSET
 from envfix.model.decision import Fit, Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
-from envfix.nvidia_wheels import (
-    CudaLibraries,
-    cuda_knows,
-    cudnn_knows,
-    cudnn_support,
-    libraries_for,
-    toolkit_support,
-)
+from envfix.nvidia.support import cuda_knows, cudnn_knows, cudnn_support, toolkit_support
+from envfix.nvidia.wheels import CudaLibraries, libraries_for
 
 # CUDA 12 dropped Kepler and CUDA 13 everything before 7.5; later GPUs need the CUDA that brought them.
 ARCHITECTURES = (
     "https://docs.nvidia.com/datacenter/tesla/drivers/cuda-toolkit-driver-and-architecture-matrix.html"
 )
-# TensorFlow refuses a cuDNN older than the one compiled against: "Loaded runtime CuDNN library: ... needs to have
-# matching major version and equal or higher minor version" (cuda_dnn.cc).
+# TensorFlow refuses a cuDNN older than the one compiled against: "Loaded runtime CuDNN library: ... needs to
+# have matching major version and equal or higher minor version" (cuda_dnn.cc).
 CUDNN = "https://github.com/tensorflow/tensorflow/blob/v2.19.0/third_party/xla/xla/stream_executor/cuda/cuda_dnn.cc"
 
 

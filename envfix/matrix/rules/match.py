@@ -30,7 +30,7 @@ def matches(
     gpu: ComputeCapability | None = None,
     cudnn: CudnnRelease | None = None,
 ) -> Match:
-    """Every condition of the row must hold. `gpu` looks at one GPU instead of all; `cudnn` is the one to be used."""
+    """Every condition of the row must hold. `gpu` asks about one GPU alone; `cudnn` is the one used."""
     if not specifier(row.tf).contains(str(release.version), prereleases=True):
         return Match.NO
     held = list(_conditions(row, machine, gpu, cudnn))

@@ -1,0 +1,86 @@
+"""Which cuDNN wheel a release gets on a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import UNSET
+from packaging.specifiers import SpecifierSet
+
+from envfix.model.machine import Machine
+from envfix.model.matrix import Effect, Matrix, Release
+from envfix.model.versions import CudnnRelease
+from envfix.nvidia.pins import Pin, exact, floor, is_for, requirement
+from envfix.nvidia.support import cudnn_knows, known_capabilities
+
+# Installed packages that pin NVIDIA wheels themselves, so that changing those breaks them.
+_HOLDERS = frozenset({"torch", "jax-cuda12-plugin", "jax-cuda12-pjrt"})
+
+
+def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Mapping[str, str]) -> Pin | None:
+    """The cuDNN for the machine: exact where the release says so, else as `cudnn.yaml` prefers."""
+    assert release.built_with_cuda is not None
+    major = release.built_with_cuda.major
+    name = f"nvidia-cudnn-cu{major}"
+    named = [requirement(text) for text in release.and_cuda if text.startswith("nvidia-cudnn-")]
+    pinned = exact(named[0], release) if named else None
+    if pinned:
+        return pinned
+    # Any newer release with the same soname serves, so the major of the one built with is the upper limit.
+    specifier = named[0].specifier if named else _same_soname(release.built_with_cudnn)
+    fitting = [
+        version
+        for version in _published(machine, matrix, major)
+        if specifier.contains(str(version))
+        and cudnn_knows(matrix, version, known_capabilities(machine))
+        and not _troubled(release, version, matrix, Effect.NO)
+    ]
+    stays = _installed(name, fitting, release, matrix, installed)
+    if stays:
+        return stays
+    choice = next((row for row in matrix.cudnn.preferred if is_for(row.tf, release)), None)
+    for version in choice.versions if choice else ():
+        if version in fitting:
+            return Pin(name=name, version=str(version), because=choice.because if choice else "")
+    if fitting:
+        return Pin(name=name, version=str(fitting[0]), because="the oldest cuDNN that fits this machine")
+    # None fits; the rules say what is wrong with the one that is taken elsewhere.
+    wished = str(choice.versions[0]) if choice else floor(named[0]) if named else None
+    return Pin(name=name, version=wished, because="no cuDNN fits this machine") if wished else None
+
+
+def _same_soname(built: CudnnRelease | None) -> SpecifierSet:
+    return SpecifierSet(f">={built},<{built.major + 1}") if built else SpecifierSet()
+
+
+def _published(machine: Machine, matrix: Matrix, major: int) -> list[CudnnRelease]:
+    """Ascending; those whose wheels need a newer C library than the machine's are left out."""
+    glibc = machine.glibc
+    rows = [row for row in matrix.cudnn.wheels if row.cuda_major == major]
+    return sorted(version for row in rows if glibc is UNSET or row.glibc <= glibc for version in row.versions)
+
+
+def _installed(
+    name: str,
+    fitting: list[CudnnRelease],
+    release: Release,
+    matrix: Matrix,
+    installed: Mapping[str, str],
+) -> Pin | None:
+    """The installed cuDNN when it fits. One that nobody has tried stays only where torch or jax needs it."""
+    version = next((version for version in fitting if str(version) == installed.get(name)), None)
+    if version is None:
+        return None
+    if _troubled(release, version, matrix, Effect.UNKNOWN) and not _HOLDERS & set(installed):
+        return None
+    return Pin(name=name, version=str(version), because="installed, and it fits")
+
+
+def _troubled(release: Release, cudnn: CudnnRelease, matrix: Matrix, effect: Effect) -> bool:
+    return any(
+        row.effect is effect
+        and row.cudnn_below is not None
+        and cudnn < row.cudnn_below
+        and is_for(row.tf, release)
+        for row in matrix.known_bad
+    )
