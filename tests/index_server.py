@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -127,12 +128,19 @@ class IndexServer:
         return f"<!DOCTYPE html><html><body>\n{links}</body></html>".encode()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is no news; anything else is a bug of the server's and is printed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
 def serving(*wheels: Wheel) -> Iterator[IndexServer]:
     """An index of `wheels` on a free loopback port, until the block ends."""
     index = IndexServer()
     index.add(*wheels)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(index))
+    server = _Server(("127.0.0.1", 0), _handler(index))
     server.daemon_threads = True
     index.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

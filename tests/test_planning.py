@@ -15,7 +15,7 @@ from envfix.resolve.planning import change_of, make_plan, marker_environment, un
 from envfix.system.index import RealIndex
 from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
-from tests.index_server import build_wheel, serving
+from tests.index_server import Wheel, build_wheel, serving
 from tests.values import TARGET, with_installed
 
 
@@ -56,9 +56,12 @@ def test_the_change_compares_versions_as_pip_does(pin: str, installed: str | Non
 def test_sizes_are_of_what_changes_and_unknown_when_one_is() -> None:
     target = with_installed(numpy="2.0.2", keras="3.0")
     made = plan(
-        target, package("keras", "3.1", 5), package("numpy", "2.0.2", 9), package("tensorflow", "2.20.0", 600),
+        target,
+        package("keras", "3.1", 5),
+        package("numpy", "2.0.2", 9),
+        package("tensorflow", "2.20.0", 600),
         sizes={"keras": 50, "tensorflow": 6000, "numpy": 1},
-    )  # fmt: skip
+    )
     assert (made.download_bytes, made.installed_bytes) == (605, 6050)
     assert [(one.name, one.change.value, one.size) for one in made.packages] == [
         ("keras", "upgrade", 5),
@@ -150,6 +153,11 @@ def test_another_tensorflow_is_uninstalled_and_said() -> None:
     assert made.breaks[0].found == "tensorflow-cpu is uninstalled"
 
 
+def served(url: str, wheel: Wheel) -> LockedPackage:
+    file = LockedFile(filename=wheel.filename, url=f"{url}/files/{wheel.filename}", sha256=wheel.sha256)
+    return LockedPackage(name=wheel.project, version="1", wheels=(file,))
+
+
 def test_unpacked_sizes_come_from_the_wheels_end_and_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,14 +165,7 @@ def test_unpacked_sizes_come_from_the_wheels_end_and_are_kept(
     big = build_wheel("big", "1", modules={"big.py": "x = 1\n" * 200_000})
     small = build_wheel("small", "1")
     with serving(big, small) as index:
-        packages = tuple(
-            LockedPackage(
-                name=wheel.project,
-                version="1",
-                wheels=(LockedFile(filename=wheel.filename, url=f"{index.url}/files/{wheel.filename}", sha256=wheel.sha256),),
-            )
-            for wheel in (big, small)
-        )  # fmt: skip
+        packages = tuple(served(index.url, wheel) for wheel in (big, small))
         resolution = Resolution(packages=packages, resolver="uv")
         sizes = unpacked_sizes(RealOutside(), RealIndex(), resolution, TARGET)
         assert sizes[big.sha256] > 1_200_000
@@ -182,17 +183,11 @@ def test_sizes_that_cannot_be_read_are_left_out_and_none_at_all_is_an_error(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with serving(build_wheel("a", "1"), build_wheel("b", "1")) as index:
         index.faults["b-1-py3-none-any.whl"] = 404
-        files = [
-            LockedFile(filename=name, url=f"{index.url}/files/{name}", sha256=wheel.sha256)
-            for name, wheel in index.wheels.items()
-        ]
         pair = Resolution(
-            packages=tuple(
-                LockedPackage(name=file.filename[0], version="1", wheels=(file,)) for file in files
-            ),
-            resolver="uv",
+            packages=tuple(served(index.url, wheel) for wheel in index.wheels.values()), resolver="uv"
         )
-        assert set(unpacked_sizes(RealOutside(), RealIndex(), pair, TARGET)) == {files[0].sha256}
+        known = pair.packages[0].wheels[0].sha256
+        assert set(unpacked_sizes(RealOutside(), RealIndex(), pair, TARGET)) == {known}
         alone = structs.replace(pair, packages=pair.packages[1:])
         with pytest.raises(IndexUnreachable):
             unpacked_sizes(RealOutside(), RealIndex(), alone, TARGET)
@@ -201,12 +196,7 @@ def test_sizes_that_cannot_be_read_are_left_out_and_none_at_all_is_an_error(
 def test_a_cache_that_is_damaged_or_read_only_costs_only_time(tmp_path: Path) -> None:
     with serving(build_wheel("a", "1")) as index:
         (wheel,) = index.wheels.values()
-        file = LockedFile(
-            filename=wheel.filename, url=f"{index.url}/files/{wheel.filename}", sha256=wheel.sha256
-        )
-        resolution = Resolution(
-            packages=(LockedPackage(name="a", version="1", wheels=(file,)),), resolver="uv"
-        )
+        resolution = Resolution(packages=(served(index.url, wheel),), resolver="uv")
         outside = FakeOutside(read_only=("/",))
         assert unpacked_sizes(outside, RealIndex(), resolution, TARGET)[wheel.sha256] > 0
         assert any("cannot be written" in line for line in outside.said)

@@ -114,7 +114,7 @@ def _outcome(job: _Job, message: str, unchanged: type[EnvfixError]) -> EnvfixErr
         )
     if take(job.outside, now, job.affected) == job.before:
         return unchanged(f"{message}; the environment is as it was")
-    changed = ", ".join(_differences(job, now)) or "files were left behind"
+    changed = ", ".join(_differences(job, now)) or "files were left behind or are gone"
     return EnvironmentChanged(f"{message}; the environment is changed: {changed}", _again(job))
 
 

@@ -1,0 +1,354 @@
+"""Real installs into a real virtual environment from the loopback index, and every way they fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
+from envfix.install.apply import apply
+from envfix.install.disk import check_space, spoken_size, uv_cache
+from envfix.model.outcome import InstallResult
+from envfix.model.plan import Change, Floors, Lock, Plan, PlannedPackage, Resolution
+from envfix.model.target import PipConfig, Target
+from envfix.ports import Ran
+from envfix.probe.interpreter import read_target
+from envfix.resolve.planning import make_plan
+from envfix.resolve.uv import UvResolver
+from envfix.system.outside import RealOutside
+from tests.fakes import FakeOutside
+from tests.index_server import IndexServer, build_wheel, serving
+
+BOTH = pytest.mark.parametrize("installer", ["uv", "pip"])
+
+
+class Apart(RealOutside):
+    """The real outside with a cache of the test's own, and a free disk that a test can shrink."""
+
+    def __init__(self, cache: Path) -> None:
+        super().__init__(quiet=True)
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PIP_", "UV_")) and "proxy" not in k.lower()
+        }
+        own = {
+            "UV_CACHE_DIR": str(cache),
+            "UV_HTTP_RETRIES": "0",
+            "PIP_RETRIES": "0",
+            "PIP_NO_CACHE_DIR": "1",
+        }
+        self._own = {**kept, **own}
+        self.free: int | None = None
+        self.before_run: Callable[[Sequence[str]], None] = lambda argv: None
+        self.after_run: Callable[[Sequence[str]], None] = lambda argv: None
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return self._own
+
+    def free_bytes(self, path: str) -> int:
+        return super().free_bytes(path) if self.free is None else self.free
+
+    def run(self, argv: Sequence[str], **more: object) -> Ran:  # type: ignore[override]
+        self.before_run(argv)
+        ran = super().run(argv, **more)  # type: ignore[arg-type]
+        self.after_run(argv)
+        return ran
+
+
+class Room:
+    """A virtual environment, the index, and the steps from requirements to an install."""
+
+    def __init__(self, folder: Path, index: IndexServer) -> None:
+        self.outside = Apart(folder / "cache")
+        self.config = PipConfig(index_url=index.simple)
+        self.index = index
+        self.python = str(folder / "env/bin/python")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
+
+    def target(self) -> Target:
+        return read_target(RealOutside(), self.python)
+
+    def installed(self) -> dict[str, str]:
+        return {dist.name: dist.version for dist in self.target().installed}
+
+    def lock(self, *requirements: str) -> Lock:
+        resolution = UvResolver(self.outside).resolve(
+            requirements, [], self.target(), self.config, offline=False
+        )
+        floors = Floors(python=str(self.target().feature), os="linux", arch="x86_64")
+        return Lock(
+            tensorflow="2.0",
+            requirements=requirements,
+            resolution=resolution,
+            floors=floors,
+            matrix_digest="",
+        )
+
+    def apply(self, lock: Lock, installer: str = "uv", **more: object) -> InstallResult:
+        target = self.target()
+        plan = make_plan(lock.resolution, target, {}, {})
+        return apply(
+            self.outside, lock, plan, target, self.config, reread=self.target, installer=installer, **more
+        )  # type: ignore[arg-type]
+
+    def site(self) -> Path:
+        return Path(self.target().purelib)
+
+
+@pytest.fixture
+def index() -> Iterator[IndexServer]:
+    with serving(
+        build_wheel(
+            "tensorflow", "2.0", ["numb>=1"], modules={"tensorflow/__init__.py": "", "tensorflow/gpu.py": ""}
+        ),
+        build_wheel("tensorflow-cpu", "1.9", modules={"tensorflow/__init__.py": "", "tensorflow/cpu.py": ""}),
+        build_wheel("numb", "1.0"),
+        build_wheel("numb", "2.0"),
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def room(tmp_path: Path, index: IndexServer) -> Room:
+    return Room(tmp_path, index)
+
+
+@BOTH
+def test_what_changes_is_installed_and_named(room: Room, installer: str) -> None:
+    assert room.apply(room.lock("numb<2"), installer).after == {"numb": "1.0"}
+    result = room.apply(room.lock("tensorflow"), installer)
+    assert result.changed == ("numb", "tensorflow")
+    assert result.before == {"numb": "1.0", "tensorflow": None}
+    assert result.after == {"numb": "2.0", "tensorflow": "2.0"}
+    said = subprocess.run(
+        [room.python, "-c", "import numb, tensorflow; print(numb.__version__)"],
+        text=True,
+        capture_output=True,
+    )
+    assert said.stdout == "2.0\n"
+
+
+@BOTH
+def test_no_direct_url_is_recorded(room: Room, installer: str) -> None:
+    """With one, `pip freeze` would name a URL instead of a version, and upgrades would be refused."""
+    room.apply(room.lock("tensorflow"), installer)
+    assert list(room.site().glob("*/direct_url.json")) == []
+
+
+def test_what_is_there_is_neither_fetched_nor_touched(room: Room) -> None:
+    room.apply(room.lock("tensorflow"))
+    before = (room.site() / "numb/__init__.py").stat().st_mtime_ns
+    lock = room.lock("tensorflow")
+    asked = len(room.index.asked)
+    result = room.apply(lock)
+    assert (result.changed, len(room.index.asked)) == ((), asked)
+    assert (room.site() / "numb/__init__.py").stat().st_mtime_ns == before
+
+
+def test_a_local_build_of_the_pinned_version_stays(room: Room) -> None:
+    room.index.add(build_wheel("numb", "2.0+local"))
+    room.apply(room.lock("numb==2.0+local"))
+    del room.index.wheels["numb-2.0+local-py3-none-any.whl"]
+    room.apply(room.lock("tensorflow", "numb==2.0"))
+    assert room.installed()["numb"] == "2.0+local"
+
+
+@BOTH
+def test_a_file_that_is_not_what_the_lock_says_changes_nothing(room: Room, installer: str) -> None:
+    room.apply(room.lock("numb<2"), installer)
+    lock = room.lock("tensorflow")
+    room.index.add(build_wheel("numb", "2.0", modules={"numb/__init__.py": '__version__ = "6.6"\n'}))
+    with pytest.raises(InstallFailed, match=r"numb.*(?s:.*)the environment is as it was") as caught:
+        room.apply(lock, installer)
+    # The page says the same hash as the file; the lock does not, and of the size both agree.
+    assert "hash" in caught.value.message.lower()
+    assert room.installed()["numb"] == "1.0"
+    assert caught.value.exit_code == 4
+
+
+@BOTH
+@pytest.mark.parametrize("fault", [404, 500, "drop"])
+def test_a_file_that_does_not_come_changes_nothing(room: Room, installer: str, fault: int | str) -> None:
+    room.apply(room.lock("numb<2"), installer)
+    lock = room.lock("tensorflow")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = fault
+    with pytest.raises(InstallFailed, match="the environment is as it was"):
+        room.apply(lock, installer)
+    assert room.installed()["numb"] == "1.0"
+
+
+def test_offline_installs_from_the_cache_and_says_when_it_is_not_there(room: Room) -> None:
+    lock = room.lock("tensorflow")
+    with pytest.raises(InstallFailed, match="the environment is as it was"):
+        room.apply(lock, offline=True)
+    room.apply(lock)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--clear", "--without-pip", Path(room.python).parent.parent],
+        check=True,
+    )
+    asked = len(room.index.asked)
+    assert room.apply(lock, offline=True).changed == ("numb", "tensorflow")
+    assert len(room.index.asked) == asked
+
+
+@BOTH
+def test_another_tensorflow_goes_before_this_one_comes(room: Room, installer: str) -> None:
+    room.apply(room.lock("tensorflow-cpu"), installer)
+    result = room.apply(room.lock("tensorflow"), installer)
+    assert result.after == {"numb": "2.0", "tensorflow": "2.0", "tensorflow-cpu": None}
+    assert sorted(path.name for path in (room.site() / "tensorflow").glob("*.py")) == [
+        "__init__.py",
+        "gpu.py",
+    ]
+
+
+def test_an_install_that_fails_halfway_says_what_changed_and_how_to_go_on(room: Room) -> None:
+    room.apply(room.lock("tensorflow-cpu"))
+    lock = room.lock("tensorflow")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    with pytest.raises(EnvironmentChanged, match=r"tensorflow-cpu 1\.9 -> gone") as caught:
+        room.apply(lock)
+    assert caught.value.exit_code == 5
+    assert caught.value.hint == f"envfix install --python {room.python} --tf 2.0"
+
+
+def test_an_installer_that_claims_success_is_not_believed(room: Room) -> None:
+    lock = room.lock("tensorflow")
+
+    def damage(argv: Sequence[str]) -> None:
+        if "install" in argv:
+            for path in room.site().glob("numb-*/METADATA"):
+                path.write_text("Name: numb\nVersion: 9\n")
+            for path in room.site().glob("numb-*"):
+                path.rename(path.with_name("numb-9.dist-info"))
+
+    room.outside.after_run = damage
+    with pytest.raises(EnvironmentChanged, match=r"numb should be 2\.0, found 9"):
+        room.apply(lock)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_says_which_state_it_left(room: Room, when: str) -> None:
+    lock = room.lock("tensorflow")
+
+    def interrupt(argv: Sequence[str]) -> None:
+        if "install" in argv:
+            raise KeyboardInterrupt
+
+    setattr(room.outside, f"{when}_run", interrupt)
+    with pytest.raises(Interrupted if when == "before" else EnvironmentChanged) as caught:
+        room.apply(lock)
+    assert caught.value.message.startswith("interrupted; the environment is ")
+    assert caught.value.exit_code == (130 if when == "before" else 5)
+
+
+def test_a_file_that_vanished_is_a_changed_environment(room: Room) -> None:
+    room.apply(room.lock("numb<2"))
+    lock = room.lock("tensorflow")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    room.outside.before_run = lambda argv: (room.site() / "numb/__init__.py").unlink(missing_ok=True)
+    with pytest.raises(EnvironmentChanged, match="files were left behind or are gone"):
+        room.apply(lock)
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(room: Room) -> None:
+    lock = room.lock("tensorflow")
+    room.outside.free = 1000
+    asked = len(room.index.asked)
+    with pytest.raises(
+        InstallFailed, match=r"needs 67\.\d MB free for .*, found 1\.0 kB; nothing was changed"
+    ):
+        room.apply(lock)
+    assert len(room.index.asked) == asked
+
+
+def test_a_disk_that_fills_up_on_the_way_is_the_installers_error(room: Room, tmp_path: Path) -> None:
+    """A real full filesystem, where this user may mount one."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True
+    ).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        room.index.add(build_wheel("fat", "1.0", modules={"fat.py": os.urandom(100_000).hex()}))
+        lock = room.lock("fat")
+        room.outside._own["UV_CACHE_DIR"] = str(small)
+        room.outside.free = 1 << 40
+        with pytest.raises(InstallFailed, match=r"(?i)no space left.*the environment is as it was"):
+            room.apply(lock)
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_read_only_environment_is_refused(room: Room) -> None:
+    lock, target = room.lock("tensorflow"), room.target()
+    outside = FakeOutside(read_only=(target.purelib,))
+    plan = make_plan(lock.resolution, target, {}, {})
+    with pytest.raises(InputError, match="site-packages` cannot be written by this user"):
+        apply(outside, lock, plan, target, room.config, reread=room.target)
+    assert outside.ran == []
+
+
+def test_break_system_packages_is_passed_only_when_told(room: Room) -> None:
+    marker = Path(room.target().prefix) / "EXTERNALLY-MANAGED"
+    seen: list[Sequence[str]] = []
+    room.outside.before_run = seen.append
+    room.apply(room.lock("numb"))
+    assert not any("--break-system-packages" in argv for argv in seen)
+    room.apply(room.lock("tensorflow"), break_system_packages=True)
+    assert "--break-system-packages" in seen[-1]
+    assert not marker.exists()
+
+
+def test_credentials_do_not_show_in_the_installers_words(room: Room) -> None:
+    lock = room.lock("tensorflow")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    room.config = structs.replace(room.config, index_url=room.index.simple.replace("//", "//me:s3cr3t@"))
+    with pytest.raises(InstallFailed) as caught:
+        room.apply(lock)
+    assert "s3cr3t" not in caught.value.message
+
+
+def test_space_counts_what_the_plan_knows() -> None:
+    changed = PlannedPackage(name="x", version="1", size=5, change=Change.ADD, because="")
+    plan = Plan(packages=(changed,), download_bytes=3 * 10**9, installed_bytes=None)
+    check_space(FakeOutside(free=4 * 10**9), plan, "/env")
+    with pytest.raises(InstallFailed, match=r"needs 3\.1 GB free for `/env`.*found 1\.0 GB"):
+        check_space(FakeOutside(free=10**9), plan, "/env")
+    check_space(FakeOutside(free=0), structs.replace(plan, packages=()), "/env")
+
+
+def test_sizes_are_spoken_and_the_cache_is_found() -> None:
+    assert [spoken_size(n) for n in (3_400_000_000, 5_000_000, 12_000, 7)] == [
+        "3.4 GB",
+        "5.0 MB",
+        "12.0 kB",
+        "7 bytes",
+    ]
+    assert uv_cache({"HOME": "/h"}) == "/h/.cache/uv"
+    assert uv_cache({"HOME": "/h", "XDG_CACHE_HOME": "/x"}) == "/x/uv"
+    assert uv_cache({"HOME": "/h", "UV_CACHE_DIR": "/u"}) == "/u"
+
+
+def test_nothing_to_install_runs_nothing() -> None:
+    outside = FakeOutside()
+    lock = Lock(
+        tensorflow="2.0",
+        requirements=(),
+        resolution=Resolution(packages=(), resolver="uv"),
+        floors=Floors(python="3.12", os="linux", arch="x86_64"),
+        matrix_digest="",
+    )
+    target = read_target(RealOutside(), sys.executable)
+    plan = Plan(packages=(), download_bytes=0, installed_bytes=0)
+    assert apply(outside, lock, plan, target, PipConfig(), reread=lambda: target).changed == ()
+    assert outside.ran == []
