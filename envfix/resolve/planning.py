@@ -42,7 +42,7 @@ def make_plan(
             PlannedPackage(
                 name=package.name,
                 version=package.version,
-                size=0 if change is Change.KEEP else _download(package),
+                size=0 if change is Change.KEEP else download_size(best_file(package)),
                 change=change,
                 because=reason,
             )
@@ -54,7 +54,7 @@ def make_plan(
     ]
     return Plan(
         packages=tuple(packages),
-        download_bytes=_total(_download(package) for package in changed),
+        download_bytes=_total(download_size(best_file(package)) for package in changed),
         installed_bytes=_total(sizes.get(best_file(package).sha256) for package in changed),
         breaks=_breaks(target, changed, frozenset(dist.name for dist in removed)),
     )
@@ -83,9 +83,8 @@ def best_file(package: LockedPackage) -> LockedFile:
     return file
 
 
-def _download(package: LockedPackage) -> int | None:
-    """Bytes over the network: none for a file that is on this machine."""
-    file = best_file(package)
+def download_size(file: LockedFile) -> int | None:
+    """Bytes over the network for the file: none for one that lies on this machine."""
     return 0 if file.url.startswith("file:") else file.size
 
 

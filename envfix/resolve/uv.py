@@ -170,5 +170,6 @@ def _file(file: PackageWheel | PackageSdist) -> LockedFile:
             f"the index gives no SHA-256 for {redact(url)}",
             "use an index that serves hashes, or `--resolver pip-tools`",
         )
+    # uv writes size 0 for the files of a local folder, which is no size.
     name = file.name or unquote(urlsplit(url).path).rsplit("/", 1)[-1]
-    return LockedFile(filename=name, url=without_credentials(url), sha256=sha256, size=file.size)
+    return LockedFile(filename=name, url=without_credentials(url), sha256=sha256, size=file.size or None)
