@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import PurePath
 
 from envfix.errors import InputError, InstallFailed
 from envfix.installers import pip_environment, uv_binary, uv_environment
@@ -29,10 +30,7 @@ def ensure_venv(
     """
     folder = os.path.abspath(os.path.expanduser(directory))  # noqa: PTH100, PTH111
     inside = _python_of(folder)
-    if outside.exists(folder) and not outside.is_dir(folder):
-        raise InputError(
-            f"`{folder}` is a file, not a virtual environment", "name another folder: --venv .venv"
-        )
+    _check_way(outside, folder)
     if outside.exists(f"{folder}/pyvenv.cfg"):
         _check_existing(outside, folder, inside, python)
         return inside, False
@@ -53,6 +51,17 @@ def ensure_venv(
 
 def _python_of(folder: str) -> str:
     return f"{folder}/Scripts/python.exe" if os.name == "nt" else f"{folder}/bin/python"
+
+
+def _check_way(outside: Outside, folder: str) -> None:
+    for path in (PurePath(folder), *PurePath(folder).parents):
+        if outside.exists(str(path)):
+            if not outside.is_dir(str(path)):
+                raise InputError(
+                    f"`{path}` is a file, so no virtual environment can be at `{folder}`",
+                    "name another folder: --venv .venv",
+                )
+            return
 
 
 def _named(outside: Outside, python: str | None) -> str:

@@ -1,0 +1,153 @@
+"""Virtual environments are made, recognised and refused; externally managed ones are left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from envfix.errors import InputError, InstallFailed
+from envfix.install.permission import check_allowed
+from envfix.install.venv import ensure_venv
+from envfix.model.machine import Platform
+from envfix.model.target import PipConfig
+from envfix.ports import Ran
+from envfix.probe.interpreter import read_target
+from envfix.system.outside import RealOutside
+from tests.fakes import FakeOutside
+from tests.index_server import IndexServer, build_wheel, serving
+from tests.values import TARGET
+
+MANAGED = structs.replace(TARGET, prefix="/usr", externally_managed="/usr/lib/python3.12/EXTERNALLY-MANAGED")
+
+
+@pytest.fixture
+def index() -> Iterator[IndexServer]:
+    seeds = ("pip", "setuptools", "wheel")
+    with serving(
+        *(build_wheel(name, "99.0", modules={f"{name}/__main__.py": ""}) for name in seeds)
+    ) as server:
+        yield server
+
+
+class Apart(RealOutside):
+    def __init__(self, cache: Path) -> None:
+        super().__init__(quiet=True)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))}
+        self._own = {**kept, "UV_CACHE_DIR": str(cache), "UV_HTTP_RETRIES": "0"}
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return self._own
+
+
+def test_a_new_environment_has_the_interpreter_asked_for_and_pip(tmp_path: Path, index: IndexServer) -> None:
+    config = PipConfig(index_url=index.simple)
+    python, created = ensure_venv(Apart(tmp_path / "c"), str(tmp_path / "a/b/env"), sys.executable, config)
+    assert (python, created) == (str(tmp_path / "a/b/env/bin/python"), True)
+    target = read_target(RealOutside(), python)
+    assert target.virtual
+    assert str(target.python) == ".".join(map(str, sys.version_info[:3]))
+    assert target.version_of("pip") == "99.0"
+
+
+def test_without_an_index_the_standard_librarys_pip_is_taken(tmp_path: Path) -> None:
+    config = PipConfig(index_url="http://127.0.0.1:9/simple/")
+    python, created = ensure_venv(Apart(tmp_path / "c"), str(tmp_path / "env"), None, config)
+    assert created
+    assert read_target(RealOutside(), python).version_of("pip") is not None
+
+
+def test_an_existing_environment_is_used_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    before = sorted(folder.rglob("*"))
+    for asked in (None, sys.executable):
+        assert ensure_venv(RealOutside(), str(folder), asked) == (f"{folder}/bin/python", False)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_an_empty_folder_becomes_an_environment(tmp_path: Path, index: IndexServer) -> None:
+    (tmp_path / "env").mkdir()
+    config = PipConfig(index_url=index.simple)
+    assert ensure_venv(Apart(tmp_path / "c"), str(tmp_path / "env"), None, config)[1]
+
+
+def test_a_folder_of_the_users_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/one.jpg").write_text("")
+    with pytest.raises(InputError, match="folder with other files"):
+        ensure_venv(RealOutside(), str(tmp_path / "photos"), None)
+    (tmp_path / "file").write_text("")
+    for name in ("file", "file/env"):
+        with pytest.raises(InputError) as caught:
+            ensure_venv(RealOutside(), str(tmp_path / name), None)
+        assert "is a file" in caught.value.message
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["one.jpg"]
+
+
+def test_no_permission_is_said_before_anything_runs() -> None:
+    outside = FakeOutside(read_only=("/root",))
+    with pytest.raises(InputError, match="cannot be made: no permission"):
+        ensure_venv(outside, "/root/env", sys.executable)
+    assert outside.ran == []
+
+
+def existing(version: str, other: str) -> FakeOutside:
+    def answer(argv: object, stdin: object) -> Ran:
+        python = argv[0]  # type: ignore[index]
+        return Ran((python,), 0, version if python.startswith("/w") else other, "")
+
+    return FakeOutside(
+        files={"/w/env/pyvenv.cfg": "", "/w/env/bin/python": "", "/usr/bin/python3": ""},
+        answers={"python": answer, "python3": answer},
+    )
+
+
+def test_an_environment_of_another_python_is_refused_and_both_are_named() -> None:
+    outside = existing("cpython 3.11.7\n", "cpython 3.12.1\n")
+    with pytest.raises(InputError) as caught:
+        ensure_venv(outside, "/w/env", "/usr/bin/python3")
+    assert caught.value.message == (
+        "`/w/env` is a virtual environment of Python 3.11.7, `--python /usr/bin/python3` is Python 3.12.1"
+    )
+    assert ensure_venv(outside, "/w/env", None) == ("/w/env/bin/python", False)
+
+
+def test_a_broken_environment_and_a_missing_python_are_said() -> None:
+    broken = FakeOutside(files={"/w/env/pyvenv.cfg": ""})
+    with pytest.raises(InputError, match="has no working interpreter `/w/env/bin/python`"):
+        ensure_venv(broken, "/w/env", None)
+    with pytest.raises(InputError, match="no Python is at `/no/python`"):
+        ensure_venv(FakeOutside(), "/w/env", "/no/python")
+
+
+def test_an_environment_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    not_python = tmp_path / "python3"
+    not_python.write_text("#!/bin/sh\necho nonsense >&2\nexit 3\n")
+    not_python.chmod(0o755)
+    with pytest.raises(InstallFailed, match="cannot be made: nonsense"):
+        ensure_venv(Apart(tmp_path / "c"), str(tmp_path / "env"), str(not_python))
+    assert not (tmp_path / "env").exists()
+
+
+@pytest.mark.parametrize("platform", [None, Platform.TERMINAL, Platform.JUPYTER, Platform.CI])
+def test_an_externally_managed_environment_is_refused(platform: Platform | None) -> None:
+    with pytest.raises(InputError, match="PEP 668") as caught:
+        check_allowed(MANAGED, platform, False)
+    assert caught.value.hint is not None and "--venv" in caught.value.hint
+    assert check_allowed(MANAGED, platform, True) is True
+
+
+@pytest.mark.parametrize("platform", [Platform.COLAB, Platform.KAGGLE])
+def test_the_notebooks_own_environment_may_be_changed(platform: Platform) -> None:
+    assert check_allowed(MANAGED, platform, False) is True
+
+
+def test_a_virtual_environment_needs_no_leave() -> None:
+    assert check_allowed(TARGET, Platform.TERMINAL, False) is False
