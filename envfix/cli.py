@@ -140,7 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
     matrix = _command(commands, "matrix", "the compatibility matrix: show it, or derive a release from its wheel")
     actions = matrix.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     show = _command(actions, "show", "the releases and what they were built with")
-    show.add_argument("--tf", metavar="SPEC", default="")
+    show.add_argument("--tf", metavar="SPEC")
     derive = _command(actions, "derive", "read one release from its wheels, by range requests")
     derive.add_argument("version", metavar="VERSION")
     derive.add_argument("--package", default="tensorflow")
@@ -183,7 +183,7 @@ def _machine_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _deciding_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tf", metavar="SPEC", default="", help="`2.20.*`, `>=2.16,<2.20`, `tensorflow-gpu==2.10.0`")
+    parser.add_argument("--tf", metavar="SPEC", help="`2.20.*`, `>=2.16,<2.20`, `tensorflow-gpu==2.10.0`")
     parser.add_argument(
         "--with", dest="companions", metavar="REQ", action="append", default=[], help="also in the solution"
     )

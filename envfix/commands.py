@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 
 from envfix import workflow
 from envfix.errors import InputError, Interrupted, UsageError
 from envfix.matrix import derive, load, tf_request
-from envfix.model.request import Accelerator, CudaSource, Request, ResolverName
+from envfix.model.request import Accelerator, CudaSource, Request, ResolverName, TensorFlowRequest
 from envfix.model.results import Installed, MatrixShown
 from envfix.model.target import PipConfig
 from envfix.ports import Index, Outside, Resolver
+from envfix.resolve import pip_config
 from envfix.render import Rendered, json, markdown, text
 from envfix.situation import Parts, Where
 from envfix.system.outside import RealOutside
@@ -93,10 +95,11 @@ def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 def _matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.action == "derive":
-        release = derive.derive(_index(PipConfig()), options.version, options.package)
+        config = pip_config.read_pip_config(parts.outside, None)
+        release = derive.derive(_index(config), options.version, options.package)
         return (release if options.json else derive.to_yaml(release)), 0
     matrix = load.load(parts.outside, parts.matrix_dir)
-    asked = tf_request.parse_tf(options.tf).specifier
+    asked = _tf(options.tf).specifier
     rows = [row for row in matrix.releases if asked.contains(row.version, prereleases=True)]
     rows.sort(key=lambda row: row.version, reverse=True)
     return MatrixShown(date=matrix.date, digest=matrix.digest, releases=tuple(rows)), 0
@@ -119,7 +122,7 @@ COMMANDS = {
 
 def _request(options: argparse.Namespace) -> Request:
     return Request(
-        tf=tf_request.parse_tf(options.tf),
+        tf=_tf(options.tf),
         companions=tuple(_companion(value) for value in options.companions),
         accelerator=Accelerator(options.accelerator),
         cuda=CudaSource(options.cuda),
@@ -127,6 +130,13 @@ def _request(options: argparse.Namespace) -> Request:
         upgrade=getattr(options, "upgrade", False),
         offline=options.offline,
     )
+
+
+def _tf(text: str | None) -> TensorFlowRequest:
+    """`--tf` parsed; without it every release is meant."""
+    if text is None:
+        return TensorFlowRequest(specifier=SpecifierSet(), text="")
+    return tf_request.parse_tf(text)
 
 
 def _companion(value: str) -> Requirement:

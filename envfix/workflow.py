@@ -19,11 +19,11 @@ from envfix.matrix import load, rank
 from envfix.model.decision import Decision
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix
-from envfix.model.outcome import Verification
+from envfix.model.outcome import InstallResult, RestartAdvice, Verification
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, Request, ResolverName
 from envfix.model.results import Installed, LockWritten, MachineList, Report, Verified
-from envfix.probe import interpreter, kernel, machine_file, no_gpu
+from envfix.probe import interpreter, kernel, machine_file, no_gpu, session
 from envfix.restart import stale
 from envfix.situation import Parts, Situation, Where, complete, config_of, searched, situate, visible_gpus
 from envfix.solution import (
@@ -182,6 +182,8 @@ def _change(
         base = here.target.executable if here.new_venv else where.python
         python, venv_made = venv.ensure_venv(outside, where.venv, base, config, offline=request.offline)
         here = structs.replace(here, target=interpreter.read_target(outside, python))
+        # A new environment is seeded with pip, so the plan for an empty one may be too long now.
+        plan = plan_of(parts, here, choice, made.resolution, offline=request.offline)
     try:
         result = apply.apply(
             outside,
@@ -199,14 +201,17 @@ def _change(
         if venv_made and where.venv is not None:
             outside.remove_tree(where.venv)
         raise
-    restart = stale.advise(
-        outside,
-        kernel.find_kernel(outside),
-        here.machine.platform,
-        result.changed,
-        here.site_packages,
-    )
-    return structs.replace(installed, python=here.target.executable, result=result, restart=restart)
+    restart = _restart_advice(parts, here, result, venv_made)
+    return structs.replace(installed, python=here.target.executable, plan=plan, result=result, restart=restart)
+
+
+def _restart_advice(parts: Parts, here: Situation, result: InstallResult, venv_made: bool) -> RestartAdvice:
+    """About the session envfix really runs in, whatever machine was named."""
+    if venv_made:
+        return RestartAdvice(needed=False, reason="the environment is new, nothing runs in it yet")
+    running = kernel.find_kernel(parts.outside)
+    platform, _ = session.read_platform(parts.outside, running)
+    return stale.advise(parts.outside, running, platform, result.changed, here.site_packages)
 
 
 def _install_loader(parts: Parts, here: Situation, choice: Choice) -> str:

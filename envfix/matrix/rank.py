@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from msgspec import UNSET
 
 from envfix.matrix.rules import GPU_RULES, Rule
+from envfix.matrix.rules.defects import RULE as DEFECTS
 from envfix.matrix.rules.defects import judge_defects_on_cpu
 from envfix.matrix.rules.driver import major_floor
 from envfix.matrix.rules.gpu import code_of, jit_floor
 from envfix.matrix.rules.host import judge_any_wheel, judge_cpu
+from envfix.matrix.rules.libraries import planned
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
-from envfix.model.machine import Machine
+from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
 from envfix.model.request import Accelerator, Request, TensorFlowRequest
 
 CPU_RULES: tuple[Rule, ...] = (judge_any_wheel, judge_defects_on_cpu, judge_cpu)
-# Verdicts that a driver, or nothing but a newer machine, would change are worth a line of advice.
+# What compilation by the driver costs.
 _JIT_TIME = {
     Code.NATIVE_JIT: "the driver compiles elementwise ops on first use and keeps them (minutes, once)",
     Code.JIT: "the driver compiles every kernel on first use: the first start may take 30 minutes and more",
@@ -35,7 +39,7 @@ def decide(matrix: Matrix, machine: Machine, request: Request) -> Decision:
     return Decision(
         candidates=candidates,
         recommended=recommended,
-        advice=tuple(_advice(eligible, recommended)),
+        advice=tuple(_advice(eligible, recommended, machine, matrix)),
     )
 
 
@@ -70,7 +74,8 @@ def driver_floor(release: Release, machine: Machine, matrix: Matrix) -> str | No
 
 
 def _named(release: Release, tf: TensorFlowRequest) -> bool:
-    """Whether the request allows the release. A yanked one must be named exactly (PEP 592)."""
+    """Whether the request allows the release: a yanked one only when named exactly (PEP 592), a pre-release
+    only when a pre-release is named (PEP 440)."""
     if release.yanked and not any(part.operator in ("==", "===") for part in tf.specifier):
         return False
     return tf.specifier.contains(
@@ -78,23 +83,41 @@ def _named(release: Release, tf: TensorFlowRequest) -> bool:
     )
 
 
-def _advice(eligible: list[Candidate], recommended: Candidate | None) -> Iterable[str]:
-    newer = [one for one in eligible if recommended is None or one.version > recommended.version]
-    if newer:
-        verdict = next(verdict for verdict in newer[0].verdicts if verdict.fit is newer[0].fit)
-        yield (
-            f"tensorflow {newer[0].version} is newer, and {_word(verdict.fit)} here: {verdict.rule}: "
-            f"wanted {verdict.wanted}, found {verdict.found}"
-        )
+def _advice(
+    eligible: list[Candidate], recommended: Candidate | None, machine: Machine, matrix: Matrix
+) -> Iterator[str]:
+    newest = eligible[0] if eligible else None
+    if newest is not None and newest is not recommended:
+        verdict = next(verdict for verdict in newest.verdicts if verdict.fit is newest.fit)
+        word = "does not fit" if newest.fit is Fit.NO else "is not known to work"
+        yield f"tensorflow {newest.version}, the newest, {word} here: {_why(verdict)}"
     if recommended is None:
         return
-    if recommended.fit is Fit.UNKNOWN:
-        doubts = [verdict for verdict in recommended.verdicts if verdict.fit is Fit.UNKNOWN]
-        for verdict in doubts:
-            yield f"not known of tensorflow {recommended.version}: {verdict.rule}: {verdict.found}"
+    name = f"tensorflow {recommended.version}"
+    for verdict in recommended.verdicts:
+        if verdict.fit is Fit.UNKNOWN:
+            yield f"not known of {name}: {_why(verdict)}"
     if recommended.code in _JIT_TIME:
-        yield f"tensorflow {recommended.version}: {_JIT_TIME[recommended.code]}"
+        yield f"{name}: {_JIT_TIME[recommended.code]}"
+    if recommended.code is not Code.NONE:
+        yield from _ptxas(recommended.release, machine, matrix)
 
 
-def _word(fit: Fit) -> str:
-    return "does not fit" if fit is Fit.NO else "not known to work"
+def _why(verdict: Verdict) -> str:
+    if verdict.rule == DEFECTS:
+        return verdict.found
+    return f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}"
+
+
+def _ptxas(release: Release, machine: Machine, matrix: Matrix) -> Iterator[str]:
+    """In XLA's words: "the driver is older than the PTX compiler version, XLA is disabling parallel
+    compilation"."""
+    driver = known(machine.driver, None)
+    toolkit = planned(release, machine, matrix).cuda
+    if driver is None or driver.cuda is UNSET or toolkit is None:
+        return
+    if driver.cuda.cut(2).key < toolkit.cut(2).key:
+        yield (
+            f"the driver's CUDA {driver.cuda} is older than the ptxas of CUDA {toolkit}: XLA compiles one kernel "
+            "at a time"
+        )

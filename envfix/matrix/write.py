@@ -13,9 +13,9 @@ HEADER = """\
 #
 # Written by scripts/refresh_matrix.py; do not edit by hand. `origin` says where each value was read: `index`
 # (page and wheel tags), `metadata`, `build_info` (tensorflow/python/platform/build_info.py), `floor of the
-# extra` (and-cuda), `fatbin` and `page` (both through wheels.yaml), `compute capabilities` (what they imply; the
-# fat binaries were not read). `proofs` are real loads of the wheel under the driver stub. README.md explains
-# the keys.
+# extra` (and-cuda), `fatbin` and `page` (both through wheels.yaml), `compute capabilities` (what they imply;
+# no fat binary was read). `proofs` are real loads of the wheel under the driver stub. README.md explains the
+# keys.
 """
 _WIDTH = 115
 

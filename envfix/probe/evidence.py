@@ -50,20 +50,25 @@ def child_answer(ran: Ran, mark: str) -> tuple[Outcome, dict[str, Any], str]:
 
 
 def how_it_ended(ran: Ran) -> str:
-    """A child's end in words, with the last line it said."""
-    last = next(
-        (line.strip() for line in reversed((ran.out + "\n" + ran.err).splitlines()) if line.strip()), ""
-    )
+    """A child's end in words, with what it said: all of it when that is short, else its last line."""
+    lines = [line.strip() for line in (ran.out + "\n" + ran.err).splitlines() if line.strip()]
+    said = "; ".join(lines)
+    if len(said) > DETAIL // 2:
+        said = lines[-1]
     if ran.error:
         ended = ran.error
     elif ran.code is not None and ran.code < 0:
-        try:
-            ended = f"ended by {signal.Signals(-ran.code).name}"
-        except ValueError:
-            ended = f"ended by signal {-ran.code}"
+        ended = f"ended by {_signal(-ran.code)}"
     else:
         ended = f"exit {ran.code}"
-    return f"{ended}: {last}"[:DETAIL] if last else ended
+    return f"{ended}: {said}"[:DETAIL] if said else ended
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def gather(jobs: Mapping[str, Callable[[], T]], limit: float) -> dict[str, T | None]:

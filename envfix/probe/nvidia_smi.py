@@ -124,7 +124,7 @@ def _gpu(name: str, memory: str, capability: str) -> Gpu:
     if re.fullmatch(r"[0-9]{1,2}\.[0-9]", capability):
         rated = ComputeCapability(capability)
     return Gpu(
-        name=name if name and not name.startswith("[") and name != "N/A" else UNSET,
+        name=UNSET if name in ("", "N/A", "ERR!") or name.startswith("[") else name,
         compute_capability=rated,
         memory_mib=int(memory) if re.fullmatch(r"[1-9][0-9]{0,8}", memory) else UNSET,
     )

@@ -5,11 +5,13 @@ No markup engine is used: one would eat the `[and-cuda]` of a command that is sh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from envfix.model.decision import Candidate, Fit
 from envfix.model.machine import Machine, Outcome, known
 from envfix.model.matrix import Release
 from envfix.model.outcome import Proof, Status, Verification
-from envfix.model.plan import Change, Plan
+from envfix.model.plan import Change, Plan, PlannedPackage
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
 from envfix.render.words import clean, columns, size
 
@@ -86,8 +88,7 @@ def report(value: Report) -> str:
     """A verdict per release, newest first, then the plan and the advice."""
     lines = ["machine  " + summary(value.machine), ""]
     best = value.decision.recommended
-    for candidate in value.decision.candidates:
-        lines.append(_release_line(candidate, candidate is best))
+    lines += _release_lines(value.decision.candidates, best)
     if value.decision.candidates:
         lines.append("")
     if best is not None:
@@ -99,14 +100,28 @@ def report(value: Report) -> str:
     return clean("\n".join(lines))
 
 
-def _release_line(candidate: Candidate, best: bool) -> str:
-    reasons = [verdict for verdict in candidate.verdicts if verdict.fit is candidate.fit and verdict.fit is not Fit.YES]
-    why = "; ".join(f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}" for verdict in reasons[:2])
-    if len(reasons) > 2:
-        why += f"; and {len(reasons) - 2} more"
-    proven = "proven" if candidate.proven else ""
-    mark = ">" if best else " "
-    return f"{mark} {candidate.version!s:<12} {candidate.fit.value:<8} {candidate.code.value:<11} {proven:<7} {why}".rstrip()
+def _release_lines(candidates: Sequence[Candidate], best: Candidate | None) -> list[str]:
+    """One line for each run of releases that are judged alike for the same reasons."""
+    runs: list[tuple[str, list[Candidate]]] = []
+    for candidate in candidates:
+        mark = ">" if candidate is best else " "
+        proven = "proven" if candidate.proven else ""
+        words = f"{candidate.fit.value:<8} {candidate.code.value:<11} {proven:<7} {_why(candidate)}".rstrip()
+        if runs and mark == " " and runs[-1][0] == f"{mark} {words}":
+            runs[-1][1].append(candidate)
+        else:
+            runs.append((f"{mark} {words}", [candidate]))
+    names = [
+        str(run[0].version) if len(run) == 1 else f"{run[-1].version} - {run[0].version}" for _, run in runs
+    ]
+    width = max((len(name) for name in names), default=0)
+    return [f"{words[0]} {name:<{width}}  {words[2:]}" for (words, _), name in zip(runs, names, strict=True)]
+
+
+def _why(candidate: Candidate) -> str:
+    reasons = [verdict for verdict in candidate.verdicts if verdict.fit is candidate.fit is not Fit.YES]
+    why = "; ".join(f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}" for verdict in reasons[:1])
+    return f"{why} (and {len(reasons) - 1} more)" if len(reasons) > 1 else why
 
 
 def plan(value: Plan) -> list[str]:
@@ -117,14 +132,29 @@ def plan(value: Plan) -> list[str]:
         return [f"plan     nothing to change: {kept} packages keep their versions"]
     amount = f"{size(value.download_bytes)} to download, {size(value.installed_bytes)} on disk"
     lines = [f"plan     {len(changes)} packages change ({amount}), {kept} stay"]
-    rows = [
-        (f"  {SIGN[package.change]} {package.name}", package.version, size(package.size), package.because)
-        for package in changes
-    ]
-    lines += columns(rows)
+    shown = [package for package in changes if _is_worth_a_line(package)]
+    lines += columns(
+        [
+            (f"  {SIGN[package.change]} {package.name}", package.version, size(package.size), package.because)
+            for package in shown
+        ]
+    )
+    rest = [package for package in changes if package not in shown]
+    if rest:
+        known_sizes = [package.size for package in rest if package.size is not None]
+        lines.append(f"  and {len(rest)} smaller ones that these need ({size(sum(known_sizes))})")
     for broken in value.breaks:
         lines.append(f"  breaks {broken.package}: needs {broken.requirement}, would find {broken.found}")
     return lines
+
+
+def _is_worth_a_line(package: PlannedPackage) -> bool:
+    """What is large, what was decided, and what replaces something; the rest are named by `--json`."""
+    return (
+        (package.size or 0) >= 1_000_000
+        or package.change is not Change.ADD
+        or package.because != "the others need it"
+    )
 
 
 def installed(value: Installed) -> str:

@@ -14,6 +14,7 @@ from envfix.model.machine import Arch, Os
 from envfix.model.matrix import Release
 from envfix.model.target import Distribution, Target
 
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """What the solution must hold: `roots` are installed, `caps` only hold what others bring.
 

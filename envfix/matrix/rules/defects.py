@@ -9,7 +9,7 @@ from envfix.model.machine import Machine
 from envfix.model.matrix import Effect, KnownBad, Matrix, Release
 
 RULE = "known-bad"
-WANTED = "no known defect that is not mended"
+WANTED = "no known defect, or one that envfix mends"
 # Where nothing is known against a release, this is where it would have been written down.
 REPORTS = "https://github.com/tensorflow/tensorflow/issues"
 

@@ -14,11 +14,18 @@ MINOR_VERSIONS = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-versio
 
 
 class Floor(Struct, frozen=True, kw_only=True):
-    """The least driver for something, on this machine's operating system; None where NVIDIA names none."""
+    """The least driver for something.
+
+    `driver` is that of this machine's operating system, None where NVIDIA names none; `other` the other
+    column's where it is not known whether this is WSL. `cuda` is the driver's CUDA that goes with it, and
+    `met_by_cuda` says whether every driver of that CUDA reaches the floor.
+    """
 
     driver: DriverRelease | None
     cuda: CudaRelease
     source: str
+    other: DriverRelease | None = None
+    met_by_cuda: bool = True
 
     @property
     def wanted(self) -> str:
@@ -38,8 +45,13 @@ def judge_driver(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
 
 
 def major_floor(cuda: CudaRelease, machine: Machine, matrix: Matrix) -> Floor | None:
+    """The floor of a CUDA major; it can lie above the first driver of that major (450.80.02 for 11.x)."""
     row = next((row for row in matrix.cuda.drivers if row.major == cuda.major), None)
-    return _floor(row, CudaRelease(f"{row.major}.0"), machine) if row else None
+    if row is None:
+        return None
+    first = next((toolkit for toolkit in matrix.cuda.releases if toolkit.cuda.major == cuda.major), None)
+    met = first is not None and not _is_later(row, first)
+    return _floor(row, CudaRelease(f"{row.major}.0"), machine, met_by_cuda=met)
 
 
 def reaches(machine: Machine, floor: Floor) -> Fit:
@@ -50,9 +62,15 @@ def reaches(machine: Machine, floor: Floor) -> Fit:
     if driver is UNSET:
         return Fit.UNKNOWN
     if driver.release is not UNSET and floor.driver is not None:
-        return Fit.YES if driver.release >= floor.driver else Fit.NO
+        reached = {driver.release >= least for least in (floor.driver, floor.other) if least}
+        if len(reached) > 1:
+            return Fit.UNKNOWN
+        return Fit.YES if reached == {True} else Fit.NO
     if driver.cuda is not UNSET:
-        return Fit.YES if driver.cuda.parts[:2] >= (floor.cuda.major, floor.cuda.minor) else Fit.NO
+        found, wanted = driver.cuda.cut(2).key, floor.cuda.cut(2).key
+        if found == wanted and not floor.met_by_cuda:
+            return Fit.UNKNOWN
+        return Fit.YES if found >= wanted else Fit.NO
     return Fit.UNKNOWN
 
 
@@ -67,22 +85,42 @@ def shown(machine: Machine) -> str:
     return f"{driver.release}{' (Windows driver, WSL2)' if _is_wsl(machine) else ''}"
 
 
-def uses_windows_driver(machine: Machine) -> bool:
-    """Under WSL2 `libcuda.so.1` is the Windows driver's (CUDA on WSL User Guide)."""
-    return machine.os is Os.WINDOWS or _is_wsl(machine)
+def floor_of(row: PtxFloor | ToolkitSupport, machine: Machine) -> Floor:
+    """The driver that came with the row's CUDA."""
+    return _floor(row, row.cuda, machine)
 
 
 def _is_wsl(machine: Machine) -> bool:
     return machine.wsl is True
 
 
-def floor_of(row: PtxFloor | ToolkitSupport, machine: Machine) -> Floor:
-    return _floor(row, row.cuda, machine)
+def _floor(
+    row: DriverFloor | PtxFloor | ToolkitSupport,
+    cuda: CudaRelease,
+    machine: Machine,
+    *,
+    met_by_cuda: bool = True,
+) -> Floor:
+    """Under WSL2 `libcuda.so.1` is the Windows driver's (CUDA on WSL User Guide)."""
+    linux, windows = _release(row.linux), _release(row.windows)
+    wsl = True if machine.os is Os.WINDOWS else machine.wsl
+    return Floor(
+        driver=windows if wsl is True else linux,
+        other=windows if wsl is UNSET else None,
+        cuda=cuda,
+        source=row.source,
+        met_by_cuda=met_by_cuda,
+    )
 
 
-def _floor(row: DriverFloor | PtxFloor | ToolkitSupport, cuda: CudaRelease, machine: Machine) -> Floor:
-    text = row.windows if uses_windows_driver(machine) else row.linux
-    return Floor(driver=DriverRelease(text) if text else None, cuda=cuda, source=row.source)
+def _release(text: str | None) -> DriverRelease | None:
+    return DriverRelease(text) if text else None
+
+
+def _is_later(floor: DriverFloor, toolkit: ToolkitSupport) -> bool:
+    """Whether in either column the floor lies above the toolkit's own driver."""
+    pairs = ((floor.linux, toolkit.linux), (floor.windows, toolkit.windows))
+    return any(one and two and DriverRelease(one) > DriverRelease(two) for one, two in pairs)
 
 
 def _verdict(fit: Fit, wanted: str, found: str, source: str) -> Verdict:

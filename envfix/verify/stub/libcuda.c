@@ -43,6 +43,23 @@ static __thread int depth;
 
 /* -- initialisation and version */
 
+/* CUDA_VISIBLE_DEVICES, ordinals only: the list ends at the first one that the driver does not know. */
+static void keep_visible_gpus(void) {
+  const char *at = getenv("CUDA_VISIBLE_DEVICES");
+  Gpu all[MAX_GPUS];
+  int known = gpu_count;
+  if (!at) return;
+  memcpy(all, gpus, sizeof all);
+  gpu_count = 0;
+  while (*at && gpu_count < MAX_GPUS) {
+    char *end;
+    long ordinal = strtol(at, &end, 10);
+    if (end == at || ordinal < 0 || ordinal >= known) return;
+    gpus[gpu_count++] = all[ordinal];
+    at = *end == ',' ? end + 1 : "";
+  }
+}
+
 EXPORT int cuInit(unsigned flags) {
   int code = from_environment("ENVFIX_STUB_CUINIT", SUCCESS);
   if (code != SUCCESS) return code;

@@ -4,8 +4,6 @@
  *   ENVFIX_STUB_DRIVER_CUDA     the driver's CUDA as cuDriverGetVersion encodes it: 12040 is 12.4
  *   ENVFIX_STUB_DRIVER_RELEASE  the driver's release: 550.54.15
  *   ENVFIX_STUB_CUINIT          what cuInit returns instead of success: 34, 100, 803, 804, 999, ...
- *
- * CUDA_VISIBLE_DEVICES is obeyed (ordinals only): the driver ends the list at the first one it does not know.
  */
 #ifndef ENVFIX_STUB_MACHINE_H
 #define ENVFIX_STUB_MACHINE_H
@@ -49,22 +47,6 @@ static int read_gpus(void) {
     if (at) at++;
   }
   return 0;
-}
-
-static void keep_visible_gpus(void) {
-  const char *at = getenv("CUDA_VISIBLE_DEVICES");
-  Gpu all[MAX_GPUS];
-  int known = gpu_count;
-  if (!at) return;
-  memcpy(all, gpus, sizeof all);
-  gpu_count = 0;
-  while (*at && gpu_count < MAX_GPUS) {
-    char *end;
-    long ordinal = strtol(at, &end, 10);
-    if (end == at || ordinal < 0 || ordinal >= known) return;
-    gpus[gpu_count++] = all[ordinal];
-    at = *end == ',' ? end + 1 : "";
-  }
 }
 
 static void uuid_of(const Gpu *gpu, unsigned char uuid[16]) {
