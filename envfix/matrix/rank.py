@@ -118,6 +118,6 @@ def _ptxas(release: Release, machine: Machine, matrix: Matrix) -> Iterator[str]:
         return
     if driver.cuda.cut(2).key < toolkit.cut(2).key:
         yield (
-            f"the driver's CUDA {driver.cuda} is older than the ptxas of CUDA {toolkit}: XLA compiles one kernel "
-            "at a time"
+            f"the driver's CUDA {driver.cuda} is older than the ptxas of CUDA {toolkit}: XLA compiles one "
+            "kernel at a time"
         )
