@@ -69,7 +69,8 @@ def nothing(source: str, outcome: Outcome, detail: str, fact: str = "driver") ->
 
 def not_loaded(outside: Outside, source: str, library: str, error: str) -> Reading:
     """The loader did not take the library: it is not there, it is an empty place-holder, or it is broken."""
-    if not error.startswith(library):
+    # "libx.so: why", with the whole path where the file was found; a dependency's name means a broken driver.
+    if error.partition(": ")[0].rpartition("/")[2] != library:
         return nothing(source, Outcome.FAILED, error)
     if "file too short" in error:
         # Images made by a container that had a GPU keep empty files where the driver was mounted.
