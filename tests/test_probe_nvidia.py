@@ -222,7 +222,7 @@ def test_nvml_answer() -> None:
         (
             {"status": "error", "code": 18, "text": "Driver/library version mismatch"},
             Outcome.FAILED,
-            "mismatch",
+            "nvmlInit returned 18: Driver/library version mismatch",
         ),
         ({"status": "error", "code": 9, "text": "Driver Not Loaded"}, Outcome.ABSENT, "no driver is loaded"),
         (

@@ -246,7 +246,7 @@ int nvmlSystemGetCudaDriverVersion_v2(int *v) { *v = 12040; return 0; }
 int nvmlDeviceGetCount_v2(unsigned *count) { %(count)s; return 0; }
 """
 BAD_NVML = {
-    "mismatch": ({"init": "18", "count": "*count = 0"}, Outcome.FAILED, "Driver/library version mismatch"),
+    "mismatch": ({"init": "18", "count": "*count = 0"}, Outcome.FAILED, "nvmlInit returned 18: "),
     "hang": ({"init": "sleep(60)", "count": "*count = 0"}, Outcome.TIMEOUT, "timed out"),
     "crash": ({"init": "0", "count": "abort()"}, Outcome.FAILED, "SIGABRT"),
 }

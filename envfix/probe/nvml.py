@@ -28,6 +28,8 @@ def read_nvml(outside: Outside, timeout: float, python: str = sys.executable) ->
         return not_loaded(outside, SOURCE, "libnvidia-ml.so.1", text)
     if status == "error" and answer.get("code") == DRIVER_NOT_LOADED:
         return nothing(SOURCE, Outcome.ABSENT, f"the library is there, but no driver is loaded: {text}")
+    if status == "error":
+        return nothing(SOURCE, Outcome.FAILED, f"nvmlInit returned {answer.get('code')}: {text}")
     if status != "ok":
         return nothing(SOURCE, Outcome.FAILED, text or "an answer without a status")
     gpus = answer.get("gpus")

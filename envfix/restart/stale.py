@@ -81,7 +81,7 @@ def _judge(
     replaced = [one.path for one in inside if one.deleted]
     if replaced:
         return _needed(
-            _count(replaced, "replaced since the kernel loaded them", folders), platform, kernel, replaced
+            _count(replaced, "replaced since the kernel started", folders), platform, kernel, replaced
         )
     files = _files_of(outside, changed, folders)
     touched = [one.path for one in inside if _relative(one.path, folders) in files]
