@@ -74,13 +74,15 @@ def driver_floor(release: Release, machine: Machine, matrix: Matrix) -> str | No
 
 
 def _named(release: Release, tf: TensorFlowRequest) -> bool:
-    """Whether the request allows the release: a yanked one only when named exactly (PEP 592), a pre-release
-    only when a pre-release is named (PEP 440)."""
+    """Whether the request allows the release.
+
+    A yanked one only when it is named exactly (PEP 592), a pre-release only when one is named (PEP 440).
+    """
     if release.yanked and not any(part.operator in ("==", "===") for part in tf.specifier):
         return False
-    return tf.specifier.contains(
-        release.version, prereleases=(release.version.is_prerelease and tf.given) or None
-    )
+    if release.version.is_prerelease and not tf.specifier.prereleases:
+        return False
+    return tf.specifier.contains(release.version, prereleases=True)
 
 
 def _advice(

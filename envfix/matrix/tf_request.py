@@ -27,7 +27,7 @@ def parse_tf(text: str) -> TensorFlowRequest:
     A bare `2.20.0` is that release and a bare `2.20` all of 2.20. Raises InputError for what does not parse,
     names another package, or holds a marker or a URL.
     """
-    wanted = text.strip()
+    wanted = " ".join(text.split())
     if not wanted:
         raise InputError("`--tf` names nothing", _HINT)
     if wanted[0].isalpha() and not re.match(r"v\d", wanted):

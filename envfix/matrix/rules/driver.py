@@ -50,7 +50,7 @@ def major_floor(cuda: CudaRelease, machine: Machine, matrix: Matrix) -> Floor | 
     if row is None:
         return None
     first = next((toolkit for toolkit in matrix.cuda.releases if toolkit.cuda.major == cuda.major), None)
-    met = first is not None and not _is_later(row, first)
+    met = first is not None and not _is_later(row, first, machine)
     return _floor(row, CudaRelease(f"{row.major}.0"), machine, met_by_cuda=met)
 
 
@@ -117,10 +117,11 @@ def _release(text: str | None) -> DriverRelease | None:
     return DriverRelease(text) if text else None
 
 
-def _is_later(floor: DriverFloor, toolkit: ToolkitSupport) -> bool:
-    """Whether in either column the floor lies above the toolkit's own driver."""
-    pairs = ((floor.linux, toolkit.linux), (floor.windows, toolkit.windows))
-    return any(one and two and DriverRelease(one) > DriverRelease(two) for one, two in pairs)
+def _is_later(floor: DriverFloor, toolkit: ToolkitSupport, machine: Machine) -> bool:
+    """Whether the floor lies above the toolkit's own driver, in a column that may be this machine's."""
+    one, two = (_floor(row, toolkit.cuda, machine) for row in (floor, toolkit))
+    pairs = ((one.driver, two.driver), (one.other, two.other))
+    return any(least and own and least > own for least, own in pairs)
 
 
 def _verdict(fit: Fit, wanted: str, found: str, source: str) -> Verdict:

@@ -1,0 +1,173 @@
+"""What is recommended on whole machines (tests/data/rules/machines.yaml), and how a request narrows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+from packaging.version import Version
+
+from envfix.matrix import load, rank
+from envfix.model.decision import Code, Fit
+from envfix.model.machine import Machine, known
+from envfix.model.request import Accelerator
+from envfix.probe.machine_file import load_machine
+from envfix.resolve.bounds import bounds
+from envfix.system.outside import RealOutside
+from tests.shipped import cases, decided, judged, machine, matrix, request
+
+HOST: dict[str, Any] = {
+    "os": "linux",
+    "wsl": False,
+    "arch": "x86_64",
+    "glibc": "2.35",
+    "python": "3.12",
+    "cpu_flags": ["avx", "avx2", "fma"],
+    "installed": {},
+}
+T4 = {
+    "driver": {"release": "550.54.15", "cuda": "12.4"},
+    "gpus": [{"name": "Tesla T4", "compute_capability": "7.5"}],
+}
+
+
+def facts(case: dict[str, Any]) -> Machine:
+    given = HOST | case["machine"]
+    return machine({key: value for key, value in given.items() if value != "unknown"})
+
+
+@pytest.mark.parametrize("case", cases("machines"), ids=lambda case: case["name"])
+def test_a_machine_gets_what_its_case_says(case: dict[str, Any]) -> None:
+    here = facts(case)
+    best = decided(here).recommended
+    assert (str(best.version) if best else None) == case["recommended"]
+    if best:
+        assert (best.fit.value, best.code.value) == (case["fit"], case["code"])
+        held = bounds(best.release, here, matrix(), known(here.installed, {}))
+        assert set(case.get("bounds", ())) <= {bound.requirement for bound in held}
+    for version, expected in case.get("releases", {}).items():
+        candidate = judged(here, version)
+        against = [verdict.rule for verdict in candidate.verdicts if verdict.fit.value == expected["fit"]]
+        assert candidate.fit.value == expected["fit"]
+        assert expected["fit"] == "yes" or against == expected["rules"]
+        assert candidate.code.value == expected.get("code", candidate.code.value)
+        assert expected.get("says", "") in " ".join(verdict.found for verdict in candidate.verdicts)
+
+
+@pytest.mark.parametrize(
+    ("name", "recommended"),
+    [
+        ("colab-t4", "2.21.0"),
+        ("colab-l4", "2.21.0"),
+        ("colab-a100", "2.21.0"),
+        ("kaggle-p100", "2.20.0"),
+        ("kaggle-t4x2", "2.21.0"),
+        ("h100-535", "2.16.2"),
+        ("h100-580", "2.21.0"),
+        ("v100-535", "2.20.0"),
+        ("k80-470", "2.13.1"),
+        ("rtx-5090", "2.21.0"),
+        ("wsl2-rtx-4090", "2.21.0"),
+        ("gh200", None),
+        ("windows-rtx-3060", "2.10.1"),
+        ("macos-m2", None),
+        ("no-gpu", None),
+    ],
+)
+def test_the_shipped_machines_get_the_release_that_is_right_for_them(
+    name: str, recommended: str | None
+) -> None:
+    best = decided(load_machine(RealOutside(), name, f"{load.matrix_dir()}/machines")).recommended
+    assert (str(best.version) if best else None) == recommended
+
+
+def test_candidates_are_every_release_newest_first_whatever_is_asked_for() -> None:
+    candidates = decided(facts({"machine": T4}), "==2.19.*").candidates
+    versions = [candidate.version for candidate in candidates]
+    assert len(versions) == len(matrix().releases)
+    assert versions == sorted(versions, reverse=True)
+    assert versions[-1] == Version("2.4.0")
+
+
+def test_a_request_narrows_what_is_recommended() -> None:
+    best = decided(facts({"machine": T4}), ">=2.16,<2.19").recommended
+    assert best and str(best.version) == "2.18.1"
+    assert decided(facts({"machine": T4}), "==9.9").recommended is None
+
+
+def test_yes_goes_before_a_newer_unknown() -> None:
+    decision = decided(facts({"machine": T4 | {"gpus": [{"compute_capability": "6.0"}]}}))
+    assert decision.recommended and decision.recommended.fit is Fit.YES
+    newer = decision.candidates[0]
+    assert newer.fit is Fit.UNKNOWN and newer.version > decision.recommended.version
+    assert str(newer.version) in decision.advice[0]
+
+
+def test_a_loader_defect_is_unknown_until_the_fix_is_proven_and_then_yes() -> None:
+    row = next(row for row in matrix().releases if row.version == Version("2.21.0"))
+    here = facts({"machine": T4})
+    assert rank.judge(matrix(), here, row).fit is Fit.YES
+    unproven = rank.judge(matrix(), here, structs.replace(row, proofs=()))
+    assert (unproven.fit, unproven.proven) == (Fit.UNKNOWN, False)
+
+
+def test_a_yanked_release_is_taken_only_when_it_is_named() -> None:
+    here = facts({"machine": T4})
+    rows = tuple(structs.replace(row, yanked=str(row.version) == "2.21.0") for row in matrix().releases)
+    yanked = structs.replace(matrix(), releases=rows)
+    for specifier, expected in (("", "2.20.0"), (">=2.20", "2.20.0"), ("==2.21.0", "2.21.0")):
+        best = rank.decide(yanked, here, request(specifier)).recommended
+        assert best and str(best.version) == expected
+
+
+def test_a_pre_release_is_taken_only_when_it_is_named() -> None:
+    here = facts({"machine": T4})
+    newest = structs.replace(matrix().releases[-1], version=Version("2.22.0rc0"))
+    more = structs.replace(matrix(), releases=(*matrix().releases, newest))
+    for specifier, expected in (("", "2.21.0"), (">=2.20", "2.21.0"), ("==2.22.0rc0", "2.22.0rc0")):
+        best = rank.decide(more, here, request(specifier)).recommended
+        assert best and str(best.version) == expected
+
+
+def test_on_the_cpu_only_wheel_python_libc_and_cpu_count() -> None:
+    here = machine(HOST | {"driver": None, "gpus": []})
+    candidate = judged(here, "2.21.0", Accelerator.CPU)
+    assert (candidate.fit, candidate.code) == (Fit.YES, Code.NONE)
+    assert {verdict.rule for verdict in candidate.verdicts} == {"wheel", "known-bad", "cpu"}
+    mac = machine(HOST | {"os": "macos", "arch": "aarch64", "driver": None, "gpus": []})
+    assert judged(mac, "2.21.0", Accelerator.CPU).fit is Fit.YES
+    assert judged(machine(HOST | {"python": "3.14"}), "2.21.0", Accelerator.CPU).fit is Fit.NO
+    arm = machine(HOST | {"arch": "aarch64", "python": "3.10"})
+    assert judged(arm, "2.11.1", Accelerator.CPU).fit is Fit.NO
+    assert judged(arm, "2.12.1", Accelerator.CPU).fit is Fit.YES
+
+
+@pytest.mark.parametrize(
+    ("capability", "version", "wsl", "floor"),
+    [
+        ("7.5", "2.20.0", False, "525.60.13"),
+        ("7.5", "2.20.0", True, "528.33"),
+        ("9.0", "2.20.0", False, "555.42.02"),
+        ("9.0", "2.16.2", False, "525.60.13"),
+        ("7.5", "2.14.1", False, "450.80.02"),
+    ],
+)
+def test_the_least_driver_is_that_of_the_cuda_major_or_of_the_ptx(
+    capability: str, version: str, wsl: bool, floor: str
+) -> None:
+    here = facts({"machine": T4 | {"wsl": wsl, "gpus": [{"compute_capability": capability}]}})
+    row = next(row for row in matrix().releases if row.version == Version(version))
+    assert rank.driver_floor(row, here, matrix()) == floor
+
+
+def test_advice_says_what_compilation_costs() -> None:
+    hopper = T4 | {
+        "gpus": [{"compute_capability": "9.0"}],
+        "driver": {"release": "580.65.06", "cuda": "13.0"},
+    }
+    advice = decided(facts({"machine": hopper | {"python": "3.10"}}), "==2.14.1").advice
+    assert any("30 minutes" in line for line in advice)
+    old = decided(facts({"machine": T4 | {"driver": {"release": "535.104.05", "cuda": "12.2"}}})).advice
+    assert any("ptxas of CUDA 12.5" in line for line in old)
+    assert not decided(facts({"machine": T4 | {"driver": {"release": "580.65.06", "cuda": "13.0"}}})).advice

@@ -1,0 +1,188 @@
+"""Each rule both ways, from tests/data/rules/rules.yaml, and what must hold of all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET, structs
+
+from envfix.matrix import rank
+from envfix.matrix.rules import GPU_RULES
+from envfix.model.decision import Fit
+from envfix.model.machine import Driver, Gpu, Machine
+from envfix.model.versions import ComputeCapability, DriverCuda, DriverRelease, PythonRelease
+from tests.shipped import cases, judged, machine, matrix, request
+
+T4: dict[str, Any] = {
+    "os": "linux",
+    "wsl": False,
+    "arch": "x86_64",
+    "glibc": "2.35",
+    "python": "3.12",
+    "driver": {"release": "550.54.15", "cuda": "12.4"},
+    "gpus": [{"name": "Tesla T4", "compute_capability": "7.5"}],
+    "cpu_flags": ["avx", "avx2"],
+    "installed": {},
+}
+ORDER = {Fit.NO: 0, Fit.UNKNOWN: 1, Fit.YES: 2}
+# Releases of the driver with the CUDA that each reports, ascending.
+DRIVERS = (
+    ("440.33.01", "10.2"),
+    ("450.51.05", "11.0"),
+    ("450.80.02", "11.0"),
+    ("460.27.03", "11.2"),
+    ("470.82.01", "11.4"),
+    ("520.61.05", "11.8"),
+    ("525.60.13", "12.0"),
+    ("528.33", "12.0"),
+    ("535.54.03", "12.2"),
+    ("535.104.05", "12.2"),
+    ("545.23.06", "12.3"),
+    ("550.54.15", "12.4"),
+    ("555.42.02", "12.5"),
+    ("570.26", "12.8"),
+    ("580.65.06", "13.0"),
+)
+CAPABILITIES = (
+    "3.5",
+    "3.7",
+    "5.2",
+    "6.0",
+    "7.0",
+    "7.5",
+    "8.0",
+    "8.6",
+    "8.9",
+    "9.0",
+    "10.0",
+    "10.3",
+    "12.0",
+    "12.1",
+)
+
+
+def changed(change: dict[str, Any]) -> Machine:
+    """The T4 machine with facts changed; a null takes the fact away, save where null is a value."""
+    facts = T4 | change
+    return machine({key: value for key, value in facts.items() if value is not None or key == "driver"})
+
+
+def name(case: dict[str, Any]) -> str:
+    return f"{case['rule']}-{case['tf']}-{case['change']}"
+
+
+@pytest.mark.parametrize("case", cases("rules"), ids=name)
+def test_a_rule_answers_as_its_case_says(case: dict[str, Any]) -> None:
+    facts = changed({key: value for key, value in case["change"].items() if value != "unknown"})
+    if "unknown" in case["change"].values():
+        facts = structs.replace(
+            facts, **{key: UNSET for key, value in case["change"].items() if value == "unknown"}
+        )
+    verdict = next(one for one in judged(facts, case["tf"]).verdicts if one.rule == case["rule"])
+    assert verdict.fit.value == case["fit"], verdict
+    assert case.get("says", "") in verdict.found
+    assert verdict.wanted and verdict.found and verdict.source
+
+
+def test_every_rule_is_shown_both_ways() -> None:
+    answers = {(case["rule"], case["fit"]) for case in cases("rules")}
+    rules = {verdict.rule for verdict in judged(changed({}), "2.20.0").verdicts}
+    assert {rule for rule, _ in answers} == rules
+    # cuDNN is chosen to fit, so a wrong one cannot be had: test_nvidia.py covers it.
+    assert {rule for rule in rules if (rule, "no") not in answers} == {"cudnn"}
+    assert {rule for rule in rules if (rule, "yes") not in answers} == set()
+
+
+def test_a_verdict_names_what_was_wanted_and_found_and_a_source_for_every_release() -> None:
+    for row in matrix().releases:
+        for rule in GPU_RULES:
+            verdict = rule(row, changed({}), matrix())
+            assert verdict.wanted and verdict.found and verdict.source
+
+
+def host(driver: int, capability: str, python: str, wsl: bool, glibc: str) -> Machine:
+    release, cuda = DRIVERS[driver]
+    return structs.replace(
+        changed({"wsl": wsl, "glibc": glibc}),
+        driver=Driver(release=DriverRelease(release), cuda=DriverCuda(cuda)),
+        gpus=(Gpu(compute_capability=ComputeCapability(capability)),),
+        python=PythonRelease(python),
+    )
+
+
+HOSTS = {
+    "capability": st.sampled_from(CAPABILITIES),
+    "python": st.sampled_from(["3.8", "3.10", "3.11", "3.12", "3.14"]),
+    "wsl": st.booleans(),
+    "glibc": st.sampled_from(["2.12", "2.17", "2.26", "2.31", "2.35"]),
+}
+ROWS = st.integers(0, len(matrix().releases) - 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(driver=st.integers(0, len(DRIVERS) - 2), row=ROWS, **HOSTS)
+def test_a_newer_driver_never_makes_a_release_fit_worse(driver: int, row: int, **facts: Any) -> None:
+    release = matrix().releases[row]
+    older = rank.judge(matrix(), host(driver, **facts), release)
+    newer = rank.judge(matrix(), host(driver + 1, **facts), release)
+    assert ORDER[newer.fit] >= ORDER[older.fit]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    driver=st.integers(0, len(DRIVERS) - 1),
+    row=ROWS,
+    lost=st.sets(
+        st.sampled_from(
+            ["os", "wsl", "arch", "glibc", "python", "driver", "gpus", "cpu_flags", "installed",
+             "driver.release", "driver.cuda", "gpus.capability"]
+        ),
+        min_size=1,
+    ),
+    avx=st.booleans(),
+    system=st.sampled_from(["linux", "windows"]),
+    **HOSTS,
+)  # fmt: skip
+def test_a_fact_that_is_not_known_never_turns_a_no_into_a_yes(
+    driver: int, row: int, lost: set[str], avx: bool, system: str, **facts: Any
+) -> None:
+    release = matrix().releases[row]
+    known = structs.replace(
+        host(driver, **facts), cpu_flags=("avx",) if avx else (), os=changed({"os": system}).os
+    )
+    if rank.judge(matrix(), known, release).fit is not Fit.NO:
+        return
+    assert rank.judge(matrix(), without(known, lost), release).fit is not Fit.YES
+
+
+def without(facts: Machine, lost: set[str]) -> Machine:
+    assert isinstance(facts.driver, Driver)
+    driver, gpus = facts.driver, facts.gpus
+    if "driver.release" in lost:
+        driver = structs.replace(driver, release=UNSET)
+    if "driver.cuda" in lost:
+        driver = structs.replace(driver, cuda=UNSET)
+    if "gpus.capability" in lost:
+        gpus = (Gpu(),)
+    left = structs.replace(facts, driver=driver, gpus=gpus)
+    return structs.replace(left, **{fact: UNSET for fact in lost if "." not in fact})
+
+
+@settings(max_examples=30, deadline=None)
+@given(order=st.randoms(use_true_random=False), driver=st.integers(0, len(DRIVERS) - 1), **HOSTS)
+def test_the_order_of_rows_decides_nothing(order: Any, driver: int, **facts: Any) -> None:
+    def shuffled(rows: Any) -> Any:
+        mixed = list(rows)
+        order.shuffle(mixed)
+        return tuple(mixed)
+
+    other = structs.replace(
+        matrix(), releases=shuffled(matrix().releases), known_bad=shuffled(matrix().known_bad)
+    )
+    one, two = (rank.decide(each, host(driver, **facts), request()) for each in (matrix(), other))
+    assert [(c.version, c.fit, c.code) for c in one.candidates] == [
+        (c.version, c.fit, c.code) for c in two.candidates
+    ]
