@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -137,10 +138,32 @@ def test_a_pre_release_comes_only_when_it_is_named(
 @BOTH
 def test_several_indexes_are_one(name: str, index: IndexServer, here: Target, tmp_path: Path) -> None:
     """The best version wins wherever it is; a first index that has the name does not hide it."""
-    with serving(build_wheel("numb", "2.9"), build_wheel("only-here", "1", ["numb<3"])) as second:
+    both = build_wheel("numb", "2.9")
+    index.add(both)
+    with serving(both, build_wheel("only-here", "1", ["numb<3"])) as second:
         config = configured(index, extra_index_urls=(second.simple,))
         found = resolver(name, tmp_path, config).resolve(["only-here"], [], here, config, offline=False)
+    assert found.version_of("only-here") == "1"
+    assert [file.sha256 for file in found.packages[0].wheels] == [both.sha256]
+
+
+@BOTH
+def test_an_older_version_on_the_first_index_hides_nothing(
+    name: str, index: IndexServer, here: Target, tmp_path: Path
+) -> None:
+    with serving(build_wheel("numb", "2.9")) as second:
+        config = configured(index, extra_index_urls=(second.simple,))
+        found = resolver(name, tmp_path, config).resolve(["numb<3"], [], here, config, offline=False)
     assert found.version_of("numb") == "2.9"
+
+
+def test_pip_tools_of_envfix_runs_in_a_target_without_it(index: IndexServer, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    config = configured(index)
+    target = read_target(RealOutside(), str(tmp_path / "env/bin/python"))
+    found = resolver("pip-tools", tmp_path, config).resolve(["numb<3"], [], target, config, offline=False)
+    assert found.version_of("numb") == "2.5"
+    assert not list(Path(target.purelib).glob("pip*"))
 
 
 @BOTH

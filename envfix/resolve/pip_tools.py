@@ -14,7 +14,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -150,7 +149,8 @@ def _runner(outside: Outside, target: Target, env: dict[str, str]) -> str:
         )
     if outside.run([target.executable, "-c", "import piptools, pip"], timeout=60, env=env).ok:
         return target.executable
-    if importlib.util.find_spec("piptools") is None:
+    spec = importlib.util.find_spec("piptools")
+    if spec is None:
         raise InputError("`--resolver pip-tools` needs pip-tools, found none", _INSTALL)
     for distribution in ("pip-tools", "pip"):
         needs = str(importlib.metadata.metadata(distribution).json.get("requires_python", ">=3"))
@@ -160,15 +160,11 @@ def _runner(outside: Outside, target: Target, env: dict[str, str]) -> str:
                 f"the target is {target.python}",
                 "--resolver uv resolves for any",
             )
-    origin = importlib.util.find_spec("piptools")
-    assert origin is not None and origin.origin is not None
-    env["PYTHONPATH"] = str(Path(origin.origin).parent.parent)
-    if Path(target.executable) == Path(sys.executable):
-        return target.executable
-    tried = outside.run([target.executable, "-m", "piptools", "--version"], timeout=60, env=env)
+    env["PYTHONPATH"] = str(Path(str(spec.origin)).parent.parent)
+    tried = outside.run([target.executable, "-m", "piptools", "compile", "--version"], timeout=60, env=env)
     if not tried.ok:
         raise InputError(
-            f"pip-tools of envfix does not run in Python {target.python}: {shortened(tried.err)}",
+            f"pip-tools of envfix does not run in Python {target.python}: {_reason("", tried.err)}",
             f"{target.executable} -m pip install pip-tools",
         )
     return target.executable
@@ -197,7 +193,7 @@ def _reason(out: str, err: str) -> str:
     lines += [line.strip() for line in err.splitlines() if line.strip().startswith(("ERROR:", "Error:"))]
     if not lines:
         last = [line for line in err.splitlines() if line and not line[0].isspace()][-1:]
-        lines = [re.sub(r"^[\w.]+(?:Error|Exception|Found): ", "", line) for line in last]
+        lines = [re.sub(r"^[\w.]+(?:Exception|Found): ", "", line) for line in last]
     return "\n".join(lines)
 
 
@@ -210,9 +206,9 @@ def _package(
     target: Target,
 ) -> LockedPackage:
     candidates = [file for file in local.get(name, ()) if _version_of(file.filename) == version]
-    candidates += [
-        _locked(file) for file in files if file.filename not in {one.filename for one in candidates}
-    ]
+    # One file may be on several indexes; the first that has it is taken, as pip does.
+    candidates += [_locked(file) for file in files]
+    candidates = list({(file.filename, file.sha256): file for file in reversed(candidates)}.values())[::-1]
     wheels = installable([file for file in candidates if file.filename.endswith(".whl")], tags)
     sdists = [file for file in candidates if file.filename.endswith((".tar.gz", ".zip"))]
     sdist = sdists[0] if sdists and not wheels else None
