@@ -164,7 +164,7 @@ def _runner(outside: Outside, target: Target, env: dict[str, str]) -> str:
     tried = outside.run([target.executable, "-m", "piptools", "compile", "--version"], timeout=60, env=env)
     if not tried.ok:
         raise InputError(
-            f"pip-tools of envfix does not run in Python {target.python}: {_reason("", tried.err)}",
+            f"pip-tools of envfix does not run in Python {target.python}: {_reason('', tried.err)}",
             f"{target.executable} -m pip install pip-tools",
         )
     return target.executable
