@@ -111,7 +111,7 @@ def test_cuda_home_wins_then_the_loader_and_all_are_evidence() -> None:
         "/usr/local/cuda-12.8/version.json": '{"cuda": {"version": "12.8.1"}}',
         "/usr/local/cuda-12.8/lib64/libcudart.so.12": "",
         "/usr/local/cuda-12.10/version.json": '{"cuda": {"version": "12.10.0"}}',
-        "/usr/local/cuda-11.8/version.json": '{"cuda": {"version": "11.8.0"}}',
+        "/usr/local/cuda-12.9/version.json": '{"cuda": {"version": "12.9.1"}}',
     }
     cache = LoaderCache((("libcudart.so.12", "/usr/local/cuda-12.8/lib64/libcudart.so.12"),))
     used, evidence = find(files, {"CUDA_HOME": "/opt/mine/"}, cache)
@@ -120,7 +120,7 @@ def test_cuda_home_wins_then_the_loader_and_all_are_evidence() -> None:
         ("CUDA_HOME", "12.2.2"),
         ("ldconfig -p", "12.8.1"),
         ("/usr/local/cuda-12.10", "12.10.0"),
-        ("/usr/local/cuda-11.8", "11.8.0"),
+        ("/usr/local/cuda-12.9", "12.9.1"),
     ]
     without, _ = find(files, {}, cache)
     assert without == Toolkit(version=CudaRelease("12.8.1"), path="/usr/local/cuda-12.8")

@@ -216,6 +216,14 @@ def test_nvml_answer() -> None:
     )
 
 
+def test_nvml_that_cannot_count_its_devices_does_not_say_that_there_is_none() -> None:
+    answer = {"status": "ok", "release": "550.54.15", "cuda": 12040, "gpus": [], "trouble": "GPU is lost"}
+    reading = nvml.read_nvml(child(nvml.MARK, answer), 5, "/x/python")
+    assert reading.gpus is None and reading.has_failed
+    assert merge_gpus([reading])[0] is UNSET
+    assert merge_driver([reading])[0] == Driver(release=DriverRelease("550.54.15"), cuda=DriverCuda("12.4"))
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome", "words"),
     [

@@ -115,6 +115,7 @@ def test_relevant_variables_are_kept_and_others_are_not() -> None:
     "name",
     [
         "TF_VAR_password",
+        "TF_GPU_AUTH_TOKEN",
         "TF_TOKEN_app",
         "TF_CLI_CONFIG_FILE",
         "UV_PUBLISH_TOKEN",
@@ -169,6 +170,8 @@ COLAB = (
         (("/x/python", "-m", "ipykernel", "-f", "x"), True),
         (("/x/python", "/x/site-packages/ipykernel_launcher.py", "-f", "x"), True),
         (("/bin/bash", "-c", "python -m ipykernel_launcher"), False),
+        (("/x/python", "-X", "frozen_modules=off", "-m", "ipykernel_launcher"), True),
+        (("/x/python", "-m"), False),
         (("/x/python", "-c", "import ipykernel_launcher"), False),
         (("/x/python", "-m", "pytest", "ipykernel_launcher"), False),
         (("/x/python", "train.py", "ipykernel"), False),
@@ -270,6 +273,10 @@ def test_cpu_flags(name: str, has_avx: bool, flags: set[str]) -> None:
     found, [piece] = cpu.read_cpu(FakeOutside(files={cpu.CPUINFO: transcript(name)}))
     assert found is not UNSET and flags <= set(found) and ("avx" in found) is has_avx
     assert piece.outcome is Outcome.FOUND and "fpu" not in found
+
+
+def test_a_flag_is_a_whole_word() -> None:
+    assert cpu.parse_flags("flags : sse4_2x avx512f\n") == ("avx512f",)
 
 
 @pytest.mark.parametrize("files", [{}, {cpu.CPUINFO: "processor : 0\n"}, {cpu.CPUINFO: ""}])

@@ -137,6 +137,25 @@ def test_the_survey_can_be_written_and_read_back() -> None:
     assert parse_machine(to_plain(machine), "probe.json") == machine
 
 
+def test_hidden_devices_and_other_facts_of_the_session_are_in_the_evidence() -> None:
+    outside = FakeOutside(
+        files=COLAB_CPU, answers={PYTHON: no_libraries}, environ={"CUDA_VISIBLE_DEVICES": "-1"}
+    )
+    machine = survey(outside, TARGET)
+    assert machine.environment == {"CUDA_VISIBLE_DEVICES": "-1"}
+    facts = {one.fact for one in known(machine.evidence, ())}
+    assert facts >= {
+        "gpus.visible",
+        "gpus.pci",
+        "platform",
+        "wsl",
+        "container",
+        "cpu_flags",
+        "toolkit",
+        "cudnn",
+    }
+
+
 def test_an_unreadable_own_interpreter_is_evidence() -> None:
     machine = survey(FakeOutside(files=COLAB_CPU, answers={}), None)
     assert machine.python is UNSET and machine.driver is UNSET

@@ -49,12 +49,13 @@ def is_kernel(command: tuple[str, ...]) -> bool:
     """Whether a command line is Python running one of the kernel launchers."""
     if not command or not _PYTHON.fullmatch(_base(command[0])):
         return False
-    for index, word in enumerate(command[1:], 1):
+    words = iter(command[1:])
+    for word in words:
         if word == "-m":
-            return index + 1 < len(command) and command[index + 1] in _MODULES
-        if word == "-c":
-            return False
-        if not word.startswith("-"):
+            return next(words, "") in _MODULES
+        if word in ("-X", "-W"):
+            next(words, "")
+        elif not word.startswith("-"):
             return _base(word).removesuffix(".py") in _MODULES
     return False
 
