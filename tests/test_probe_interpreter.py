@@ -124,6 +124,31 @@ def test_pythonpath_and_pythonhome_do_not_mislead(venv: Path, monkeypatch: pytes
     assert read(venv / "bin" / "python").prefix == str(venv)
 
 
+def test_an_environment_that_sees_the_systems_packages_lists_both(tmp_path: Path) -> None:
+    folder = tmp_path / "env"
+    command = [sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", str(folder)]
+    subprocess.run(command, check=True)
+    install(site_packages(folder), "pip", "0.1")
+    alone = read(Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"))
+    both = read(folder / "bin" / "python")
+    assert both.version_of("pip") == "0.1"
+    assert {dist.name for dist in both.installed} == {dist.name for dist in alone.installed} | {"pip"}
+
+
+def test_the_users_packages_are_seen_where_python_sees_them(
+    venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path))
+    monkeypatch.delenv("PYTHONNOUSERSITE", raising=False)
+    feature = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    install(tmp_path / "lib" / feature / "site-packages", "mine", "1.0")
+    system = Path(sys.base_prefix, "bin", feature)
+    assert read(system).version_of("mine") == "1.0"
+    assert read(venv / "bin" / "python").version_of("mine") is None
+    monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    assert read(system).version_of("mine") is None
+
+
 def test_reading_leaves_nothing_behind(venv: Path) -> None:
     before = sorted(venv.rglob("*"))
     read(venv / "bin" / "python")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -283,3 +285,23 @@ def test_a_flag_is_a_whole_word() -> None:
 def test_unknown_flags_are_unknown_and_not_none(files: dict[str, str]) -> None:
     found, [piece] = cpu.read_cpu(FakeOutside(files=files))
     assert found is UNSET and piece.outcome is not Outcome.FOUND
+
+
+def test_the_kernel_of_a_real_notebook_cell_is_found(tmp_path: Path) -> None:
+    """Real processes, nested as `!envfix` is: a kernel, its shell, and envfix below it."""
+    asks = tmp_path / "ask.py"
+    asks.write_text(
+        "from envfix.probe.kernel import find_kernel\n"
+        "from envfix.system.outside import RealOutside\n"
+        "found = find_kernel(RealOutside())\n"
+        "print(found.pid, found.python)\n"
+    )
+    launcher = tmp_path / "ipykernel_launcher.py"
+    launcher.write_text(
+        "import os, subprocess, sys\n"
+        "print(os.getpid(), sys.executable, flush=True)\n"
+        f"subprocess.run(f'true; {{sys.executable}} {asks}', shell=True, check=True)\n"
+    )
+    command = [sys.executable, str(launcher), "-f", "/run/kernel.json"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    assert told[0] == told[1]

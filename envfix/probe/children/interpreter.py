@@ -32,8 +32,9 @@ def enter_environment() -> None:
 def library_folders() -> list[str]:
     """Where `import` finds distributions, in the order in which one hides another."""
     folders = []
-    virtual = sys.prefix != getattr(sys, "base_prefix", sys.prefix)
-    if not virtual and not os.environ.get("PYTHONNOUSERSITE") and hasattr(site, "getusersitepackages"):
+    # As `site` does: a virtual environment sees the user's packages only where it sees the system's.
+    sees_system = getattr(sys, "base_prefix", sys.prefix) in getattr(site, "PREFIXES", ())
+    if sees_system and not os.environ.get("PYTHONNOUSERSITE") and hasattr(site, "getusersitepackages"):
         folders.append(site.getusersitepackages())
     folders += site.getsitepackages()
     folders += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
