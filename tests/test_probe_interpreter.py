@@ -165,9 +165,9 @@ def test_five_hundred_packages_take_less_than_a_third_of_a_second(tmp_path: Path
         )
     best = 9.0
     for _ in range(3):
-        start = time.perf_counter()
+        start = sum(os.times()[:4])
         target = read(folder / "bin" / "python")
-        best = min(best, time.perf_counter() - start)
+        best = min(best, sum(os.times()[:4]) - start)
     assert len(target.installed) == 500
     assert best < 0.3
 

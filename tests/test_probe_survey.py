@@ -176,9 +176,10 @@ def test_this_machine_is_read_fast_and_whole() -> None:
     outside = RealOutside(quiet=True)
     best = 9.0
     for _ in range(3):
-        start = time.perf_counter()
+        # Work, not waiting: processor time of ours and of the children, whatever else this machine does.
+        start = sum(os.times()[:4])
         machine = survey(outside, TARGET)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, sum(os.times()[:4]) - start)
     assert best < 0.3 or not machine.has_no_gpu
     assert machine.platform is not UNSET and machine.environment is not UNSET
     assert machine.cpu_flags, "a Linux machine has flags"
@@ -198,6 +199,11 @@ def test_nothing_of_cuda_is_loaded_into_our_own_process() -> None:
 
 
 # -- real children that hang and crash
+
+
+def limit(outcome: Outcome) -> float:
+    """Seconds: short where the end is to be seen, long where a busy machine must not change the outcome."""
+    return 0.5 if outcome is Outcome.TIMEOUT else 30.0
 
 
 def library(folder: Path, soname: str, body: str) -> None:
@@ -238,7 +244,7 @@ def test_a_libcuda_that_misbehaves_is_evidence(
     body, outcome, words = BAD_CUDA[kind]
     library(tmp_path, "libcuda.so.1", body)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
-    reading = driver_api.read_driver_api(RealOutside(quiet=True), 1.0)
+    reading = driver_api.read_driver_api(RealOutside(quiet=True), limit(outcome))
     [piece] = reading.evidence
     assert not reading.runs and piece.outcome is outcome
     assert words in piece.detail
@@ -280,7 +286,7 @@ def test_an_nvml_that_misbehaves_is_evidence(
     parts, outcome, words = BAD_NVML[kind]
     library(tmp_path, "libnvidia-ml.so.1", NVML % parts)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
-    [piece] = nvml.read_nvml(RealOutside(quiet=True), 1.0).evidence
+    [piece] = nvml.read_nvml(RealOutside(quiet=True), limit(outcome)).evidence
     assert piece.outcome is outcome and words in piece.detail
 
 
@@ -350,7 +356,7 @@ def test_a_real_nvidia_smi_that_misbehaves_is_evidence(
 ) -> None:
     outside = RealOutside(quiet=True)
     for read in (nvidia_smi.read_query, nvidia_smi.read_table):
-        [piece] = read(outside, program(tmp_path, text), 0.5).evidence
+        [piece] = read(outside, program(tmp_path, text), limit(outcome)).evidence
         assert piece.outcome is outcome and words in piece.detail
 
 
