@@ -96,7 +96,8 @@ def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 def _matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.action == "derive":
         config = pip_config.read_pip_config(parts.outside, None)
-        release = derive.derive(_index(config), options.version, options.package)
+        facts = load.load(parts.outside, parts.matrix_dir).wheels
+        release = derive.derive(_index(config), options.version, options.package, facts)
         return (release if options.json else derive.to_yaml(release)), 0
     matrix = load.load(parts.outside, parts.matrix_dir)
     asked = _tf(options.tf).specifier

@@ -192,7 +192,7 @@ def test_the_caps_that_an_import_needs_are_held(version: str, caps: dict[str, st
 
 @pytest.mark.parametrize("gpu", ["P100", "V100", "T4", "L4", "H100"])
 def test_where_the_rules_say_yes_the_libraries_know_the_gpu(gpu: str) -> None:
-    """The rules judge what is really asked for: no release that fits gets a cuDNN without code for the GPU."""
+    """The rules judge what is asked for: no release that fits gets a cuDNN without code for the GPU."""
     here = machine(
         HOST
         | {

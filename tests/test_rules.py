@@ -11,9 +11,11 @@ from msgspec import UNSET, structs
 
 from envfix.matrix import rank
 from envfix.matrix.rules import GPU_RULES
-from envfix.model.decision import Fit
+from envfix.matrix.rules.gpu import code_of
+from envfix.matrix.rules.libraries import judge_cudnn
+from envfix.model.decision import Code, Fit
 from envfix.model.machine import Driver, Gpu, Machine
-from envfix.model.versions import ComputeCapability, DriverCuda, DriverRelease, PythonRelease
+from envfix.model.versions import ComputeCapability, CudnnRelease, DriverCuda, DriverRelease, PythonRelease
 from tests.shipped import cases, judged, machine, matrix, request
 
 T4: dict[str, Any] = {
@@ -91,9 +93,37 @@ def test_every_rule_is_shown_both_ways() -> None:
     answers = {(case["rule"], case["fit"]) for case in cases("rules")}
     rules = {verdict.rule for verdict in judged(changed({}), "2.20.0").verdicts}
     assert {rule for rule, _ in answers} == rules
-    # cuDNN is chosen to fit, so a wrong one cannot be had: test_nvidia.py covers it.
+    # cuDNN is chosen to fit: a wrong one is had below alone, with a release that contradicts itself.
     assert {rule for rule in rules if (rule, "no") not in answers} == {"cudnn"}
     assert {rule for rule in rules if (rule, "yes") not in answers} == set()
+
+
+@pytest.mark.parametrize(
+    ("version", "capability", "code"),
+    [
+        ("2.20.0", "12.0", Code.BROKEN),
+        ("2.20.0", "9.0", Code.NATIVE_JIT),
+        ("2.21.0", "12.0", Code.JIT),
+        ("2.15.1", "12.0", Code.JIT),
+        ("2.15.1", "9.0", Code.JIT),
+        ("2.20.0", "5.2", Code.NONE),
+        ("2.20.0", "7.5", Code.NATIVE),
+    ],
+)
+def test_the_bytes_alone_tell_how_kernels_run(version: str, capability: str, code: Code) -> None:
+    """PTX for sm_90a runs on 9.0 alone, that for sm_90 on what is later too; no known defect is asked."""
+    row = next(row for row in matrix().releases if str(row.version) == version)
+    here = changed({"gpus": [{"compute_capability": capability}]})
+    assert code_of(row, here, structs.replace(matrix(), known_bad=())) is code
+
+
+@pytest.mark.parametrize(
+    ("built", "fit"), [("9.3.0.75", "yes"), ("9.3.0.76", "no"), ("10.0", "no"), ("8.9", "no")]
+)
+def test_cudnn_is_of_the_same_major_and_not_older_than_the_one_compiled_against(built: str, fit: str) -> None:
+    row = next(row for row in matrix().releases if str(row.version) == "2.19.1")
+    verdict = judge_cudnn(structs.replace(row, built_with_cudnn=CudnnRelease(built)), changed({}), matrix())
+    assert (verdict.fit.value, verdict.found) == (fit, "cuDNN 9.3.0.75")
 
 
 def test_a_verdict_names_what_was_wanted_and_found_and_a_source_for_every_release() -> None:

@@ -6,6 +6,7 @@ that read an index.
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -40,6 +41,8 @@ TIMEOUT = 15.0
 # An index that serves no ranges makes every member cost the whole file: more than this is not fetched.
 WHOLE_FILE_LIMIT = 64 << 20
 _CONNECTIONS = 16
+# Seconds; each further try waits twice as long.
+BACKOFF = 0.4
 
 
 class RealIndex(Index):
@@ -189,7 +192,7 @@ def _session(config: PipConfig, urls: tuple[str, ...]) -> requests.Session:
     session.auth = _HostAuth({_host(url): user for url in urls if (user := _user(url))})
     retry = Retry(
         total=3,
-        backoff_factor=0.4,
+        backoff_factor=BACKOFF,
         status_forcelist=(429, 500, 502, 503, 504),
         raise_on_status=False,
         respect_retry_after_header=False,
@@ -263,4 +266,6 @@ def _reason(problem: Exception) -> str:
         reason = inner
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror
-    return redact(str(reason)).split("(Caused by")[0].strip() or type(reason).__name__
+    # urllib3 puts the connection object in front: `HTTPConnection(host=..., port=...): Failed to ...`.
+    text = re.sub(r"^[\w.]+\([^()]*\): ", "", redact(str(reason)))
+    return text.split("(Caused by")[0].strip() or type(reason).__name__
