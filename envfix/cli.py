@@ -73,7 +73,7 @@ def _fail(command: str, error: EnvfixError, as_json: bool) -> int:
         if error.data is not None:
             from envfix.render import text
 
-            _print(text.result(error.data))
+            _print(text.failure(error))
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)

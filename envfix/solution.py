@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct, structs
 from packaging.version import Version
 
@@ -171,6 +173,8 @@ def _holds(outside: Outside, here: Situation, choice: Choice) -> bool:
         names = libraries.needed_sonames(choice.release.built_with_cuda, choice.release.built_with_cudnn)
         if libraries.find_libraries(outside, names, libraries.wheel_folders(outside, here.site_packages)).missing:
             return False
+        if libraries.incomplete_distributions(outside, here.target):
+            return False
     return loader.is_current(outside, here.target, library_folders(outside, here, choice))
 
 
@@ -205,16 +209,23 @@ def make_lock(here: Situation, matrix: Matrix, choice: Choice, resolution: Resol
 
 
 def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolution, *, offline: bool) -> Plan:
-    """What the resolution would change in the target, with sizes in bytes."""
-    sizes = {}
+    """What the resolution would change in the target, with sizes in bytes.
+
+    An NVIDIA wheel that lacks some of its libraries counts as absent: it is installed anew.
+    """
+    broken = set() if here.new_venv else set(libraries.incomplete_distributions(parts.outside, here.target))
+    because = {**choice.wanted.because, **dict.fromkeys(broken, "some of its libraries are missing: installed anew")}
+    kept = tuple(dist for dist in here.target.installed if dist.name not in broken)
+    target = structs.replace(here.target, installed=kept)
+    sizes: Mapping[str, int] = {}
     if not offline:
         try:
-            index = parts.index(config_of(parts, here.target))
-            sizes = dict(planning.unpacked_sizes(parts.outside, index, resolution, here.target))
+            index = parts.index(config_of(parts, target))
+            sizes = planning.unpacked_sizes(parts.outside, index, resolution, target)
         except EnvfixError as problem:
             # Sizes inform, they decide nothing: without them the plan says that they are not known.
             parts.outside.say(f"warning: unpacked sizes are not known: {problem.message}")
-    return planning.make_plan(resolution, here.target, choice.wanted.because, sizes)
+    return planning.make_plan(resolution, target, because, sizes)
 
 
 def plan_of_keeping(choice: Choice, target: Target) -> Plan:

@@ -29,6 +29,7 @@ class _Job(Struct, frozen=True, kw_only=True):
     tensorflow: str
     packages: tuple[LockedPackage, ...]
     removed: tuple[str, ...]
+    repaired: frozenset[str]
     before: Fingerprint
     reread: Callable[[], Target]
 
@@ -73,6 +74,9 @@ def apply(
         tensorflow=lock.tensorflow,
         packages=packages,
         removed=removed,
+        repaired=frozenset(
+            package.name for package in packages if target.version_of(package.name) == package.version
+        ),
         before=take(outside, target, (*changing, *removed)),
         reread=reread,
     )
@@ -144,7 +148,11 @@ def _result(job: _Job) -> InstallResult:
     ]
     if wrong:
         _failed(job, f"{job.installer.name} ended well, but {'; '.join(wrong)}")
-    names = [name for name in job.affected if job.target.version_of(name) != now.version_of(name)]
+    names = [
+        name
+        for name in job.affected
+        if job.target.version_of(name) != now.version_of(name) or name in job.repaired
+    ]
     return InstallResult(
         python=job.target.executable,
         changed=tuple(sorted(names)),

@@ -77,7 +77,13 @@ class UvInstaller(Installer):
         path = f"{self.folder}/pylock.envfix.toml"
         self.outside.write_text(path, lock_text(packages))
         offline = ["--offline"] if self.offline else []
-        return self._uv(["install", *offline, *self.allowed, "--no-deps", "-r", path])
+        # What is there in the pinned version is only asked for because it is damaged.
+        damaged = [
+            f"--reinstall-package={package.name}"
+            for package in packages
+            if self.target.version_of(package.name) == package.version
+        ]
+        return self._uv(["install", *offline, *self.allowed, *damaged, "--no-deps", "-r", path])
 
     def uninstall(self, names: Sequence[str]) -> Ran:
         return self._uv(["uninstall", *self.allowed, *names])
@@ -103,6 +109,8 @@ class PipInstaller(Installer):
         # pip cannot be told to use its cache alone; without an index, only local files are left.
         offline = ["--no-index"] if self.offline else []
         arguments = ["install", "--no-deps", "--require-hashes", "--disable-pip-version-check", *offline]
+        if any(self.target.version_of(package.name) == package.version for package in packages):
+            arguments.append("--force-reinstall")  # damaged; the file holds nothing but what changes
         return self._pip([*arguments, *self.allowed, "-r", path])
 
     def uninstall(self, names: Sequence[str]) -> Ran:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from envfix.model.machine import Machine, known
+from envfix.model.target import Target
 from envfix.model.versions import CudaRelease, CudnnRelease
 from envfix.ports import Outside
 
@@ -67,3 +68,21 @@ def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
     if cudnn and known(cudnn.path, ""):
         folders += [str(cudnn.path), f"{cudnn.path}/lib64", f"{cudnn.path}/lib"]
     return (*folders, "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib")
+
+
+def incomplete_distributions(outside: Outside, target: Target) -> tuple[str, ...]:
+    """The installed NVIDIA wheels that lack a library their RECORD lists.
+
+    Wheels share folders below `nvidia/`: uninstalling one of another package's can take along a file that
+    TensorFlow needs.
+    """
+    incomplete = []
+    for dist in target.installed:
+        if not dist.name.startswith("nvidia-"):
+            continue
+        site = dist.location or target.purelib
+        for folder in outside.glob(f"{site}/{dist.name.replace('-', '_')}-*.dist-info"):
+            files = [line.split(",")[0] for line in outside.read_text(f"{folder}/RECORD").splitlines()]
+            if not all(outside.exists(f"{site}/{name}") for name in files if ".so" in name):
+                incomplete.append(dist.name)
+    return tuple(incomplete)

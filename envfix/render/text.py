@@ -5,8 +5,10 @@ No markup engine is used: one would eat the `[and-cuda]` of a command that is sh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate, Fit
 from envfix.model.machine import Machine, Outcome, known
 from envfix.model.matrix import Release
@@ -15,6 +17,7 @@ from envfix.model.plan import Change, Plan, PlannedPackage
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
 from envfix.render.words import clean, columns, size
 
+_PATH = re.compile(r" \(/[^()]*\)")
 SIGN = {Change.ADD: "+", Change.UPGRADE: "^", Change.DOWNGRADE: "v", Change.KEEP: "="}
 MARK = {Status.PASSED: "ok    ", Status.FAILED: "FAILED", Status.SKIPPED: "-     "}
 PROVEN = {
@@ -44,6 +47,13 @@ def result(value: object) -> str:
     if isinstance(value, str):
         return value
     raise TypeError(f"no text for {type(value).__name__}")
+
+
+def failure(error: EnvfixError) -> str:
+    """What is known although the command stopped: the verdicts on every release, where there are any."""
+    if isinstance(error.data, Report) and error.data.decision.candidates:
+        return report(error.data)
+    return ""
 
 
 def summary(value: Machine) -> str:
@@ -183,7 +193,10 @@ def verification(value: Verification) -> str:
     """Each check with what was expected and seen, then what it proves and no more."""
     lines = [f"verify   tensorflow {value.tensorflow or '?'} in {value.python}"]
     for check in value.checks:
-        lines.append(f"  {MARK[check.status]} {check.name}: {check.observed}")
+        # The paths are in the JSON; here they would push the rest out of sight.
+        observed = _PATH.sub("", check.observed)
+        skipped = f" ({check.cause})" if check.status is Status.SKIPPED and check.cause else ""
+        lines.append(f"  {MARK[check.status]} {check.name}: {observed}{skipped}")
         if check.status is Status.FAILED:
             lines.append(f"         expected {check.expected}")
             lines += [f"         {label} {text}" for label, text in (("cause", check.cause), ("hint ", check.hint)) if text]

@@ -1,0 +1,228 @@
+"""The whole way, from argv to a changed environment, against a small index on loopback.
+
+The wheels are tiny, but they have the names, versions and libraries that the shipped matrix decides for a T4, so
+that nothing between the command line and the installer is replaced. Real TensorFlow is in tests/live.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from envfix.install.libraries import SONAMES
+from envfix.matrix import load
+from envfix.model.machine import Machine
+from envfix.probe.machine_file import load_machine
+from envfix.resolve.bounds import bounds
+from envfix.system.outside import RealOutside
+from tests.index_server import IndexServer, Wheel, build_wheel, serving
+
+TF = "2.20.0"
+BUILD_INFO = (
+    "build_info = dict([('cuda_version', '12.5.1'), ('cudnn_version', '9'), ('is_cuda_build', True)])\n"
+)
+FOLDERS = {
+    "libcudart": "cuda_runtime", "libcublas": "cublas", "libcublasLt": "cublas", "libcufft": "cufft",
+    "libcurand": "curand", "libcusolver": "cusolver", "libcusparse": "cusparse", "libcudnn": "cudnn",
+}  # fmt: skip
+
+
+def machine() -> Machine:
+    return load_machine(RealOutside(), "colab-t4", f"{load.matrix_dir()}/machines")
+
+
+def pins() -> dict[str, str]:
+    matrix = load.load(RealOutside(), load.matrix_dir())
+    release = next(row for row in matrix.releases if str(row.version) == TF)
+    found = {}
+    for bound in bounds(release, machine(), matrix, {}):
+        requirement = Requirement(bound.requirement)
+        if requirement.name.startswith("nvidia-"):
+            found[requirement.name] = next(iter(requirement.specifier)).version
+    return found
+
+
+def wheels() -> list[Wheel]:
+    """TensorFlow in two releases, its pinned NVIDIA wheels, and one thing it needs."""
+    built = [build_wheel("absl-py", "2.1.0")]
+    for version in (TF, "2.19.1"):
+        modules = {
+            "tensorflow/__init__.py": f'__version__ = "{version}"\n',
+            "tensorflow/python/platform/build_info.py": BUILD_INFO,
+        }
+        built.append(build_wheel("tensorflow", version, ["absl-py>=1.0"], modules=modules))
+    for name, version in pins().items():
+        folder = name.removeprefix("nvidia-").removesuffix("-cu12").replace("cuda-", "cuda_").replace("-", "_")
+        sonames = [*SONAMES[12], "libcudnn.so.9"]
+        modules = {f"nvidia/{folder}/lib/about.txt": name} | {
+            f"nvidia/{folder}/lib/{soname}": "" for soname in sonames if FOLDERS[soname.split(".")[0]] == folder
+        }
+        built.append(build_wheel(name, version, modules=modules))
+    return built
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[IndexServer]:
+    with serving(*wheels()) as server:
+        yield server
+
+
+@pytest.fixture
+def envfix(index: IndexServer, tmp_path: Path) -> Any:
+    index.faults.clear()
+    index.lies.clear()
+    index.asked.clear()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "COLAB"))}
+    env = clean | {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": index.simple,
+        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+
+    def run(*argv: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "envfix", *argv],
+            capture_output=True, text=True, timeout=120, env={**env, **extra}, cwd=tmp_path,
+        )  # fmt: skip
+
+    return run
+
+
+def install(*more: str) -> list[str]:
+    return ["install", "--machine", "colab-t4", "--venv", "demo", "--yes", "--no-verify", "--json", *more]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_install_then_again_changes_nothing_and_asks_for_nothing(
+    envfix: Any, index: IndexServer, tmp_path: Path
+) -> None:
+    first = envfix(*install("--tf", TF))
+    assert first.returncode == 0, first.stderr
+    data = json.loads(first.stdout)["data"]
+    assert data["tensorflow"] == TF
+    assert "tensorflow" in data["changed"] and "nvidia-cudnn-cu12" in data["changed"]
+    assert data["restart"]["needed"] is False
+    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+    assert (site / "_envfix_loader.pth").exists()
+    versions = {name: (site / f"{name.replace('-', '_')}-{pin}.dist-info").is_dir() for name, pin in pins().items()}
+    assert all(versions.values()), versions
+
+    before = contents(tmp_path / "demo")
+    index.asked.clear()
+    again = envfix(*install())
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["data"]["changed"] == []
+    assert {package["change"] for package in json.loads(again.stdout)["data"]["plan"]["packages"]} == {"keep"}
+    assert contents(tmp_path / "demo") == before
+    assert index.asked == []
+
+
+def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, tmp_path: Path) -> None:
+    assert envfix(*install("--tf", "2.19.1")).returncode == 3  # its NVIDIA pins are not on this index
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_library_that_another_package_took_along_is_put_back(envfix: Any, tmp_path: Path) -> None:
+    assert envfix(*install("--tf", TF)).returncode == 0
+    library = next((tmp_path / "demo").glob("lib/python*/site-packages/nvidia/cudnn/lib/libcudnn.so.9"))
+    library.unlink()
+    mended = envfix(*install("--tf", TF))
+    assert mended.returncode == 0, mended.stderr
+    assert library.exists()
+
+
+def test_the_lock_is_the_same_bytes_each_time_and_installs_as_it_is(envfix: Any, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        done = envfix(
+            "lock", "--machine", "colab-t4", "--tf", TF, "--python", sys.executable, "-o", f"{name}/pylock.envfix.toml"
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one/pylock.envfix.toml").read_bytes() == (tmp_path / "two/pylock.envfix.toml").read_bytes()
+    text = (tmp_path / "one/requirements.envfix.txt").read_text()
+    assert text.count("--hash=sha256:") >= len(pins()) + 2
+
+
+def test_a_lock_is_installed_and_refused_where_it_does_not_fit(envfix: Any, tmp_path: Path) -> None:
+    feature = f"{sys.version_info.major}.{sys.version_info.minor}"
+    (tmp_path / "here.yaml").write_text(
+        f"driver: {{release: 550.54.15}}\ngpus: [{{name: Tesla T4, compute_capability: '7.5'}}]\n"
+        f"os: linux\narch: x86_64\nglibc: '2.35'\npython: '{feature}'\ncpu_flags: [avx]\n"
+    )
+    made = envfix("lock", "--machine", "here.yaml", "--tf", TF)
+    assert made.returncode == 0, made.stderr
+    done = envfix(*install("--lock", "pylock.envfix.toml"))
+    assert done.returncode == 0, done.stderr
+    again = envfix(*install("--lock", "pylock.envfix.toml"))
+    assert json.loads(again.stdout)["data"]["changed"] == []
+    other = envfix("install", "--machine", "kaggle-p100", "--venv", "p100", "--lock", "pylock.envfix.toml", "--json")
+    assert other.returncode == 7
+    assert "7.5" in json.loads(other.stdout)["errors"][0]["message"]
+    assert not (tmp_path / "p100").exists()
+
+
+def test_a_wrong_hash_installs_nothing(envfix: Any, index: IndexServer, tmp_path: Path) -> None:
+    wheel = next(name for name in index.wheels if name.startswith("nvidia_cudnn"))
+    index.lies[wheel] = "0" * 64
+    done = envfix(*install("--tf", TF))
+    assert done.returncode == 4, done.stdout
+    assert "hash" in json.loads(done.stdout)["errors"][0]["message"].lower()
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_an_index_that_does_not_answer_is_said_with_its_name(envfix: Any, tmp_path: Path) -> None:
+    done = envfix(*install("--tf", TF), PIP_INDEX_URL="http://user:secret@127.0.0.1:9/simple/")
+    assert done.returncode == 4, done.stdout
+    assert "secret" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_dry_run_touches_nothing(envfix: Any, tmp_path: Path) -> None:
+    done = envfix(*install("--tf", TF, "--dry-run"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["data"]["plan"]["download_bytes"] > 0
+    assert not (tmp_path / "demo").exists()
+
+
+def test_verification_that_fails_is_exit_6(envfix: Any) -> None:
+    """The tiny TensorFlow imports, but has no devices: nothing may be claimed."""
+    argv = [word for word in install("--tf", TF) if word != "--no-verify"]
+    done = envfix(*argv)
+    assert done.returncode == 6, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["data"]["verification"]["proof"] is None
+    assert answer["errors"][0]["code"] == "verification-failed"
+
+
+def test_without_a_gpu_nothing_is_asked_for(envfix: Any, index: IndexServer) -> None:
+    done = envfix("install", "--machine", "no-gpu", "--json")
+    assert done.returncode == 3
+    assert index.asked == []
+    assert "Traceback" not in done.stderr
+
+
+def test_report_offline_touches_no_network(envfix: Any, index: IndexServer) -> None:
+    done = envfix("report", "--machine", "colab-t4", "--offline", "--json")
+    assert done.returncode == 0
+    answer = json.loads(done.stdout)["data"]
+    assert answer["plan"] is None and answer["recommended"]
+    assert index.asked == []
