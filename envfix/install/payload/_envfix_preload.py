@@ -129,9 +129,10 @@ def opened(name: str, flags: int = 0) -> bool:
 def show_tools(roots: List[str]) -> None:
     """Point XLA to ptxas and libdevice, unless the user did.
 
-    The flag is enough for libdevice; for ptxas TensorFlow up to 2.15 looks on PATH first, where a toolkit of
-    another CUDA may be. Without the flag every release looks in /usr/local/cuda before it looks in the
-    wheels, and 2.10 to 2.13 never look there (all seen with strace).
+    The flag is enough for libdevice; for ptxas older releases look on PATH first, where a toolkit of another
+    CUDA may be (seen with strace: PATH first in 2.10.1, 2.13.1 and 2.15.1, the flag first in 2.16.1, 2.18.1,
+    2.20.0 and 2.21.0). Without the flag /usr/local/cuda goes before the wheels (2.10.1, 2.13.1, 2.15.1,
+    2.18.1, 2.21.0), and 2.10.1 and 2.13.1 never look in the wheels.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     libdevice = os.path.join("nvvm", "libdevice", "libdevice.10.bc")
