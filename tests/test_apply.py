@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from msgspec import structs
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
 from envfix.install.apply import apply
 from envfix.install.disk import check_space, spoken_size, uv_cache
+from envfix.lock.pylock import render_pylock
 from envfix.model.outcome import InstallResult
 from envfix.model.plan import Change, Floors, Lock, Plan, PlannedPackage, Resolution
 from envfix.model.target import PipConfig, Target
@@ -248,6 +251,55 @@ def test_an_interrupt_says_which_state_it_left(room: Room, when: str) -> None:
         room.apply(lock)
     assert caught.value.message.startswith("interrupted; the environment is ")
     assert caught.value.exit_code == (130 if when == "before" else 5)
+
+
+INSTALL = """
+import sys
+from pathlib import Path
+from envfix.errors import EnvfixError
+from envfix.install.apply import apply
+from envfix.lock.pylock import read_pylock
+from envfix.model.target import PipConfig
+from envfix.probe.interpreter import read_target
+from envfix.resolve.planning import make_plan
+from envfix.system.outside import RealOutside
+python, path = sys.argv[1:]
+outside, lock = RealOutside(), read_pylock(Path(path).read_text(), path)
+target = read_target(outside, python)
+plan = make_plan(lock.resolution, target, {}, {})
+try:
+    apply(outside, lock, plan, target, PipConfig(), reread=lambda: read_target(outside, python))
+except EnvfixError as problem:
+    print(problem.code, problem.message)
+"""
+
+
+def command(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""  # the process has ended
+
+
+def test_a_real_ctrl_c_ends_the_installer(room: Room, tmp_path: Path) -> None:
+    """SIGINT while uv waits for a file that never comes: uv is gone, and the state is said."""
+    lock = tmp_path / "pylock.envfix.toml"
+    lock.write_text(render_pylock(room.lock("tensorflow")))
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = "stall"
+    child = subprocess.Popen(
+        [sys.executable, "-c", INSTALL, room.python, str(lock)],
+        env=dict(room.outside.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.monotonic() + 20
+    while "GET /files/numb-2.0-py3-none-any.whl" not in room.index.asked and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=15)
+    assert out == "interrupted interrupted; the environment is as it was\n"
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if room.python in command(path)]
 
 
 def test_a_file_that_vanished_is_a_changed_environment(room: Room) -> None:
