@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from msgspec import structs
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 from envfix.model.decision import Fit
-from envfix.model.versions import ComputeCapability, CudnnRelease, GlibcRelease
+from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease, GlibcRelease
 from envfix.resolve.bounds import bounds
 from tests.shipped import judged, machine, matrix
 
@@ -120,6 +121,27 @@ def test_releases_that_know_nothing_of_nvidia_wheels_get_the_set_of_their_cuda_m
     assert wheels["nvidia-cuda-cupti-cu11"] == "==11.8.87"
     # cuDNN 8.9.6.50 requires it.
     assert wheels["nvidia-cuda-nvrtc-cu11"] == "==11.8.89"
+
+
+def test_a_release_of_a_cuda_major_that_the_matrix_has_no_wheels_for_is_held_at_its_floors() -> None:
+    row = structs.replace(
+        matrix().releases[-1],
+        version=Version("2.30.0"),
+        built_with_cuda=CudaRelease("13.1"),
+        built_with_cudnn=CudnnRelease("9.28"),
+        and_cuda=(
+            "nvidia-cublas<14,>=13.1.0.3",
+            "nvidia-cuda-runtime<14,>=13.1.80",
+            "nvidia-cudnn-cu13<10,>=9.28.1.4",
+        ),
+    )
+    here = machine(HOST | {"gpus": [{"compute_capability": "7.5"}]})
+    pinned = [bound.requirement for bound in bounds(row, here, matrix(), {})]
+    assert pinned == [
+        "nvidia-cublas==13.1.0.3",
+        "nvidia-cuda-runtime==13.1.80",
+        "nvidia-cudnn-cu13==9.28.1.4",
+    ]
 
 
 def test_what_is_installed_and_fits_stays() -> None:

@@ -93,7 +93,9 @@ def test_candidates_are_every_release_newest_first_whatever_is_asked_for() -> No
 def test_a_request_narrows_what_is_recommended() -> None:
     best = decided(facts({"machine": T4}), ">=2.16,<2.19").recommended
     assert best and str(best.version) == "2.18.1"
-    assert decided(facts({"machine": T4}), "==9.9").recommended is None
+    nothing = decided(facts({"machine": T4}), "==2.14.9")
+    assert nothing.recommended is None
+    assert nothing.advice == ("no release is `==2.14.9`; the nearest: 2.14.0, 2.14.1",)
 
 
 def test_yes_goes_before_a_newer_unknown() -> None:

@@ -13,6 +13,7 @@ from envfix.matrix.rules.driver import major_floor
 from envfix.matrix.rules.gpu import code_of, jit_floor
 from envfix.matrix.rules.host import judge_any_wheel, judge_cpu
 from envfix.matrix.rules.libraries import planned
+from envfix.matrix.tf_request import nearest_releases
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
@@ -36,11 +37,11 @@ def decide(matrix: Matrix, machine: Machine, request: Request) -> Decision:
     candidates = tuple(judge(matrix, machine, release, request.accelerator) for release in newest_first)
     eligible = [candidate for candidate in candidates if _named(candidate.release, request.tf)]
     recommended = next((one for fit in (Fit.YES, Fit.UNKNOWN) for one in eligible if one.fit is fit), None)
-    return Decision(
-        candidates=candidates,
-        recommended=recommended,
-        advice=tuple(_advice(eligible, recommended, machine, matrix)),
-    )
+    if eligible:
+        advice = tuple(_advice(eligible, recommended, machine, matrix))
+    else:
+        advice = (_no_such_release(request.tf, matrix),)
+    return Decision(candidates=candidates, recommended=recommended, advice=advice)
 
 
 def judge(
@@ -88,8 +89,8 @@ def _named(release: Release, tf: TensorFlowRequest) -> bool:
 def _advice(
     eligible: list[Candidate], recommended: Candidate | None, machine: Machine, matrix: Matrix
 ) -> Iterator[str]:
-    newest = eligible[0] if eligible else None
-    if newest is not None and newest is not recommended:
+    newest = eligible[0]
+    if newest is not recommended:
         verdict = next(verdict for verdict in newest.verdicts if verdict.fit is newest.fit)
         word = "does not fit" if newest.fit is Fit.NO else "is not known to work"
         yield f"tensorflow {newest.version}, the newest, {word} here: {_why(verdict)}"
@@ -103,6 +104,11 @@ def _advice(
         yield f"{name}: {_JIT_TIME[recommended.code]}"
     if recommended.code is not Code.NONE:
         yield from _ptxas(recommended.release, machine, matrix)
+
+
+def _no_such_release(tf: TensorFlowRequest, matrix: Matrix) -> str:
+    named = nearest_releases(tf, (row.version for row in matrix.releases))
+    return f"no release is `{tf.text}`; the nearest: {', '.join(map(str, named))}"
 
 
 def _why(verdict: Verdict) -> str:

@@ -87,8 +87,8 @@ class Release(Row, frozen=True):
 class WheelFacts(Row, frozen=True):
     """What wheels do not say of themselves: read in their fat binaries, or on the vendor's page.
 
-    `tf` is a specifier. `cudnn` is the cuDNN they were compiled against; the ISAs are those of the PTX in each
-    kernel group; `portable` is False where the generated kernels' PTX is for `sm_90a`, which no other GPU runs;
+    `tf` is a specifier. `cudnn` is the cuDNN they were compiled against; the ISAs are those of the PTX in
+    each kernel group; `portable` is False where the generated kernels' PTX is for `sm_90a`, which only 9.0 runs;
     `compute_capabilities` stands for those that `build_info` leaves out.
     """
 
@@ -117,7 +117,7 @@ class DriverFloor(Row, frozen=True):
 
 
 class PtxFloor(Row, frozen=True):
-    """The first driver whose JIT compiler knows a PTX ISA (minor-version compatibility does not cover JIT)."""
+    """The first driver whose JIT compiler knows a PTX ISA: minor-version compatibility leaves JIT out."""
 
     isa: PtxIsa
     cuda: CudaRelease
@@ -227,7 +227,7 @@ class KnownBad(Row, frozen=True):
     `cudnn_below` the cuDNN. `effect` is `no`, `unknown`, `loader` (the loader fix cures it), `caps`
     (the `requirements` cure it), `slow` or `note` (works; say so), or `avoided` (envfix does not step into
     it). `code` names what the kernels come to where the fat binaries alone would say better; `python` is a
-    specifier of feature releases.
+    specifier of feature releases. With `gpu_only` the CPU build of the release is none the worse.
     """
 
     id: str
@@ -239,6 +239,7 @@ class KnownBad(Row, frozen=True):
     remedy: str = ""
     python: str = ""
     code: str = ""
+    gpu_only: bool = False
     os: Os | None = None
     arch: Arch | None = None
     gpu_first: ComputeCapability | None = None
@@ -248,7 +249,11 @@ class KnownBad(Row, frozen=True):
 
 
 class Matrix(Struct, frozen=True, kw_only=True):
-    """The whole matrix, validated; `digest` is the SHA-256 of the files it was read from."""
+    """The whole matrix, validated.
+
+    `wheels` is what they do not say of themselves; `digest` the SHA-256 of the files, `date` the day on which
+    the releases were read from the index.
+    """
 
     releases: tuple[Release, ...]
     wheels: tuple[WheelFacts, ...] = ()

@@ -26,11 +26,14 @@ def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Map
     pinned = exact(named[0], release) if named else None
     if pinned:
         return pinned
+    published = _published(machine, matrix, major)
+    if not published and named:
+        return Pin(name=name, version=floor(named[0]), because="the oldest that the release allows")
     # Any newer release with the same soname serves, so the major of the one built with is the upper limit.
     specifier = named[0].specifier if named else _same_soname(release.built_with_cudnn)
     fitting = [
         version
-        for version in _published(machine, matrix, major)
+        for version in published
         if specifier.contains(str(version))
         and cudnn_knows(matrix, version, known_capabilities(machine))
         and not _troubled(release, version, matrix, Effect.NO)
@@ -45,7 +48,7 @@ def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Map
     if fitting:
         return Pin(name=name, version=str(fitting[0]), because="the oldest cuDNN that fits this machine")
     # None fits; the rules say what is wrong with the one that is taken elsewhere.
-    wished = str(choice.versions[0]) if choice else floor(named[0]) if named else None
+    wished = str(choice.versions[0]) if choice else None
     return Pin(name=name, version=wished, because="no cuDNN fits this machine") if wished else None
 
 

@@ -48,7 +48,7 @@ def libraries_for(
         return built
     cudnn = cudnn_pin(release, machine, matrix, installed)
     pins = [pin for pin in pins if "cudnn" not in pin.name] + ([cudnn] if cudnn else [])
-    runtime = next((pin.version for pin in pins if "-cuda-runtime-" in pin.name), None)
+    runtime = next((pin.version for pin in pins if pin.name.startswith("nvidia-cuda-runtime")), None)
     return CudaLibraries(
         pins=tuple(sorted(pins, key=lambda pin: pin.name)),
         cuda=CudaRelease(runtime).cut(2) if runtime else release.built_with_cuda,

@@ -27,7 +27,7 @@ def judge_defects_on_cpu(release: Release, machine: Machine, matrix: Matrix) -> 
 
 def _about_gpu(row: KnownBad) -> bool:
     conditions = (row.gpu_first, row.gpu_last, row.driver_below, row.cudnn_below)
-    return row.effect is Effect.LOADER or row.id == "windows-native-cuda" or any(conditions)
+    return row.effect is Effect.LOADER or row.gpu_only or any(conditions)
 
 
 def _judge(release: Release, machine: Machine, matrix: Matrix, rows: tuple[KnownBad, ...]) -> Verdict:
