@@ -117,9 +117,13 @@ def build_parser() -> argparse.ArgumentParser:
     _machine_option(report)
     _deciding_options(report)
     report.add_argument("--format", choices=("text", "json", "markdown"), default="text")
-    report.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of printing it")
+    report.add_argument(
+        "-o", "--output", metavar="FILE", help="write the report there instead of printing it"
+    )
 
-    lock = _command(commands, "lock", "write pylock.envfix.toml and requirements.envfix.txt, every file hashed")
+    lock = _command(
+        commands, "lock", "write pylock.envfix.toml and requirements.envfix.txt, every file hashed"
+    )
     _target_options(lock)
     _machine_option(lock)
     _deciding_options(lock)
@@ -127,7 +131,9 @@ def build_parser() -> argparse.ArgumentParser:
     lock.add_argument(
         "--requirements", metavar="FILE", help="the requirements file (default: requirements.envfix.txt)"
     )
-    lock.add_argument("--check", metavar="FILE", help="only check that this lock fits the machine and the matrix")
+    lock.add_argument(
+        "--check", metavar="FILE", help="only check that this lock fits the machine and the matrix"
+    )
 
     _install_command(commands)
 
@@ -137,7 +143,9 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--accelerator", choices=("gpu", "cpu", "auto"), default="gpu")
     verify.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS")
 
-    matrix = _command(commands, "matrix", "the compatibility matrix: show it, or derive a release from its wheel")
+    matrix = _command(
+        commands, "matrix", "the compatibility matrix: show it, or derive a release from its wheel"
+    )
     actions = matrix.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     show = _command(actions, "show", "the releases and what they were built with")
     show.add_argument("--tf", metavar="SPEC")
@@ -154,7 +162,9 @@ def _install_command(commands: Any) -> None:
     _target_options(install)
     _machine_option(install)
     _deciding_options(install)
-    install.add_argument("--upgrade", action="store_true", help="take a newer TensorFlow than the one that fits")
+    install.add_argument(
+        "--upgrade", action="store_true", help="take a newer TensorFlow than the one that fits"
+    )
     install.add_argument("--lock", metavar="FILE", help="install exactly this lock")
     install.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     install.add_argument("--yes", "-y", action="store_true", help="do not ask")
@@ -174,7 +184,9 @@ def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def _target_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--python", metavar="PATH", help="the interpreter to work on (default: the one running)")
+    parser.add_argument(
+        "--python", metavar="PATH", help="the interpreter to work on (default: the one running)"
+    )
     parser.add_argument("--venv", metavar="DIR", help="a virtual environment; `install` makes it if absent")
 
 
@@ -197,8 +209,10 @@ class _Version(argparse.Action):
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
         super().__init__(option_strings, dest, nargs=0, help=help, default=argparse.SUPPRESS)
 
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> NoReturn:
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+    ) -> NoReturn:
         from envfix import commands
 
         _print(f"envfix {__version__} (matrix of {commands.matrix_date()})")
-        parser.exit()
+        raise SystemExit(0)

@@ -16,8 +16,8 @@ from envfix.model.request import Accelerator, CudaSource, Request, ResolverName,
 from envfix.model.results import Installed, MatrixShown
 from envfix.model.target import PipConfig
 from envfix.ports import Index, Outside, Resolver
-from envfix.resolve import pip_config
 from envfix.render import Rendered, json, markdown, text
+from envfix.resolve import pip_config
 from envfix.situation import Parts, Where
 from envfix.system.outside import RealOutside
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> Rendered:
 
 def matrix_date() -> str:
     """The date of the shipped matrix."""
-    return load.date(RealOutside(), load.matrix_dir())
+    return load.load(RealOutside(), load.matrix_dir()).date
 
 
 def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
@@ -145,7 +145,9 @@ def _companion(value: str) -> Requirement:
         return Requirement(value)
     except InvalidRequirement as problem:
         what = str(problem).splitlines()[0]
-        raise InputError(f"`--with {value}` is no requirement: {what}", "for example `--with 'torch>=2.6'`") from None
+        raise InputError(
+            f"`--with {value}` is no requirement: {what}", "for example `--with 'torch>=2.6'`"
+        ) from None
 
 
 def _where(options: argparse.Namespace) -> Where:

@@ -113,14 +113,15 @@ def _refuse_aliases(text: str) -> None:
 
     for event in yaml.parse(text, Loader=_loader()):
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "anchors and aliases are not allowed", event.start_mark
-            )
+            line = event.start_mark.line + 1 if event.start_mark else 0
+            raise ValueError(f"not valid YAML: line {line}: anchors and aliases are not allowed")
 
 
 def _hint(problem: str) -> str | None:
     if "unknown field" in problem:
-        return "`envfix probe --json` prints every key that a machine may have" if "machine" in problem else None
+        return (
+            "`envfix probe --json` prints every key that a machine may have" if "machine" in problem else None
+        )
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from msgspec import UNSET, Struct, structs
 
@@ -18,7 +17,7 @@ from envfix.probe import interpreter, machine_file, survey
 from envfix.resolve import pip_config
 
 
-class Parts(NamedTuple):
+class Parts(Struct, frozen=True, kw_only=True):
     """The real parts that the command line builds, or a test's."""
 
     outside: Outside
@@ -51,7 +50,9 @@ class Situation(Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys((self.target.purelib, self.target.platlib)))
 
 
-def situate(parts: Parts, where: Where, matrix: Matrix | None = None, *, to_install: bool = False) -> Situation:
+def situate(
+    parts: Parts, where: Where, matrix: Matrix | None = None, *, to_install: bool = False
+) -> Situation:
     """Read the target and the machine. Raises InputError for an interpreter or machine file that is none.
 
     When something is to be installed, the Python, C library and operating system are those of the

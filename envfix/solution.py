@@ -104,13 +104,15 @@ def installed_candidate(here: Situation, matrix: Matrix, request: Request) -> Ca
     return candidate if candidate.fit is not Fit.NO else None
 
 
-def _choose_cpu(
-    here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str
-) -> Choice:
+def _choose_cpu(here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str) -> Choice:
     bounds = _bounds(here, matrix, candidate.release)
     target_wanted = wanted.cpu_wanted(candidate.release, here.target, bounds, request.companions, why)
     return Choice(
-        candidate=candidate, accelerator=Accelerator.CPU, cuda=CudaSource.WHEELS, bounds=(), wanted=target_wanted
+        candidate=candidate,
+        accelerator=Accelerator.CPU,
+        cuda=CudaSource.WHEELS,
+        bounds=(),
+        wanted=target_wanted,
     )
 
 
@@ -122,14 +124,19 @@ def _choose_gpu(
     choice = Choice(
         candidate=candidate, accelerator=Accelerator.GPU, cuda=CudaSource.WHEELS, bounds=bounds, wanted=full
     )
-    if request.cuda is CudaSource.WHEELS or (request.cuda is CudaSource.AUTO and not wanted.unmet(full, here.target)):
+    if request.cuda is CudaSource.WHEELS or (
+        request.cuda is CudaSource.AUTO and not wanted.unmet(full, here.target)
+    ):
         return choice
     verdict = system_cuda.judge_system_cuda(candidate.release, here.machine, matrix)
-    fits = verdict.fit is Fit.YES and (here.named or not system_libraries(outside, here, candidate.release).missing)
+    fits = verdict.fit is Fit.YES and (
+        here.named or not system_libraries(outside, here, candidate.release).missing
+    )
     if not fits:
         if request.cuda is CudaSource.SYSTEM:
             raise NothingFits(
-                f"`--cuda system`: tensorflow {candidate.version} needs {verdict.wanted}, found {verdict.found}",
+                f"`--cuda system`: tensorflow {candidate.version} needs {verdict.wanted}, "
+                f"found {verdict.found}",
                 "leave `--cuda` out: the NVIDIA wheels are installed then",
             )
         return choice
@@ -171,7 +178,9 @@ def _holds(outside: Outside, here: Situation, choice: Choice) -> bool:
         return True
     if choice.cuda is CudaSource.WHEELS and choice.release.built_with_cuda:
         names = libraries.needed_sonames(choice.release.built_with_cuda, choice.release.built_with_cudnn)
-        if libraries.find_libraries(outside, names, libraries.wheel_folders(outside, here.site_packages)).missing:
+        if libraries.find_libraries(
+            outside, names, libraries.wheel_folders(outside, here.site_packages)
+        ).missing:
             return False
         if libraries.incomplete_distributions(outside, here.target):
             return False
@@ -200,7 +209,9 @@ def make_lock(here: Situation, matrix: Matrix, choice: Choice, resolution: Resol
             arch=target.arch.value,
             glibc=_glibc_floor(choice.release, target),
             driver=None if not gpus else rank.driver_floor(choice.release, here.machine, matrix),
-            compute_capabilities=tuple(sorted({str(known(gpu.compute_capability, "")) for gpu in gpus} - {""})),
+            compute_capabilities=tuple(
+                sorted({str(known(gpu.compute_capability, "")) for gpu in gpus} - {""})
+            ),
             accelerator=choice.accelerator.value,
         ),
         matrix_digest=matrix.digest,
@@ -214,7 +225,10 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
     An NVIDIA wheel that lacks some of its libraries counts as absent: it is installed anew.
     """
     broken = set() if here.new_venv else set(libraries.incomplete_distributions(parts.outside, here.target))
-    because = {**choice.wanted.because, **dict.fromkeys(broken, "some of its libraries are missing: installed anew")}
+    because = {
+        **choice.wanted.because,
+        **dict.fromkeys(broken, "some of its libraries are missing: installed anew"),
+    }
     kept = tuple(dist for dist in here.target.installed if dist.name not in broken)
     target = structs.replace(here.target, installed=kept)
     sizes: Mapping[str, int] = {}

@@ -7,25 +7,25 @@ Each public function is one command, read from top to bottom; what a step does i
 
 from __future__ import annotations
 
-from msgspec import Struct, structs
-
 from collections.abc import Callable
 
-from envfix.errors import EnvfixError, InputError, NothingFits
+from msgspec import Struct, structs
+
+from envfix.deciding import decide, no_gpu_advice, refuse_without_gpu, with_accelerator
+from envfix.errors import EnvfixError, EnvironmentChanged, InputError
 from envfix.install import apply, loader, permission, venv
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
 from envfix.matrix import load, rank
-from envfix.model.decision import Decision
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix
 from envfix.model.outcome import InstallResult, RestartAdvice, Verification
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, Request, ResolverName
 from envfix.model.results import Installed, LockWritten, MachineList, Report, Verified
-from envfix.probe import interpreter, kernel, machine_file, no_gpu, session
+from envfix.probe import interpreter, kernel, machine_file, session
 from envfix.restart import stale
-from envfix.situation import Parts, Situation, Where, complete, config_of, searched, situate, visible_gpus
+from envfix.situation import Parts, Situation, Where, complete, config_of, situate, visible_gpus
 from envfix.solution import (
     Choice,
     choice_of_lock,
@@ -64,9 +64,9 @@ def report(parts: Parts, request: Request, where: Where) -> Report:
     """A verdict for every release, and the plan for the recommended one (None where it cannot be made)."""
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
-    request = _with_accelerator(request, here, matrix)
+    request = with_accelerator(request, here, matrix)
     decision = rank.decide(matrix, here.machine, request)
-    advice = [*decision.advice, *_no_gpu_advice(here, request)]
+    advice = [*decision.advice, *no_gpu_advice(here, request)]
     if decision.recommended is None:
         return Report(machine=here.machine, decision=decision, plan=None, advice=tuple(advice))
     # A report is about the newest release that fits, whatever is installed.
@@ -85,8 +85,8 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
     """Decide, resolve, and write both lock files."""
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
-    request = _with_accelerator(request, here, matrix)
-    decision = _decide(here, matrix, request)
+    request = with_accelerator(request, here, matrix)
+    decision = decide(here, matrix, request)
     choice = choose(parts, here, matrix, request, decision)
     made = make_lock(here, matrix, choice, solve(parts, here, request, choice))
     parts.outside.write_text(path, pylock.render_pylock(made))
@@ -107,17 +107,17 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     """Make the environment right and prove it; an environment that is right already is left untouched."""
     # Without a GPU there is nothing to decide, and nothing but the machine's own facts is read.
     here = situate(parts, where, to_install=True)
-    _refuse_without_gpu(here, request)
+    refuse_without_gpu(here, request)
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = complete(here, matrix)
-    request = _with_accelerator(request, here, matrix)
+    request = with_accelerator(request, here, matrix)
 
     if options.lock:
         made = _read_lock(parts, options.lock)
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
     else:
-        made, decision = None, _decide(here, matrix, request)
+        made, decision = None, decide(here, matrix, request)
         choice = choose(parts, here, matrix, request, decision)
         notes = (request.tf.note, newer_offer(decision, choice), *decision.advice)
 
@@ -196,13 +196,15 @@ def _change(
             break_system_packages=managed,
             reread=lambda: interpreter.read_target(outside, here.target.executable),
         )
-        result = structs.replace(result, loader=_install_loader(parts, here, choice))
+        result = structs.replace(result, loader=_install_loader(parts, here, choice, result))
     except BaseException:
         if venv_made and where.venv is not None:
             outside.remove_tree(where.venv)
         raise
     restart = _restart_advice(parts, here, result, venv_made)
-    return structs.replace(installed, python=here.target.executable, plan=plan, result=result, restart=restart)
+    return structs.replace(
+        installed, python=here.target.executable, plan=plan, result=result, restart=restart
+    )
 
 
 def _restart_advice(parts: Parts, here: Situation, result: InstallResult, venv_made: bool) -> RestartAdvice:
@@ -214,11 +216,21 @@ def _restart_advice(parts: Parts, here: Situation, result: InstallResult, venv_m
     return stale.advise(parts.outside, running, platform, result.changed, here.site_packages)
 
 
-def _install_loader(parts: Parts, here: Situation, choice: Choice) -> str:
+def _install_loader(parts: Parts, here: Situation, choice: Choice, result: InstallResult) -> str:
     """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words."""
     if choice.accelerator is Accelerator.CPU:
         return ""
-    return loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
+    try:
+        return loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
+    except EnvfixError as problem:
+        if not result.changed:
+            raise
+        # The packages are in already, so the environment is no longer what it was.
+        again = f"envfix install --python {here.target.executable} --tf {choice.candidate.version}"
+        raise EnvironmentChanged(
+            f"the packages are installed, but TensorFlow will not find their libraries: {problem.message}",
+            again,
+        ) from problem
 
 
 def _verify(
@@ -234,56 +246,12 @@ def _verify(
     )
 
 
-def _decide(here: Situation, matrix: Matrix, request: Request) -> Decision:
-    """The decision, or NothingFits with every release's reason."""
-    decision = rank.decide(matrix, here.machine, request)
-    if decision.recommended is None:
-        advice = (*decision.advice, *_no_gpu_advice(here, request))
-        report = Report(machine=here.machine, decision=decision, plan=None, advice=advice)
-        asked = f" that `{request.tf.text}` names" if request.tf.given else ""
-        raise NothingFits(f"no TensorFlow release{asked} fits this machine", data=report)
-    return decision
-
-
-def _refuse_without_gpu(here: Situation, request: Request) -> None:
-    """End at once where there is no GPU and one was asked for: no install can help."""
-    if request.accelerator is Accelerator.GPU and here.machine.has_no_gpu:
-        advice = no_gpu.advice_without_gpu(here.machine)
-        raise NothingFits(
-            f"this machine has no NVIDIA GPU (asked: {', '.join(searched(here.machine)) or 'the machine file'})",
-            "\n".join(advice),
-            data=Report(
-                machine=here.machine,
-                decision=Decision(candidates=(), recommended=None),
-                plan=None,
-                advice=advice,
-            ),
-        )
-
-
-def _no_gpu_advice(here: Situation, request: Request) -> tuple[str, ...]:
-    wants_gpu = request.accelerator is Accelerator.GPU
-    return no_gpu.advice_without_gpu(here.machine) if wants_gpu and here.machine.has_no_gpu else ()
-
-
-def _with_accelerator(request: Request, here: Situation, matrix: Matrix) -> Request:
-    """The request with `auto` decided: the GPU wherever there is one that some release can use."""
-    if request.accelerator is not Accelerator.AUTO:
-        return request
-    gpu = structs.replace(request, accelerator=Accelerator.GPU)
-    if here.machine.has_no_gpu or rank.decide(matrix, here.machine, gpu).recommended is None:
-        return structs.replace(request, accelerator=Accelerator.CPU)
-    return gpu
-
-
 def _plan_if_possible(
     parts: Parts, here: Situation, request: Request, choice: Choice
 ) -> tuple[Plan | None, str]:
     """The plan, or None and the reason: a report is complete without it."""
     try:
-        return plan_of(
-            parts, here, choice, solve(parts, here, request, choice), offline=request.offline
-        ), ""
+        return plan_of(parts, here, choice, solve(parts, here, request, choice), offline=request.offline), ""
     except EnvfixError as problem:
         return None, f"no plan: {problem.message}"
 

@@ -61,7 +61,9 @@ def start_up(times: int) -> Row:
     ours, bare = alternate(
         lambda: seconds([script, "--help"]), lambda: seconds([sys.executable, "-c", "pass"]), times
     )
-    return Row("envfix --help / python -c pass", ours / bare, 3.0, "x", f"{ours * 1000:.0f} / {bare * 1000:.0f} ms")
+    return Row(
+        "envfix --help / python -c pass", ours / bare, 3.0, "x", f"{ours * 1000:.0f} / {bare * 1000:.0f} ms"
+    )
 
 
 def command(name: str, argv: Sequence[str], target: float, times: int, ok: tuple[int, ...] = (0,)) -> Row:
@@ -84,7 +86,13 @@ def lock(times: int, work: Path) -> Row:
         "--python-platform", "x86_64-manylinux_2_35", "-o", str(work / "uv.txt"), str(wanted),
     ]  # fmt: skip
     ours, theirs = alternate(lambda: seconds(argv), lambda: seconds(uv), times)
-    return Row("envfix lock / uv pip compile --generate-hashes", ours / theirs, 1.5, "x", f"{ours:.2f} / {theirs:.2f} s")
+    return Row(
+        "envfix lock / uv pip compile --generate-hashes",
+        ours / theirs,
+        1.5,
+        "x",
+        f"{ours:.2f} / {theirs:.2f} s",
+    )
 
 
 def install(work: Path) -> Row:
@@ -101,7 +109,16 @@ def install(work: Path) -> Row:
     theirs = cold(
         [
             [_uv(), "venv", "--quiet", "--python", sys.executable, str(work / "theirs")],
-            [_uv(), "pip", "install", "--quiet", "--python", str(work / "theirs" / "bin" / "python"), "-r", str(locked)],
+            [
+                _uv(),
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                str(work / "theirs" / "bin" / "python"),
+                "-r",
+                str(locked),
+            ],
         ],
         "theirs",
     )
@@ -112,7 +129,9 @@ def install(work: Path) -> Row:
         ]],
         "ours",
     )  # fmt: skip
-    return Row("envfix install / uv pip install, cold", ours / theirs, 1.1, "x", f"{ours:.1f} / {theirs:.1f} s")
+    return Row(
+        "envfix install / uv pip install, cold", ours / theirs, 1.1, "x", f"{ours:.1f} / {theirs:.1f} s"
+    )
 
 
 def _requirements(locked: Path) -> list[str]:
@@ -128,7 +147,9 @@ def _uv() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--install", action="store_true", help="also the cold install (twice 3 GB)")
     parser.add_argument("--offline", action="store_true", help="only what needs no network")
     parser.add_argument("--times", type=int, default=9)
@@ -138,7 +159,12 @@ def main() -> int:
         rows = [
             start_up(options.times * 3),
             command("envfix probe, work", ["probe", "--json"], 0.3, options.times),
-            command("envfix report --offline", ["report", "--offline", "--machine", "colab-t4"], 0.5, options.times),
+            command(
+                "envfix report --offline",
+                ["report", "--offline", "--machine", "colab-t4"],
+                0.5,
+                options.times,
+            ),
         ]
         if not options.offline:
             rows.append(lock(max(3, options.times // 2), work))
@@ -149,7 +175,8 @@ def main() -> int:
     print("| measured | value | target | |\n|---|---|---|---|")
     for row in rows:
         mark = "met" if row.met else "MISSED"
-        print(f"| {row.name} | {row.value:.2f} {row.unit} | <= {row.target:g} {row.unit} | {mark}: {row.detail} |")
+        value, target = f"{row.value:.2f} {row.unit}", f"{row.target:g} {row.unit}"
+        print(f"| {row.name} | {value} | <= {target} | {mark}: {row.detail} |")
     return 0 if all(row.met for row in rows) else 1
 
 

@@ -62,7 +62,16 @@ def prove(version: Version, feature: PythonRelease, python: str, machine: str) -
     try:
         venv = str(folder / "venv")
         done = _envfix(
-            "install", "--machine", machine, "--tf", f"=={version}", "--python", python, "--venv", venv, "--yes"
+            "install",
+            "--machine",
+            machine,
+            "--tf",
+            f"=={version}",
+            "--python",
+            python,
+            "--venv",
+            venv,
+            "--yes",
         )
         if done["exit_code"] not in (0, 6):
             print(f"{version}: not installed: {done['errors']}", file=sys.stderr)
@@ -111,20 +120,31 @@ def _asked(release: Release, versions: list[str]) -> bool:
 
 
 def _newest_shared(release: Release, pythons: dict[PythonRelease, str]) -> PythonRelease | None:
-    tags = {tag for wheels in release.wheels if wheels.cuda and wheels.os.value == "linux" for tag in wheels.python}
+    tags = {
+        tag
+        for wheels in release.wheels
+        if wheels.cuda and wheels.os.value == "linux"
+        for tag in wheels.python
+    }
     return max(tags & set(pythons), default=None)
 
 
 def _feature(path: str) -> PythonRelease:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return PythonRelease(subprocess.run([path, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+    return PythonRelease(
+        subprocess.run([path, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    )
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("versions", nargs="*", metavar="VERSION", help="default: 2.10 and later")
     parser.add_argument("--machine", default="colab-t4")
-    parser.add_argument("--python", nargs="+", metavar="PATH", default=[sys.executable], help="interpreters to use")
+    parser.add_argument(
+        "--python", nargs="+", metavar="PATH", default=[sys.executable], help="interpreters to use"
+    )
     return parser.parse_args()
 
 

@@ -81,14 +81,18 @@ class FakeOutside(Outside):
 
     def listdir(self, path: str) -> tuple[str, ...]:
         start = self.realpath(path).rstrip("/") + "/"
-        return tuple(sorted({name[len(start) :].split("/")[0] for name in self.files if name.startswith(start)}))
+        return tuple(
+            sorted({name[len(start) :].split("/")[0] for name in self.files if name.startswith(start)})
+        )
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         paths = set(self.files)
         for name in self.files:
             paths.update(str(parent) for parent in Path(name).parents)
         depth = pattern.count("/")
-        return tuple(sorted(path for path in paths if path.count("/") == depth and fnmatch.fnmatch(path, pattern)))
+        return tuple(
+            sorted(path for path in paths if path.count("/") == depth and fnmatch.fnmatch(path, pattern))
+        )
 
     def realpath(self, path: str) -> str:
         for _ in range(8):

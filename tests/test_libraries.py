@@ -19,7 +19,9 @@ def test_sonames_follow_the_major_and_not_the_toolkit() -> None:
 
 
 def test_the_first_folder_wins_and_what_is_nowhere_is_missing() -> None:
-    outside = FakeOutside(files={"/a/libcudart.so.12": b"", "/b/libcudart.so.12": b"", "/b/libcudnn.so.9": b""})
+    outside = FakeOutside(
+        files={"/a/libcudart.so.12": b"", "/b/libcudart.so.12": b"", "/b/libcudnn.so.9": b""}
+    )
     found = find_libraries(outside, ("libcudart.so.12", "libcudnn.so.9", "libcufft.so.11"), ("/a", "/b"))
     assert found.found == {"libcudart.so.12": "/a/libcudart.so.12", "libcudnn.so.9": "/b/libcudnn.so.9"}
     assert found.missing == ("libcufft.so.11",)

@@ -24,9 +24,15 @@ YES = Candidate(release=RELEASE, fit=Fit.YES, code=Code.NATIVE, proven=True, ver
 PLAN = Plan(
     packages=(
         PlannedPackage(
-            name="tensorflow", version="2.20.0", size=620_000_000, change=Change.ADD, because="see `tensorflow[and-cuda]`"
+            name="tensorflow",
+            version="2.20.0",
+            size=620_000_000,
+            change=Change.ADD,
+            because="see `tensorflow[and-cuda]`",
         ),
-        PlannedPackage(name="numpy", version="2.1.3", size=0, change=Change.KEEP, because="the others need it"),
+        PlannedPackage(
+            name="numpy", version="2.1.3", size=0, change=Change.KEEP, because="the others need it"
+        ),
     ),
     download_bytes=620_000_000,
     installed_bytes=None,
@@ -132,7 +138,14 @@ def test_markdown_cells_cannot_break_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("count", "shown"),
-    [(None, "?"), (0, "0 B"), (999, "999 B"), (1500, "2 kB"), (620_425_510, "620 MB"), (2_400_000_000, "2.4 GB")],
+    [
+        (None, "?"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "2 kB"),
+        (620_425_510, "620 MB"),
+        (2_400_000_000, "2.4 GB"),
+    ],
 )
 def test_sizes(count: int | None, shown: str) -> None:
     assert size(count) == shown

@@ -1,7 +1,7 @@
 """The whole way, from argv to a changed environment, against a small index on loopback.
 
-The wheels are tiny, but they have the names, versions and libraries that the shipped matrix decides for a T4, so
-that nothing between the command line and the installer is replaced. Real TensorFlow is in tests/live.
+The wheels are tiny, but they have the names, versions and libraries that the shipped matrix decides for a
+T4, so that nothing between the command line and the installer is replaced. Real TensorFlow is in tests/live.
 """
 
 from __future__ import annotations
@@ -61,10 +61,14 @@ def wheels() -> list[Wheel]:
         }
         built.append(build_wheel("tensorflow", version, ["absl-py>=1.0"], modules=modules))
     for name, version in pins().items():
-        folder = name.removeprefix("nvidia-").removesuffix("-cu12").replace("cuda-", "cuda_").replace("-", "_")
+        folder = (
+            name.removeprefix("nvidia-").removesuffix("-cu12").replace("cuda-", "cuda_").replace("-", "_")
+        )
         sonames = [*SONAMES[12], "libcudnn.so.9"]
         modules = {f"nvidia/{folder}/lib/about.txt": name} | {
-            f"nvidia/{folder}/lib/{soname}": "" for soname in sonames if FOLDERS[soname.split(".")[0]] == folder
+            f"nvidia/{folder}/lib/{soname}": ""
+            for soname in sonames
+            if FOLDERS[soname.split(".")[0]] == folder
         }
         built.append(build_wheel(name, version, modules=modules))
     return built
@@ -81,7 +85,9 @@ def envfix(index: IndexServer, tmp_path: Path) -> Any:
     index.faults.clear()
     index.lies.clear()
     index.asked.clear()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "COLAB"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "COLAB"))
+    }
     env = clean | {
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_INDEX_URL": index.simple,
@@ -121,7 +127,9 @@ def test_install_then_again_changes_nothing_and_asks_for_nothing(
     assert data["restart"]["needed"] is False
     site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
     assert (site / "_envfix_loader.pth").exists()
-    versions = {name: (site / f"{name.replace('-', '_')}-{pin}.dist-info").is_dir() for name, pin in pins().items()}
+    versions = {
+        name: (site / f"{name.replace('-', '_')}-{pin}.dist-info").is_dir() for name, pin in pins().items()
+    }
     assert all(versions.values()), versions
 
     before = contents(tmp_path / "demo")
@@ -152,10 +160,20 @@ def test_the_lock_is_the_same_bytes_each_time_and_installs_as_it_is(envfix: Any,
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         done = envfix(
-            "lock", "--machine", "colab-t4", "--tf", TF, "--python", sys.executable, "-o", f"{name}/pylock.envfix.toml"
+            "lock",
+            "--machine",
+            "colab-t4",
+            "--tf",
+            TF,
+            "--python",
+            sys.executable,
+            "-o",
+            f"{name}/pylock.envfix.toml",
         )
         assert done.returncode == 0, done.stderr
-    assert (tmp_path / "one/pylock.envfix.toml").read_bytes() == (tmp_path / "two/pylock.envfix.toml").read_bytes()
+    assert (tmp_path / "one/pylock.envfix.toml").read_bytes() == (
+        tmp_path / "two/pylock.envfix.toml"
+    ).read_bytes()
     text = (tmp_path / "one/requirements.envfix.txt").read_text()
     assert text.count("--hash=sha256:") >= len(pins()) + 2
 
@@ -172,7 +190,9 @@ def test_a_lock_is_installed_and_refused_where_it_does_not_fit(envfix: Any, tmp_
     assert done.returncode == 0, done.stderr
     again = envfix(*install("--lock", "pylock.envfix.toml"))
     assert json.loads(again.stdout)["data"]["changed"] == []
-    other = envfix("install", "--machine", "kaggle-p100", "--venv", "p100", "--lock", "pylock.envfix.toml", "--json")
+    other = envfix(
+        "install", "--machine", "kaggle-p100", "--venv", "p100", "--lock", "pylock.envfix.toml", "--json"
+    )
     assert other.returncode == 7
     assert "7.5" in json.loads(other.stdout)["errors"][0]["message"]
     assert not (tmp_path / "p100").exists()

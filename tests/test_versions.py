@@ -27,7 +27,9 @@ def test_a_driver_release_cannot_be_compared_with_a_drivers_cuda() -> None:
     assert DriverRelease("12.4") != DriverCuda("12.4")
 
 
-@pytest.mark.parametrize("text", ["", "12.", "12.x", "v12", "-1", "1..2", " 12", "12\n", "٣", "1.2.3.4.5.6.7"])
+@pytest.mark.parametrize(
+    "text", ["", "12.", "12.x", "v12", "-1", "1..2", " 12", "12\n", "٣", "1.2.3.4.5.6.7"]
+)
 def test_what_is_not_numbers_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Dotted(text)
@@ -41,7 +43,10 @@ def test_architectures(arch: str, capability: str) -> None:
     assert ComputeCapability.from_arch(arch) == ComputeCapability(capability)
 
 
-@given(st.lists(st.integers(0, 999), min_size=1, max_size=4), st.lists(st.integers(0, 999), min_size=1, max_size=4))
+@given(
+    st.lists(st.integers(0, 999), min_size=1, max_size=4),
+    st.lists(st.integers(0, 999), min_size=1, max_size=4),
+)
 def test_order_is_that_of_the_padded_numbers(left: list[int], right: list[int]) -> None:
     one, two = (CudaRelease(".".join(map(str, numbers))) for numbers in (left, right))
     pad = max(len(left), len(right))

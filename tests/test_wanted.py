@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import structs
 from packaging.requirements import Requirement
 
 from envfix.model.decision import Bound
 from envfix.model.machine import Arch
 from envfix.resolve.wanted import cpu_wanted, gpu_wanted, tensorflow_installed, unmet
-from msgspec import structs
 from tests.values import RELEASE, TARGET, with_installed
 
 CUDNN = Bound(requirement="nvidia-cudnn-cu12==9.10.2.21", because="the last with code for Pascal")
@@ -34,7 +34,9 @@ def test_an_environment_that_holds_everything_has_nothing_unmet() -> None:
 
 def test_a_cap_holds_where_its_package_is_absent_but_a_root_does_not() -> None:
     wanted = gpu_wanted(RELEASE, [CUDNN, NUMPY], [], "newest")
-    assert unmet(wanted, with_installed(tensorflow="2.20.0")) == ("nvidia-cudnn-cu12==9.10.2.21 (found none)",)
+    assert unmet(wanted, with_installed(tensorflow="2.20.0")) == (
+        "nvidia-cudnn-cu12==9.10.2.21 (found none)",
+    )
 
 
 def test_a_wrong_version_is_named_with_what_was_found() -> None:

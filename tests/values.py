@@ -72,7 +72,9 @@ RELEASE = Release(
 
 def with_installed(**versions: str) -> Target:
     """TARGET with distributions; underscores in names stand for dashes."""
-    dists = tuple(Distribution(name=name.replace("_", "-"), version=version) for name, version in versions.items())
+    dists = tuple(
+        Distribution(name=name.replace("_", "-"), version=version) for name, version in versions.items()
+    )
     return structs.replace(TARGET, installed=dists)
 
 

@@ -56,7 +56,9 @@ def find_libraries(outside: Outside, sonames: Sequence[str], folders: Sequence[s
 
 def wheel_folders(outside: Outside, site_packages: Sequence[str]) -> tuple[str, ...]:
     """The library folders of the NVIDIA wheels below the site-packages folders."""
-    return tuple(path for site in dict.fromkeys(site_packages) for path in outside.glob(f"{site}/nvidia/*/lib"))
+    return tuple(
+        path for site in dict.fromkeys(site_packages) for path in outside.glob(f"{site}/nvidia/*/lib")
+    )
 
 
 def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
@@ -64,7 +66,11 @@ def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
     folders = [part for part in outside.environ.get("LD_LIBRARY_PATH", "").split(":") if part.startswith("/")]
     toolkit, cudnn = known(machine.toolkit, None), known(machine.cudnn, None)
     if toolkit and known(toolkit.path, ""):
-        folders += [f"{toolkit.path}/lib64", f"{toolkit.path}/lib", f"{toolkit.path}/targets/x86_64-linux/lib"]
+        folders += [
+            f"{toolkit.path}/lib64",
+            f"{toolkit.path}/lib",
+            f"{toolkit.path}/targets/x86_64-linux/lib",
+        ]
     if cudnn and known(cudnn.path, ""):
         folders += [str(cudnn.path), f"{cudnn.path}/lib64", f"{cudnn.path}/lib"]
     return (*folders, "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib")

@@ -15,7 +15,7 @@ SOURCE = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compat
 
 
 def judge_system_cuda(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
-    """Yes when toolkit and cuDNN are there, of the wheel's majors, not older than it needs, and know the GPUs."""
+    """Yes when toolkit and cuDNN are of the wheel's majors, not older than it needs, and know the GPUs."""
     built, cudnn_built = release.built_with_cuda, release.built_with_cudnn
     if built is None or cudnn_built is None:
         return _verdict(Fit.NO, "a CUDA build", "a release without one")

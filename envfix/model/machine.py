@@ -59,12 +59,12 @@ class _Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A frozen value whose unknown keys are an error."""
 
 
-class Driver(_Value):
+class Driver(_Value, frozen=True):
     release: DriverRelease | UnsetType = UNSET
     cuda: DriverCuda | UnsetType = UNSET
 
 
-class Gpu(_Value):
+class Gpu(_Value, frozen=True):
     """One device; `memory_mib` is its whole memory in MiB."""
 
     name: str | UnsetType = UNSET
@@ -72,17 +72,17 @@ class Gpu(_Value):
     memory_mib: int | UnsetType = UNSET
 
 
-class Toolkit(_Value):
+class Toolkit(_Value, frozen=True):
     version: CudaRelease | UnsetType = UNSET
     path: str | UnsetType = UNSET
 
 
-class Cudnn(_Value):
+class Cudnn(_Value, frozen=True):
     version: CudnnRelease | UnsetType = UNSET
     path: str | UnsetType = UNSET
 
 
-class Evidence(_Value):
+class Evidence(_Value, frozen=True):
     """One attempt to read one fact: `fact` is the key's path, `source` what was asked."""
 
     fact: str
@@ -91,7 +91,7 @@ class Evidence(_Value):
     detail: str = ""
 
 
-class Machine(_Value):
+class Machine(_Value, frozen=True):
     name: str | UnsetType = UNSET
     platform: Platform | UnsetType = UNSET
     os: Os | UnsetType = UNSET
@@ -99,11 +99,11 @@ class Machine(_Value):
     arch: Arch | UnsetType = UNSET
     glibc: GlibcRelease | UnsetType = UNSET
     python: PythonRelease | UnsetType = UNSET
-    driver: Driver | None | UnsetType = UNSET
+    driver: Driver | UnsetType | None = UNSET
     gpus: tuple[Gpu, ...] | UnsetType = UNSET
     cpu_flags: tuple[str, ...] | UnsetType = UNSET
-    toolkit: Toolkit | None | UnsetType = UNSET
-    cudnn: Cudnn | None | UnsetType = UNSET
+    toolkit: Toolkit | UnsetType | None = UNSET
+    cudnn: Cudnn | UnsetType | None = UNSET
     installed: dict[str, str] | UnsetType = UNSET
     environment: dict[str, str] | UnsetType = UNSET
     evidence: tuple[Evidence, ...] | UnsetType = UNSET

@@ -88,8 +88,8 @@ class WheelFacts(Row, frozen=True):
     """What wheels do not say of themselves: read in their fat binaries, or on the vendor's page.
 
     `tf` is a specifier. `cudnn` is the cuDNN they were compiled against; the ISAs are those of the PTX in
-    each kernel group; `portable` is False where the generated kernels' PTX is for `sm_90a`, which only 9.0 runs;
-    `compute_capabilities` stands for those that `build_info` leaves out.
+    each kernel group; `portable` is False where the generated kernels' PTX is for `sm_90a`, which only 9.0
+    runs; `compute_capabilities` stands for those that `build_info` leaves out.
     """
 
     tf: str

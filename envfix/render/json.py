@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from msgspec import structs
-
 from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate
 from envfix.model.machine import Machine
@@ -38,7 +36,9 @@ def data(result: object) -> Any:
     if isinstance(result, LockWritten):
         return _lock(result)
     if isinstance(result, MachineList):
-        return {"machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]}
+        return {
+            "machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]
+        }
     if isinstance(result, MatrixShown):
         return to_plain(result)
     if isinstance(result, (Machine, Release)):
@@ -97,7 +97,8 @@ def _installed(installed: Installed) -> dict[str, Any]:
 
 
 def _verification(verification: Verification) -> dict[str, Any]:
-    return to_plain(structs.asdict(verification)) | {"passed": verification.passed}
+    plain: dict[str, Any] = to_plain(verification)
+    return plain | {"passed": verification.passed}
 
 
 def _lock(written: LockWritten) -> dict[str, Any]:
@@ -114,13 +115,9 @@ def _lock(written: LockWritten) -> dict[str, Any]:
 
 
 def _failed_checks(result: object) -> list[dict[str, Any]]:
-    verification = None
-    if isinstance(result, Verified):
-        verification = result.verification
-    elif isinstance(result, Installed):
-        verification = result.verification
-    elif isinstance(result, Report) and result.exit_code:
+    if isinstance(result, Report) and result.exit_code:
         return [{"code": "nothing-fits", "message": "no TensorFlow release fits this machine", "hint": None}]
+    verification = result.verification if isinstance(result, (Installed, Verified)) else None
     if verification is None or verification.passed:
         return []
     failed = [check for check in verification.checks if check.status is Status.FAILED]
@@ -131,4 +128,6 @@ def _failed_checks(result: object) -> list[dict[str, Any]]:
             "hint": check.hint or None,
         }
         for check in failed
-    ] or [{"code": "verification-failed", "message": f"nothing was proven ({verification.ended})", "hint": None}]
+    ] or [
+        {"code": "verification-failed", "message": f"nothing was proven ({verification.ended})", "hint": None}
+    ]

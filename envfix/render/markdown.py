@@ -18,14 +18,26 @@ def report(value: Report) -> str:
     for candidate in value.decision.candidates:
         failed = [item for item in candidate.verdicts if item.fit is not Fit.YES]
         why = "; ".join(f"{item.rule}: needs {item.wanted}, found {item.found}" for item in failed)
-        cells = (str(candidate.version), candidate.fit.value, candidate.code.value, str(candidate.proven).lower(), why)
+        cells = (
+            str(candidate.version),
+            candidate.fit.value,
+            candidate.code.value,
+            str(candidate.proven).lower(),
+            why,
+        )
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     if value.plan is not None:
         lines += ["", f"Plan: {size(value.plan.download_bytes)} to download.", ""]
         lines += ["| package | version | change | size | because |", "|---|---|---|---|---|"]
         for package in value.plan.packages:
             if package.change is not Change.KEEP:
-                cells = (package.name, package.version, package.change.value, size(package.size), package.because)
+                cells = (
+                    package.name,
+                    package.version,
+                    package.change.value,
+                    size(package.size),
+                    package.because,
+                )
                 lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     lines += ["", *(f"- {_cell(line)}" for line in value.advice)]
     return "\n".join(lines).rstrip() + "\n"

@@ -22,8 +22,8 @@ SIGN = {Change.ADD: "+", Change.UPGRADE: "^", Change.DOWNGRADE: "v", Change.KEEP
 MARK = {Status.PASSED: "ok    ", Status.FAILED: "FAILED", Status.SKIPPED: "-     "}
 PROVEN = {
     Proof.GPU: "gpu: the ops above ran on the real GPU and agree with the CPU",
-    Proof.LOADER: "loader: the real wheel opened its CUDA libraries and registered the GPU under a driver stub; "
-    "no kernel ran",
+    Proof.LOADER: "loader: the real wheel opened its CUDA libraries and registered the GPU "
+    "under a driver stub; no kernel ran",
     Proof.CPU: "cpu: the ops above ran on the CPU",
 }
 
@@ -87,7 +87,12 @@ def machine(value: Machine) -> str:
         ("installed", f"{len(known(value.installed, {}))} packages"),
     ]
     lines = columns(rows)
-    marks = {Outcome.FOUND: "found  ", Outcome.ABSENT: "absent ", Outcome.FAILED: "failed ", Outcome.TIMEOUT: "timeout"}
+    marks = {
+        Outcome.FOUND: "found  ",
+        Outcome.ABSENT: "absent ",
+        Outcome.FAILED: "failed ",
+        Outcome.TIMEOUT: "timeout",
+    }
     lines.append("evidence")
     for piece in known(value.evidence, ()):
         lines.append(f"  {marks[piece.outcome]} {piece.fact:<28} {piece.source}  {piece.detail}".rstrip())
@@ -130,7 +135,9 @@ def _release_lines(candidates: Sequence[Candidate], best: Candidate | None) -> l
 
 def _why(candidate: Candidate) -> str:
     reasons = [verdict for verdict in candidate.verdicts if verdict.fit is candidate.fit is not Fit.YES]
-    why = "; ".join(f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}" for verdict in reasons[:1])
+    why = "; ".join(
+        f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}" for verdict in reasons[:1]
+    )
     return f"{why} (and {len(reasons) - 1} more)" if len(reasons) > 1 else why
 
 
@@ -173,7 +180,9 @@ def installed(value: Installed) -> str:
     if value.dry_run:
         lines += [*plan(value.plan), "dry run  nothing was changed"]
     elif value.result is None:
-        lines.append(f"keep     tensorflow {value.tensorflow} in {value.python}: it fits, nothing was changed")
+        lines.append(
+            f"keep     tensorflow {value.tensorflow} in {value.python}: it fits, nothing was changed"
+        )
     else:
         names = len(value.result.changed)
         lines.append(f"changed  {names} packages in {value.result.python}: tensorflow {value.tensorflow}")
@@ -199,7 +208,11 @@ def verification(value: Verification) -> str:
         lines.append(f"  {MARK[check.status]} {check.name}: {observed}{skipped}")
         if check.status is Status.FAILED:
             lines.append(f"         expected {check.expected}")
-            lines += [f"         {label} {text}" for label, text in (("cause", check.cause), ("hint ", check.hint)) if text]
+            lines += [
+                f"         {label} {text}"
+                for label, text in (("cause", check.cause), ("hint ", check.hint))
+                if text
+            ]
     if value.passed and value.proof is not None:
         lines.append(f"proof    {PROVEN[value.proof]}")
     else:
@@ -210,7 +223,9 @@ def verification(value: Verification) -> str:
 def lock(value: LockWritten) -> str:
     """The files written, or the lock checked."""
     made = value.lock
-    what = f"tensorflow {made.tensorflow}, {len(made.resolution.packages)} packages, Python {made.floors.python}"
+    what = (
+        f"tensorflow {made.tensorflow}, {len(made.resolution.packages)} packages, Python {made.floors.python}"
+    )
     lines = [f"wrote    {path}" for path in value.files]
     if value.checked:
         lines.append(f"fits     {value.checked} fits this machine")

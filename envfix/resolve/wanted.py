@@ -34,7 +34,8 @@ def gpu_wanted(
     The `and-cuda` extra is never asked for by name: it is absent before 2.14, cannot be installed in 2.14 on
     Python 3.11 and in 2.15.0, and floats from 2.20 on; its pins arrive as bounds instead.
     """
-    roots, caps = [f"{release.package}=={release.version}"], []
+    roots = [f"{release.package}=={release.version}"]
+    caps: list[str] = []
     because = {release.package: why}
     for bound in bounds:
         name = canonicalize_name(Requirement(bound.requirement).name)
@@ -50,7 +51,7 @@ def gpu_wanted(
 def cpu_wanted(
     release: Release, target: Target, caps: Iterable[Bound], companions: Sequence[Requirement], why: str
 ) -> Wanted:
-    """The CPU build of a release: `tensorflow-cpu` where it is published and nothing asks for the other name."""
+    """The CPU build of a release: `tensorflow-cpu`, unless something asks for the other name."""
     package = cpu_package(release, target, companions)
     held = [bound for bound in caps if not bound.requirement.startswith("nvidia-")]
     because = {package: why} | {

@@ -54,7 +54,12 @@ class RealOutside(Outside):
         return self._wait(child, argv, timeout, stdin, show)
 
     def _wait(
-        self, child: subprocess.Popen[bytes], argv: Sequence[str], timeout: float, stdin: str | None, show: bool
+        self,
+        child: subprocess.Popen[bytes],
+        argv: Sequence[str],
+        timeout: float,
+        stdin: str | None,
+        show: bool,
     ) -> Ran:
         kept = bytearray()
         echo = None
@@ -88,7 +93,9 @@ class RealOutside(Outside):
 
     def which(self, name: str) -> str | None:
         # An empty or relative entry of PATH means the working directory, which must never supply a program.
-        path = os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if Path(part).is_absolute())
+        path = os.pathsep.join(
+            part for part in os.environ.get("PATH", "").split(os.pathsep) if Path(part).is_absolute()
+        )
         return shutil.which(name, path=path)
 
     @property
@@ -100,19 +107,19 @@ class RealOutside(Outside):
             return file.read(limit)
 
     def exists(self, path: str) -> bool:
-        return os.path.exists(path)
+        return Path(path).exists()
 
     def is_dir(self, path: str) -> bool:
-        return os.path.isdir(path)
+        return Path(path).is_dir()
 
     def listdir(self, path: str) -> tuple[str, ...]:
         try:
-            return tuple(sorted(os.listdir(path)))
+            return tuple(sorted(entry.name for entry in Path(path).iterdir()))
         except OSError:
             return ()
 
     def glob(self, pattern: str) -> tuple[str, ...]:
-        return tuple(sorted(glob.glob(pattern)))
+        return tuple(sorted(glob.glob(pattern)))  # noqa: PTH207 - the pattern is absolute
 
     def realpath(self, path: str) -> str:
         return os.path.realpath(path)
