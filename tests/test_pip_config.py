@@ -156,6 +156,7 @@ def test_what_the_user_tells_uv_itself_wins() -> None:
     assert env["SSL_CERT_FILE"] == "/c.pem"
     assert env["UV_HTTP_TIMEOUT"] == "10"
     assert env["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert "UV_SYSTEM_PYTHON" not in uv_environment({"UV_SYSTEM_PYTHON": "true"}, config)
     assert uv_environment({}, config)["UV_INDEX_URL"] == "https://pip.example"
 
 

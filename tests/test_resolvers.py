@@ -148,13 +148,24 @@ def test_several_indexes_are_one(name: str, index: IndexServer, here: Target, tm
 
 
 @BOTH
-def test_an_older_version_on_the_first_index_hides_nothing(
-    name: str, index: IndexServer, here: Target, tmp_path: Path
+@pytest.mark.parametrize(("first", "second"), [("2.6", "2.9"), ("2.9", "2.6")])
+def test_an_older_version_on_either_index_hides_nothing(
+    name: str, first: str, second: str, index: IndexServer, here: Target, tmp_path: Path
 ) -> None:
-    with serving(build_wheel("numb", "2.9")) as second:
-        config = configured(index, extra_index_urls=(second.simple,))
+    """By default uv would stop at the first index that has the name, which to uv is the extra one."""
+    index.add(build_wheel("numb", first))
+    with serving(build_wheel("numb", second)) as other:
+        config = configured(index, extra_index_urls=(other.simple,))
         found = resolver(name, tmp_path, config).resolve(["numb<3"], [], here, config, offline=False)
     assert found.version_of("numb") == "2.9"
+
+
+def test_pip_tools_locks_no_file_for_other_pythons(index: IndexServer, here: Target, tmp_path: Path) -> None:
+    index.add(build_wheel("numb", "2.5", tag="py2.py3-none-any", requires_python=">=3.99"))
+    config = configured(index)
+    pip_tools = resolver("pip-tools", tmp_path, config)
+    found = pip_tools.resolve(["numb<3"], [], here, config, offline=False)
+    assert "numb-2.5-py2.py3-none-any.whl" not in [file.filename for file in found.packages[0].wheels]
 
 
 def test_pip_tools_of_envfix_runs_in_a_target_without_it(index: IndexServer, tmp_path: Path) -> None:
@@ -307,6 +318,8 @@ def test_a_lock_of_uvs_without_a_file_or_hash_is_refused() -> None:
         )
     with pytest.raises(ResolutionFailed, match="not valid TOML"):
         read_resolution("lock-version", TARGET)
+    (package,) = read_resolution(head + wheel.replace("cp27-none-win32", "py3-none-any"), TARGET).packages
+    assert package.wheels[0].url == "https://x.example/a-1-py3-none-any.whl"
     source = 'sdist = { url = "https://x.example/a-1.tar.gz", hashes = { sha256 = "00" } }\n'
     (package,) = read_resolution(head + source, TARGET).packages
     assert package.sdist is not None and package.sdist.filename == "a-1.tar.gz"
