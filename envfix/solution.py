@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 from packaging.version import Version
 
-from envfix.errors import EnvfixError, LockMismatch, NothingFits
+from envfix.errors import EnvfixError, IndexUnreachable, LockMismatch, NothingFits
 from envfix.install import libraries, loader
 from envfix.matrix import rank, system_cuda
 from envfix.model.decision import Bound, Candidate, Decision, Fit
@@ -18,7 +18,7 @@ from envfix.model.request import Accelerator, CudaSource, Request
 from envfix.model.target import Target
 from envfix.ports import Outside
 from envfix.resolve import bounds as machine_bounds
-from envfix.resolve import planning, wanted
+from envfix.resolve import planning, remembered, wanted
 from envfix.situation import Parts, Situation, config_of
 
 NEWEST = "the newest release whose rules are all yes"
@@ -189,10 +189,22 @@ def _holds(outside: Outside, here: Situation, choice: Choice) -> bool:
 
 def solve(parts: Parts, here: Situation, request: Request, choice: Choice) -> Resolution:
     """Ask the resolver for everything the choice wants. Raises ResolutionFailed or IndexUnreachable."""
-    config = config_of(parts, here.target)
-    return parts.resolver(request.resolver, config).resolve(
-        choice.wanted.roots, choice.wanted.caps, here.target, config, offline=request.offline
+    config, wants = config_of(parts, here.target), choice.wanted
+    found = parts.resolver(request.resolver, config).resolve(
+        wants.roots, wants.caps, here.target, config, offline=request.offline
     )
+    if not request.offline:
+        remembered.remember(parts.outside, wants.roots, wants.caps, here.target, config, found)
+    return found
+
+
+def recall(parts: Parts, here: Situation, choice: Choice) -> Resolution:
+    """What an earlier run found for the same wants. Raises IndexUnreachable where there was none."""
+    config, wants = config_of(parts, here.target), choice.wanted
+    found = remembered.recall(parts.outside, wants.roots, wants.caps, here.target, config)
+    if found is None:
+        raise IndexUnreachable("`--offline`, and no earlier run has left its solution")
+    return found
 
 
 def make_lock(here: Situation, matrix: Matrix, choice: Choice, resolution: Resolution) -> Lock:
@@ -232,13 +244,12 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
     kept = tuple(dist for dist in here.target.installed if dist.name not in broken)
     target = structs.replace(here.target, installed=kept)
     sizes: Mapping[str, int] = {}
-    if not offline:
-        try:
-            index = parts.index(config_of(parts, target))
-            sizes = planning.unpacked_sizes(parts.outside, index, resolution, target)
-        except EnvfixError as problem:
-            # Sizes inform, they decide nothing: without them the plan says that they are not known.
-            parts.outside.say(f"warning: unpacked sizes are not known: {problem.message}")
+    try:
+        index = None if offline else parts.index(config_of(parts, target))
+        sizes = planning.unpacked_sizes(parts.outside, index, resolution, target)
+    except EnvfixError as problem:
+        # Sizes inform, they decide nothing: without them the plan says that they are not known.
+        parts.outside.say(f"warning: unpacked sizes are not known: {problem.message}")
     return planning.make_plan(resolution, target, because, sizes)
 
 

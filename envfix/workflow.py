@@ -35,6 +35,7 @@ from envfix.solution import (
     newer_offer,
     plan_of,
     plan_of_keeping,
+    recall,
     solve,
 )
 from envfix.verify import checks
@@ -251,7 +252,8 @@ def _plan_if_possible(
 ) -> tuple[Plan | None, str]:
     """The plan, or None and the reason: a report is complete without it."""
     try:
-        return plan_of(parts, here, choice, solve(parts, here, request, choice), offline=request.offline), ""
+        found = recall(parts, here, choice) if request.offline else solve(parts, here, request, choice)
+        return plan_of(parts, here, choice, found, offline=request.offline), ""
     except EnvfixError as problem:
         return None, f"no plan: {problem.message}"
 

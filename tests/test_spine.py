@@ -246,3 +246,12 @@ def test_report_offline_touches_no_network(envfix: Any, index: IndexServer) -> N
     answer = json.loads(done.stdout)["data"]
     assert answer["plan"] is None and answer["recommended"]
     assert index.asked == []
+
+
+def test_an_offline_report_recalls_the_plan_of_an_earlier_one(envfix: Any, index: IndexServer) -> None:
+    argv = ["report", "--machine", "colab-t4", "--tf", TF, "--json"]
+    online = json.loads(envfix(*argv).stdout)["data"]["plan"]
+    index.asked.clear()
+    offline = json.loads(envfix(*argv, "--offline").stdout)["data"]["plan"]
+    assert online is not None and offline == online
+    assert index.asked == []

@@ -159,11 +159,12 @@ def marker_environment(target: Target) -> dict[str, str]:
 
 
 def unpacked_sizes(
-    outside: Outside, index: Index, resolution: Resolution, target: Target
+    outside: Outside, index: Index | None, resolution: Resolution, target: Target
 ) -> Mapping[str, int]:
     """SHA-256 to unpacked bytes of the wheels that would change, from their central directories.
 
-    A wheel's content never changes, so sizes are kept in the user's cache. What cannot be read is left out.
+    A wheel's content never changes, so sizes are kept in the user's cache; without an index they come from
+    there alone. What cannot be read is left out.
     Raises IndexUnreachable when not one of them can be read.
     """
     files = [
@@ -174,7 +175,7 @@ def unpacked_sizes(
     cache = _cache_folder()
     known = _cached(outside, f"{cache}/{_CACHE}")
     missing = [file for file in files if file.sha256 not in known]
-    if missing:
+    if missing and index is not None:
         fresh, problem = _measure(index, missing)
         if problem is not None and not fresh:
             raise problem

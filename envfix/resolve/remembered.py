@@ -1,0 +1,76 @@
+"""Solutions of earlier runs, kept so that an offline report has its plan without asking a resolver."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from envfix.errors import EnvfixError
+from envfix.model.plan import Resolution
+from envfix.model.target import PipConfig, Target
+from envfix.pep751 import lock_text
+from envfix.ports import Outside
+from envfix.reading import encode_hook
+from envfix.resolve.uv import read_resolution
+
+# Two digits of the key name the file, so the folder never grows beyond 256 of them (some 15 MB).
+_DIGITS = 2
+
+
+def remember(
+    outside: Outside,
+    roots: Sequence[str],
+    caps: Sequence[str],
+    target: Target,
+    config: PipConfig,
+    resolution: Resolution,
+) -> None:
+    """Keep the solution; a cache that cannot be written is said once and costs nothing else."""
+    key = _key(roots, caps, target, config)
+    try:
+        outside.make_dirs(_folder())
+        outside.write_text(
+            f"{_folder()}/{key[:_DIGITS]}.toml",
+            f"# {key} {resolution.resolver}\n{lock_text(resolution.packages)}",
+        )
+    except OSError as problem:
+        outside.say(f"warning: `{_folder()}` cannot be written: {problem.strerror}")
+
+
+def recall(
+    outside: Outside, roots: Sequence[str], caps: Sequence[str], target: Target, config: PipConfig
+) -> Resolution | None:
+    """The solution of the same question, or None where none is kept."""
+    key = _key(roots, caps, target, config)
+    try:
+        text = outside.read_text(f"{_folder()}/{key[:_DIGITS]}.toml")
+        head, _, body = text.partition("\n")
+        if head.split()[1:2] != [key]:
+            return None
+        found = read_resolution(body, target)
+    except (OSError, EnvfixError):
+        return None  # not there, or half written by a killed run: the same as none
+    return msgspec.structs.replace(found, resolver=head.split()[2])
+
+
+def _key(roots: Sequence[str], caps: Sequence[str], target: Target, config: PipConfig) -> str:
+    """What the answer depends on; the target's packages do not count, for everything is pinned anew."""
+    asked = (
+        sorted(roots),
+        sorted(caps),
+        str(target.python),
+        target.implementation,
+        target.os,
+        target.arch,
+        str(target.glibc),
+        config,
+    )
+    return hashlib.sha256(msgspec.json.encode(asked, enc_hook=encode_hook)).hexdigest()
+
+
+def _folder() -> str:
+    import platformdirs
+
+    return platformdirs.user_cache_path("envfix", appauthor=False).joinpath("solutions").as_posix()
