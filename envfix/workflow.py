@@ -214,7 +214,8 @@ def _restart_advice(parts: Parts, here: Situation, result: InstallResult, venv_m
         return RestartAdvice(needed=False, reason="the environment is new, nothing runs in it yet")
     running = kernel.find_kernel(parts.outside)
     platform, _ = session.read_platform(parts.outside, running)
-    return stale.advise(parts.outside, running, platform, result.changed, here.site_packages)
+    changed = (*result.changed, *((loader.NAME,) if loaded_anew else ()))
+    return stale.advise(parts.outside, running, platform, changed, here.site_packages)
 
 
 def _install_loader(parts: Parts, here: Situation, choice: Choice, result: InstallResult) -> str:

@@ -23,6 +23,8 @@ HOW = {
 NOTEBOOKS = (Platform.COLAB, Platform.KAGGLE, Platform.SAGEMAKER, Platform.JUPYTER)
 # What TensorFlow looks for when it starts, and never again in that process.
 SEARCHED_ONCE = re.compile(r"nvidia-|tensorflow|tf-nightly|envfix")
+# Works through a `.pth` file, which Python reads only when it starts (documentation of `site`).
+LOADER = "envfix-loader"
 
 
 class Mapped(NamedTuple):
@@ -93,6 +95,8 @@ def _judge(
     if started and any(SEARCHED_ONCE.match(name) for name in changed):
         reason = "TensorFlow is loaded in the kernel and looks for its libraries only when it starts"
         return _needed(reason, platform, kernel, started)
+    if LOADER in changed:
+        return _needed(f"the kernel started before {LOADER} was installed", platform, kernel)
     return RestartAdvice(
         needed=False, reason="the kernel has loaded none of the changed libraries", kernel_pid=kernel.pid
     )
