@@ -253,6 +253,31 @@ def test_an_interrupt_says_which_state_it_left(room: Room, when: str) -> None:
     assert caught.value.exit_code == (130 if when == "before" else 5)
 
 
+def test_a_full_temporary_folder_is_an_install_that_failed(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = room.lock("tensorflow")
+
+    def full(path: str, data: bytes, mode: int = 0o644) -> None:
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr(room.outside, "write_bytes", full)
+    with pytest.raises(InstallFailed, match="No space left on device; the environment is as it was"):
+        room.apply(lock)
+
+
+def test_a_new_environment_that_is_removed_again_is_not_said_to_be_changed(room: Room) -> None:
+    lock = room.lock("tensorflow")
+
+    def interrupt(argv: Sequence[str]) -> None:
+        if "install" in argv:
+            raise KeyboardInterrupt
+
+    room.outside.after_run = interrupt
+    with pytest.raises(Interrupted, match="interrupted; the new environment is removed again"):
+        room.apply(lock, disposable=True)
+
+
 INSTALL = """
 import sys
 from pathlib import Path

@@ -90,6 +90,12 @@ def test_a_kernel_that_has_not_loaded_what_changed_needs_none() -> None:
     assert not advice.needed and advice.how == "" and "none of the changed" in advice.reason
 
 
+def test_a_hook_that_the_kernel_started_without_needs_a_restart() -> None:
+    outside = kernel_with(f"{SITE}/numpy/a.so")
+    advice = advise(outside, KERNEL, Platform.COLAB, ("envfix-loader",), [SITE])
+    assert advice.needed and "started before envfix-loader" in advice.reason and advice.how
+
+
 def test_another_environment_than_the_kernels_needs_none() -> None:
     outside = kernel_with(f"{SITE}/tensorflow/libtensorflow_cc.so.2")
     advice = advise(

@@ -32,6 +32,7 @@ class _Job(Struct, frozen=True, kw_only=True):
     repaired: frozenset[str]
     before: Fingerprint
     reread: Callable[[], Target]
+    disposable: bool
 
     @property
     def affected(self) -> tuple[str, ...]:
@@ -49,12 +50,15 @@ def apply(
     installer: str = "uv",
     offline: bool = False,
     break_system_packages: bool = False,
+    disposable: bool = False,
 ) -> InstallResult:
     """What was changed; `loader` is empty, for library discovery comes after.
 
-    `reread` reads the target anew. Nothing is resolved: only the packages the plan changes are handed to
-    the installer (`uv` or `pip`), each with its hashes. Raises InstallFailed when the environment is as it
-    was, EnvironmentChanged when it is not, Interrupted after Ctrl-C, InputError for a read-only environment.
+    `reread` reads the target anew. A `disposable` target was made for this install, and the caller removes
+    it when this raises: it is never said to be changed. Nothing is resolved: only the packages the plan
+    changes are handed to the installer (`uv` or `pip`), each with its hashes. Raises InstallFailed when the
+    environment is as it was, EnvironmentChanged when it is not, Interrupted after Ctrl-C, InputError for a
+    read-only environment.
     """
     changing = {package.name for package in plan.changes}
     packages = tuple(package for package in lock.resolution.packages if package.name in changing)
@@ -79,6 +83,7 @@ def apply(
         ),
         before=take(outside, target, (*changing, *removed)),
         reread=reread,
+        disposable=disposable,
     )
     return _run(job)
 
@@ -91,6 +96,8 @@ def _run(job: _Job) -> InstallResult:
         _finish(job, job.installer.install(job.packages), "install")
     except KeyboardInterrupt:
         _interrupted(job)
+    except OSError as problem:
+        _failed(job, f"`{problem.filename}` cannot be written: {problem.strerror or problem}")
     return _result(job)
 
 
@@ -110,6 +117,8 @@ def _interrupted(job: _Job) -> NoReturn:
 
 def _outcome(job: _Job, message: str, unchanged: type[EnvfixError]) -> EnvfixError:
     """`unchanged` when the environment is as it was, else EnvironmentChanged with what finishes it."""
+    if job.disposable:
+        return unchanged(f"{message}; the new environment is removed again")
     try:
         now = job.reread()
     except EnvfixError as problem:

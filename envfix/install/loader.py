@@ -77,6 +77,11 @@ def describe(outside: Outside, target: Target, folders: Sequence[str] = ()) -> D
     return Distribution(site=target.purelib, files=files, compiled=compiled)
 
 
+def is_there(outside: Outside, target: Target) -> bool:
+    """Whether any version of the distribution is installed, so that a running kernel may have its hook."""
+    return bool(_installed(outside, target))
+
+
 def is_current(outside: Outside, target: Target, folders: Sequence[str] = ()) -> bool:
     """Whether `install` with the same folders would change nothing. Reads only."""
     wanted = describe(outside, target, folders)
