@@ -231,3 +231,27 @@ def test_where_the_rules_say_yes_the_libraries_know_the_gpu(gpu: str) -> None:
             -1
         ]
         assert support.oldest <= ComputeCapability(GPUS[gpu]) <= support.newest
+
+
+# torch 2.8.0+cu126 pins these (its METADATA).
+TORCH = {
+    "nvidia-cublas-cu12": "12.6.4.1",
+    "nvidia-cudnn-cu12": "9.10.2.21",
+    "nvidia-cusparse-cu12": "12.5.4.2",
+    "nvidia-nccl-cu12": "2.27.3",
+    "nvidia-nvjitlink-cu12": "12.6.85",
+}
+
+
+def test_exact_pins_do_not_pull_down_what_torch_has_installed() -> None:
+    wheels = held("2.19.1", "T4", TORCH | {"torch": "2.8.0+cu126"})
+    assert {name: wheels[name] for name in TORCH} == {name: f"=={pin}" for name, pin in TORCH.items()}
+    assert wheels["nvidia-cufft-cu12"] == "==11.2.3.61"
+
+
+@pytest.mark.parametrize(("gpu", "found"), [("P100", "9.11.0.98"), ("T4", "8.9.7.29"), ("T4", "9.1.0.70")])
+def test_exact_pins_replace_a_cudnn_that_does_not_serve(gpu: str, found: str) -> None:
+    assert (
+        held("2.19.1", gpu, {"nvidia-cudnn-cu12": found, "torch": "2.4.0"})["nvidia-cudnn-cu12"]
+        == "==9.3.0.75"
+    )

@@ -10,27 +10,26 @@ from packaging.specifiers import SpecifierSet
 from envfix.model.machine import Machine
 from envfix.model.matrix import Effect, Matrix, Release
 from envfix.model.versions import CudnnRelease
-from envfix.nvidia.pins import Pin, exact, floor, is_for, requirement
+from envfix.nvidia.pins import Pin, are_held, exact, floor, is_for, requirement
 from envfix.nvidia.support import cudnn_knows, known_capabilities
-
-# Installed packages that pin NVIDIA wheels themselves, so that changing those breaks them.
-_HOLDERS = frozenset({"torch", "jax-cuda12-plugin", "jax-cuda12-pjrt"})
 
 
 def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Mapping[str, str]) -> Pin | None:
-    """The cuDNN for the machine: exact where the release says so, else as `cudnn.yaml` prefers."""
+    """The cuDNN for the machine: exact where the release says so and no other package holds a newer one,
+    else as `cudnn.yaml` prefers."""
     assert release.built_with_cuda is not None
     major = release.built_with_cuda.major
     name = f"nvidia-cudnn-cu{major}"
     named = [requirement(text) for text in release.and_cuda if text.startswith("nvidia-cudnn-")]
     pinned = exact(named[0], release) if named else None
-    if pinned:
-        return pinned
     published = _published(machine, matrix, major)
     if not published and named:
-        return Pin(name=name, version=floor(named[0]), because="the oldest that the release allows")
+        return pinned or Pin(name=name, version=floor(named[0]), because="the oldest that the release allows")
     # Any newer release with the same soname serves, so the major of the one built with is the upper limit.
-    specifier = named[0].specifier if named else _same_soname(release.built_with_cudnn)
+    if named and not pinned:
+        specifier = named[0].specifier
+    else:
+        specifier = _same_soname(CudnnRelease(pinned.version) if pinned else release.built_with_cudnn)
     fitting = [
         version
         for version in published
@@ -39,6 +38,8 @@ def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Map
         and not _troubled(release, version, matrix, Effect.NO)
     ]
     stays = _installed(name, fitting, release, matrix, installed)
+    if pinned:
+        return stays if stays and are_held(installed) else pinned
     if stays:
         return stays
     choice = next((row for row in matrix.cudnn.preferred if is_for(row.tf, release)), None)
@@ -74,7 +75,7 @@ def _installed(
     version = next((version for version in fitting if str(version) == installed.get(name)), None)
     if version is None:
         return None
-    if _troubled(release, version, matrix, Effect.UNKNOWN) and not _HOLDERS & set(installed):
+    if _troubled(release, version, matrix, Effect.UNKNOWN) and not are_held(installed):
         return None
     return Pin(name=name, version=str(version), because="installed, and it fits")
 

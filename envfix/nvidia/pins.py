@@ -13,6 +13,9 @@ from packaging.version import InvalidVersion, Version
 
 from envfix.model.matrix import Release
 
+# Installed packages that pin NVIDIA wheels themselves, so that changing those breaks them.
+_HOLDERS = frozenset({"torch", "jax-cuda12-plugin", "jax-cuda12-pjrt"})
+
 
 class Pin(Struct, frozen=True, kw_only=True):
     """One wheel, `name` normalised, and why this version of it."""
@@ -39,6 +42,11 @@ def kept(name: str, allowed: SpecifierSet, installed: Mapping[str, str]) -> Pin 
     except InvalidVersion:
         return None
     return Pin(name=name, version=version, because="installed, and it fits") if version and fits else None
+
+
+def are_held(installed: Mapping[str, str]) -> bool:
+    """Whether another package that is installed pins the NVIDIA wheels."""
+    return not _HOLDERS.isdisjoint(installed)
 
 
 def floor(requirement: Requirement) -> str:

@@ -1,8 +1,10 @@
 """Which NVIDIA wheels a release gets on a machine: one exact version of each, so that nothing floats.
 
-A release's own exact pins hold (2.14 to 2.19). Where it names ranges (2.20 on) it gets their floors, which
-are what it was built with; where it names nothing (up to 2.13), the set of `cuda.yaml` for its CUDA major.
-Upwards it goes only for a GPU that these do not know, a known defect, or what is installed already.
+A release's own exact pins hold (2.14 to 2.19), unless torch or jax holds a newer wheel of the same CUDA
+major: that serves as well, and changing it would break them. Where it names ranges (2.20 on) it gets their
+floors, which are what it was built with; where it names nothing (up to 2.13), the set of `cuda.yaml` for its
+CUDA major. Upwards it goes only for a GPU that these do not know, a known defect, or what is installed
+already.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from envfix.model.machine import Arch, Machine, Os, known
 from envfix.model.matrix import CudaWheels, Matrix, Release
 from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease
 from envfix.nvidia.cudnn import cudnn_pin
-from envfix.nvidia.pins import Pin, exact, floor, kept, requirement
+from envfix.nvidia.pins import Pin, are_held, exact, floor, kept, requirement
 from envfix.nvidia.support import cuda_knows, known_capabilities
 
 
@@ -72,8 +74,16 @@ def _pins(
         return _set_pins(release, capabilities, matrix, installed)
     pins = [exact(one, release) for one in named]
     if all(pins):
-        return [pin for pin in pins if pin]
+        return _with_matching_linker([_not_downgraded(pin, installed) for pin in pins if pin], matrix)
     return _range_pins(named, release, capabilities, matrix, installed)
+
+
+def _not_downgraded(pin: Pin, installed: Mapping[str, str]) -> Pin:
+    """The pin, or what torch or jax holds where that is newer: the name says the CUDA major, within which
+    NVIDIA keeps sonames and interfaces (CUDA compatibility guide, "Minor Version Compatibility")."""
+    if not are_held(installed):
+        return pin
+    return kept(pin.name, SpecifierSet(f">={pin.version}"), installed) or pin
 
 
 def _set_pins(
