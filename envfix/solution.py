@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct, structs
-from packaging.version import Version
+from msgspec import structs
 
+from envfix.choice import Choice
 from envfix.errors import EnvfixError, IndexUnreachable, LockMismatch, NothingFits
-from envfix.install import libraries, loader
+from envfix.install import libraries
 from envfix.matrix import rank, system_cuda
 from envfix.model.decision import Bound, Candidate, Decision, Fit
 from envfix.model.machine import Os, known
@@ -20,29 +20,12 @@ from envfix.ports import Outside
 from envfix.resolve import bounds as machine_bounds
 from envfix.resolve import planning, remembered, wanted
 from envfix.situation import Parts, Situation, config_of
+from envfix.standing import installed_candidate, lacking, system_libraries
 
 NEWEST = "the newest release whose rules are all yes"
 UNSURE = "no release is all yes; the newest that nothing forbids"
 ASKED = "the newest that fits what --tf asks for"
 KEPT = "installed, and it fits"
-
-
-class Choice(Struct, frozen=True, kw_only=True):
-    """What the solution must hold: the release, where its CUDA comes from, and the requirements.
-
-    `already` says that the environment holds all of it, so that nothing is to be resolved.
-    """
-
-    candidate: Candidate
-    accelerator: Accelerator
-    cuda: CudaSource
-    bounds: tuple[Bound, ...]
-    wanted: wanted.Wanted
-    already: bool = False
-
-    @property
-    def release(self) -> Release:
-        return self.candidate.release
 
 
 def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, decision: Decision) -> Choice:
@@ -61,7 +44,7 @@ def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, deci
         choice = _choose_cpu(here, matrix, request, candidate, why)
     else:
         choice = _choose_gpu(parts.outside, here, matrix, request, candidate, why)
-    return structs.replace(choice, already=_holds(parts.outside, here, choice))
+    return structs.replace(choice, lacks=lacking(parts.outside, here, choice))
 
 
 def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) -> Choice:
@@ -85,23 +68,7 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
             because={package.name: "in the lock" for package in packages},
         ),
     )
-    return structs.replace(choice, already=_holds(parts.outside, here, choice))
-
-
-def installed_candidate(here: Situation, matrix: Matrix, request: Request) -> Candidate | None:
-    """The installed release with its verdicts, when nothing else is asked for and no rule refuses it."""
-    dist = wanted.tensorflow_installed(here.target)
-    if dist is None or request.upgrade:
-        return None
-    if request.tf.given and not request.tf.specifier.contains(dist.version, prereleases=True):
-        return None
-    if request.accelerator is Accelerator.GPU and dist.name not in ("tensorflow", "tensorflow-gpu"):
-        return None  # tensorflow-cpu and its like are CPU builds
-    release = next((row for row in matrix.releases if row.version == Version(dist.version)), None)
-    if release is None:
-        return None
-    candidate = rank.judge(matrix, here.machine, release, request.accelerator)
-    return candidate if candidate.fit is not Fit.NO else None
+    return structs.replace(choice, lacks=lacking(parts.outside, here, choice))
 
 
 def _choose_cpu(here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str) -> Choice:
@@ -149,42 +116,9 @@ def _choose_gpu(
     )
 
 
-def system_libraries(outside: Outside, here: Situation, release: Release) -> libraries.LibrarySearch:
-    """Where the system has the libraries that the release opens."""
-    if release.built_with_cuda is None:
-        return libraries.LibrarySearch(found={}, missing=("a CUDA build",))
-    names = libraries.needed_sonames(release.built_with_cuda, release.built_with_cudnn)
-    return libraries.find_libraries(outside, names, libraries.system_folders(outside, here.machine))
-
-
-def library_folders(outside: Outside, here: Situation, choice: Choice) -> tuple[str, ...]:
-    """The folders outside site-packages that the loader must know of: none where wheels are used."""
-    if choice.cuda is not CudaSource.SYSTEM:
-        return ()
-    found = system_libraries(outside, here, choice.release).found
-    return tuple(dict.fromkeys(path.rpartition("/")[0] for path in found.values()))
-
-
 def _bounds(here: Situation, matrix: Matrix, release: Release) -> tuple[Bound, ...]:
     installed = {dist.name: dist.version for dist in here.target.installed}
     return machine_bounds.bounds(release, here.machine, matrix, installed)
-
-
-def _holds(outside: Outside, here: Situation, choice: Choice) -> bool:
-    """Whether the environment is already right: packages, libraries by soname, and the loader."""
-    if here.new_venv or wanted.unmet(choice.wanted, here.target):
-        return False
-    if choice.accelerator is Accelerator.CPU:
-        return True
-    if choice.cuda is CudaSource.WHEELS and choice.release.built_with_cuda:
-        names = libraries.needed_sonames(choice.release.built_with_cuda, choice.release.built_with_cudnn)
-        if libraries.find_libraries(
-            outside, names, libraries.wheel_folders(outside, here.site_packages)
-        ).missing:
-            return False
-        if libraries.incomplete_distributions(outside, here.target):
-            return False
-    return loader.is_current(outside, here.target, library_folders(outside, here, choice))
 
 
 def solve(parts: Parts, here: Situation, request: Request, choice: Choice) -> Resolution:

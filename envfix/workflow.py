@@ -7,30 +7,29 @@ Each public function is one command, read from top to bottom; what a step does i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct, structs
 
+from envfix.aftercare import add_loader, install_loader, restart_advice
+from envfix.choice import Choice, Lacks
 from envfix.deciding import decide, no_gpu_advice, refuse_without_gpu, with_accelerator
-from envfix.errors import EnvfixError, EnvironmentChanged, InputError
-from envfix.install import apply, loader, permission, venv
+from envfix.errors import EnvfixError, InputError
+from envfix.install import apply, permission, venv
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
 from envfix.matrix import load, rank
-from envfix.model.machine import Machine, known
+from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
-from envfix.model.outcome import InstallResult, RestartAdvice, Verification
+from envfix.model.outcome import Verification
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, Request, ResolverName
 from envfix.model.results import Installed, LockWritten, MachineList, Report, Verified
 from envfix.probe import interpreter, kernel, machine_file, session
-from envfix.restart import stale
 from envfix.situation import Parts, Situation, Where, complete, config_of, situate, visible_gpus
 from envfix.solution import (
-    Choice,
     choice_of_lock,
     choose,
-    library_folders,
     make_lock,
     newer_offer,
     plan_of,
@@ -38,8 +37,11 @@ from envfix.solution import (
     recall,
     solve,
 )
+from envfix.standing import unjudged
 from envfix.verify import checks
 from envfix.verify.stub import build as stub
+
+NO_PLAN = Plan(packages=(), download_bytes=0, installed_bytes=0)
 
 
 class InstallOptions(Struct, frozen=True, kw_only=True):
@@ -113,6 +115,10 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     here = complete(here, matrix)
     request = with_accelerator(request, here, matrix)
 
+    if newer := unjudged(here, matrix, request):
+        note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
+        kept = _kept(here, newer, request.accelerator, NO_PLAN, (note,), options)
+        return _proven(parts, here, kept, request.accelerator, options)
     if options.lock:
         made = _read_lock(parts, options.lock)
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
@@ -120,23 +126,18 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     else:
         made, decision = None, decide(here, matrix, request)
         choice = choose(parts, here, matrix, request, decision)
-        notes = (request.tf.note, newer_offer(decision, choice), *decision.advice)
+        # Advice is about the recommended release; of one that is kept it would be noise.
+        advice = decision.advice if choice.candidate is decision.recommended else ()
+        notes = (request.tf.note, newer_offer(decision, choice), *advice)
 
-    installed = Installed(
-        machine=here.machine,
-        python=here.target.executable,
-        tensorflow=str(choice.candidate.version),
-        accelerator=choice.accelerator.value,
-        plan=plan_of_keeping(choice, here.target),
-        notes=tuple(note for note in notes if note),
-        dry_run=options.dry_run,
-    )
-    if not choice.already:
+    plan = plan_of_keeping(choice, here.target)
+    installed = _kept(here, str(choice.candidate.version), choice.accelerator, plan, notes, options)
+    if choice.lacks is Lacks.PACKAGES:
         installed = _change(parts, here, matrix, request, where, options, choice, made, installed)
-    if options.verify and not options.dry_run:
-        proof = _verify(parts, here, installed.python, choice.accelerator, options.timeout)
-        installed = structs.replace(installed, verification=proof)
-    return installed
+    elif choice.lacks is Lacks.LOADER and not options.dry_run:
+        result, restart = add_loader(parts, here, choice, options.break_system_packages)
+        installed = structs.replace(installed, result=result, restart=restart)
+    return _proven(parts, here, installed, choice.accelerator, options)
 
 
 def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float) -> Verified:
@@ -151,6 +152,36 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
 def machines(parts: Parts) -> MachineList:
     """The machines that can be named with --machine."""
     return MachineList(machines=machine_file.list_machines(parts.outside, f"{parts.matrix_dir}/machines"))
+
+
+def _kept(
+    here: Situation,
+    tensorflow: str,
+    accelerator: Accelerator,
+    plan: Plan,
+    notes: Sequence[str],
+    options: InstallOptions,
+) -> Installed:
+    """The outcome as long as nothing is changed."""
+    return Installed(
+        machine=here.machine,
+        python=here.target.executable,
+        tensorflow=tensorflow,
+        accelerator=accelerator.value,
+        plan=plan,
+        notes=tuple(note for note in notes if note),
+        dry_run=options.dry_run,
+    )
+
+
+def _proven(
+    parts: Parts, here: Situation, installed: Installed, accelerator: Accelerator, options: InstallOptions
+) -> Installed:
+    """The outcome with its verification, unless that is not wanted."""
+    if not options.verify or options.dry_run:
+        return installed
+    proof = _verify(parts, here, installed.python, accelerator, options.timeout)
+    return structs.replace(installed, verification=proof)
 
 
 def _change(
@@ -173,19 +204,19 @@ def _change(
     installed = structs.replace(installed, plan=plan)
     if options.dry_run:
         return installed
-    managed = permission.check_allowed(
-        here.target, known(here.machine.platform, None), options.break_system_packages
-    )
+    platform, _ = session.read_platform(outside, kernel.find_kernel(outside))
+    managed = permission.check_allowed(here.target, platform, options.break_system_packages)
     options.approve(installed)
 
     config, venv_made = config_of(parts, here.target), False
     if where.venv is not None:
         base = here.target.executable if here.new_venv else where.python
         python, venv_made = venv.ensure_venv(outside, where.venv, base, config, offline=request.offline)
-        here = structs.replace(here, target=interpreter.read_target(outside, python))
-        # A new environment is seeded with pip, so the plan for an empty one may be too long now.
-        plan = plan_of(parts, here, choice, made.resolution, offline=request.offline)
     try:
+        if where.venv is not None:
+            here = structs.replace(here, target=interpreter.read_target(outside, python))
+            # A new environment is seeded with pip, so the plan for an empty one may be too long now.
+            plan = plan_of(parts, here, choice, made.resolution, offline=request.offline)
         result = apply.apply(
             outside,
             made,
@@ -195,44 +226,18 @@ def _change(
             installer="pip" if request.resolver is ResolverName.PIP_TOOLS else "uv",
             offline=request.offline,
             break_system_packages=managed,
+            disposable=venv_made,
             reread=lambda: interpreter.read_target(outside, here.target.executable),
         )
-        result = structs.replace(result, loader=_install_loader(parts, here, choice, result))
+        restart = restart_advice(parts, here, choice, result, venv_made)
+        result = structs.replace(result, loader=install_loader(parts, here, choice, result, venv_made))
     except BaseException:
         if venv_made and where.venv is not None:
             outside.remove_tree(where.venv)
         raise
-    restart = _restart_advice(parts, here, result, venv_made)
     return structs.replace(
         installed, python=here.target.executable, plan=plan, result=result, restart=restart
     )
-
-
-def _restart_advice(parts: Parts, here: Situation, result: InstallResult, venv_made: bool) -> RestartAdvice:
-    """About the session envfix really runs in, whatever machine was named."""
-    if venv_made:
-        return RestartAdvice(needed=False, reason="the environment is new, nothing runs in it yet")
-    running = kernel.find_kernel(parts.outside)
-    platform, _ = session.read_platform(parts.outside, running)
-    changed = (*result.changed, *((loader.NAME,) if loaded_anew else ()))
-    return stale.advise(parts.outside, running, platform, changed, here.site_packages)
-
-
-def _install_loader(parts: Parts, here: Situation, choice: Choice, result: InstallResult) -> str:
-    """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words."""
-    if choice.accelerator is Accelerator.CPU:
-        return ""
-    try:
-        return loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
-    except EnvfixError as problem:
-        if not result.changed:
-            raise
-        # The packages are in already, so the environment is no longer what it was.
-        again = f"envfix install --python {here.target.executable} --tf {choice.candidate.version}"
-        raise EnvironmentChanged(
-            f"the packages are installed, but TensorFlow will not find their libraries: {problem.message}",
-            again,
-        ) from problem
 
 
 def _verify(

@@ -279,7 +279,9 @@ def test_a_new_environment_that_is_removed_again_is_not_said_to_be_changed(room:
 
 
 INSTALL = """
-import sys
+import signal, sys
+# A shell that starts a job in the background makes it ignore SIGINT, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from envfix.errors import EnvfixError
 from envfix.install.apply import apply

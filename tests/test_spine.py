@@ -11,11 +11,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uv
 from packaging.requirements import Requirement
 
 from envfix.install.libraries import SONAMES
@@ -27,6 +28,7 @@ from envfix.system.outside import RealOutside
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
 
 TF = "2.20.0"
+UNAIDED = "2.21.0"  # registers no GPU without envfix's loader
 BUILD_INFO = (
     "build_info = dict([('cuda_version', '12.5.1'), ('cudnn_version', '9'), ('is_cuda_build', True)])\n"
 )
@@ -40,9 +42,9 @@ def machine() -> Machine:
     return load_machine(RealOutside(), "colab-t4", f"{load.matrix_dir()}/machines")
 
 
-def pins() -> dict[str, str]:
+def pins(version: str = TF) -> dict[str, str]:
     matrix = load.load(RealOutside(), load.matrix_dir())
-    release = next(row for row in matrix.releases if str(row.version) == TF)
+    release = next(row for row in matrix.releases if str(row.version) == version)
     found = {}
     for bound in bounds(release, machine(), matrix, {}):
         requirement = Requirement(bound.requirement)
@@ -54,13 +56,14 @@ def pins() -> dict[str, str]:
 def wheels() -> list[Wheel]:
     """TensorFlow in two releases, its pinned NVIDIA wheels, and one thing it needs."""
     built = [build_wheel("absl-py", "2.1.0")]
-    for version in (TF, "2.19.1"):
+    for version in (TF, UNAIDED, "2.19.1"):
         modules = {
             "tensorflow/__init__.py": f'__version__ = "{version}"\n',
             "tensorflow/python/platform/build_info.py": BUILD_INFO,
         }
         built.append(build_wheel("tensorflow", version, ["absl-py>=1.0"], modules=modules))
-    for name, version in pins().items():
+    nvidia = {*pins(TF).items(), *pins(UNAIDED).items()}
+    for name, version in sorted(nvidia):
         folder = (
             name.removeprefix("nvidia-").removesuffix("-cu12").replace("cuda-", "cuda_").replace("-", "_")
         )
@@ -95,9 +98,9 @@ def envfix(index: IndexServer, tmp_path: Path) -> Any:
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }
 
-    def run(*argv: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    def run(*argv: str, under: Sequence[str] = (), **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "envfix", *argv],
+            [*under, sys.executable, "-m", "envfix", *argv],
             capture_output=True, text=True, timeout=120, env={**env, **extra}, cwd=tmp_path,
         )  # fmt: skip
 
@@ -208,6 +211,37 @@ def test_a_wrong_hash_installs_nothing(envfix: Any, index: IndexServer, tmp_path
     assert not (tmp_path / "demo").exists()
 
 
+def test_a_release_that_finds_its_libraries_itself_is_right_without_the_loader(
+    envfix: Any, index: IndexServer, tmp_path: Path
+) -> None:
+    """Colab's TensorFlow is such a one: nothing of it may be touched."""
+    assert envfix(*install("--tf", TF)).returncode == 0
+    subprocess.run(
+        [uv.find_uv_bin(), "pip", "uninstall", "-q", "-p", tmp_path / "demo", "envfix-loader"], check=True
+    )
+    before = contents(tmp_path / "demo")
+    index.asked.clear()
+    done = envfix(*install())
+    assert json.loads(done.stdout)["data"]["changed"] == []
+    assert contents(tmp_path / "demo") == before and index.asked == []
+
+
+def test_a_release_newer_than_the_matrix_is_left_alone(
+    envfix: Any, index: IndexServer, tmp_path: Path
+) -> None:
+    assert envfix(*install("--tf", TF)).returncode == 0
+    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+    info = site / "tensorflow-99.0.0.dist-info"
+    (site / f"tensorflow-{TF}.dist-info").rename(info)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 99.0.0\n")
+    index.asked.clear()
+    done = envfix(*install())
+    answer = json.loads(done.stdout)["data"]
+    assert answer["tensorflow"] == "99.0.0" and answer["changed"] == []
+    assert "newer than this matrix" in answer["notes"][0]
+    assert info.is_dir() and index.asked == []
+
+
 def test_an_index_that_does_not_answer_is_said_with_its_name(envfix: Any, tmp_path: Path) -> None:
     done = envfix(*install("--tf", TF), PIP_INDEX_URL="http://user:secret@127.0.0.1:9/simple/")
     assert done.returncode == 4, done.stdout
@@ -255,3 +289,30 @@ def test_an_offline_report_recalls_the_plan_of_an_earlier_one(envfix: Any, index
     offline = json.loads(envfix(*argv, "--offline").stdout)["data"]["plan"]
     assert online is not None and offline == online
     assert index.asked == []
+
+
+def test_a_kernel_that_started_before_the_hook_is_advised_to_restart(envfix: Any, tmp_path: Path) -> None:
+    """The hook is a `.pth` file: without a restart the kernel's TensorFlow would miss its libraries."""
+    assert envfix(*install("--tf", UNAIDED)).returncode == 0
+    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+    for path in (*site.glob("_envfix_loader.pth"), *site.glob("envfix_loader-*.dist-info/*")):
+        path.unlink()
+    next(site.glob("envfix_loader-*.dist-info")).rmdir()
+    kernel = tmp_path / "ipykernel_launcher.py"
+    kernel.write_text("import subprocess, sys\nsys.exit(subprocess.run(sys.argv[1:]).returncode)\n")
+    done = envfix(*install(), under=[str(tmp_path / "demo/bin/python"), str(kernel)])
+    assert done.returncode == 0, done.stderr
+    restart = json.loads(done.stdout)["data"]["restart"]
+    assert restart["needed"] is True and "envfix-loader" in restart["reason"]
+
+
+def test_a_named_colab_machine_does_not_make_this_python_the_notebooks(envfix: Any, tmp_path: Path) -> None:
+    """PEP 668: whose interpreter it is follows from where envfix runs, not from `--machine`."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "system"], check=True)
+    python = tmp_path / "python3"
+    managed = 's|"externally_managed": ""|"externally_managed": "/usr/lib/python3/EXTERNALLY-MANAGED"|'
+    python.write_text(f"#!/bin/sh\n{tmp_path}/system/bin/python \"$@\" | sed '{managed}'\n")
+    python.chmod(0o755)
+    done = envfix("install", "--machine", "colab-t4", "--python", str(python), "--tf", TF, "--yes", "--json")
+    assert done.returncode == 2, done.stdout
+    assert "PEP 668" in json.loads(done.stdout)["errors"][0]["message"]

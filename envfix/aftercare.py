@@ -1,0 +1,68 @@
+"""What follows the packages: the CUDA libraries made findable, and the word on the restart."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from envfix.choice import Choice
+from envfix.errors import EnvfixError, EnvironmentChanged
+from envfix.install import loader, permission
+from envfix.model.outcome import InstallResult, RestartAdvice
+from envfix.model.request import Accelerator
+from envfix.probe import kernel, session
+from envfix.restart import stale
+from envfix.situation import Parts, Situation
+from envfix.standing import library_folders
+
+
+def restart_advice(
+    parts: Parts, here: Situation, choice: Choice, result: InstallResult, venv_made: bool
+) -> RestartAdvice:
+    """About the session envfix really runs in, whatever machine was named; before the loader is installed."""
+    if venv_made:
+        return RestartAdvice(needed=False, reason="the environment is new, nothing runs in it yet")
+    running = kernel.find_kernel(parts.outside)
+    platform, _ = session.read_platform(parts.outside, running)
+    changed = list(result.changed)
+    if choice.accelerator is not Accelerator.CPU and not loader.is_there(parts.outside, here.target):
+        changed.append(loader.NAME)
+    return stale.advise(parts.outside, running, platform, changed, here.site_packages)
+
+
+def install_loader(
+    parts: Parts, here: Situation, choice: Choice, result: InstallResult, venv_made: bool
+) -> str:
+    """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words."""
+    if choice.accelerator is Accelerator.CPU:
+        return ""
+    try:
+        return loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
+    except EnvfixError as problem:
+        if venv_made or not result.changed:
+            raise
+        # The packages are in already, so the environment is no longer what it was.
+        again = f"envfix install --python {here.target.executable} --tf {choice.candidate.version}"
+        raise EnvironmentChanged(
+            f"the packages are installed, but TensorFlow will not find their libraries: {problem.message}",
+            again,
+        ) from problem
+
+
+def add_loader(
+    parts: Parts, here: Situation, choice: Choice, allowed: bool
+) -> tuple[InstallResult, RestartAdvice]:
+    """Only the loader is missing: nothing is resolved or downloaded for it."""
+    platform, _ = session.read_platform(parts.outside, kernel.find_kernel(parts.outside))
+    permission.check_allowed(here.target, platform, allowed)
+    before = here.target.version_of(loader.NAME)
+    nothing = InstallResult(python=here.target.executable, changed=(), before={}, after={}, loader="")
+    restart = restart_advice(parts, here, choice, nothing, venv_made=False)
+    said = loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
+    result = structs.replace(
+        nothing,
+        changed=(loader.NAME,),
+        before={loader.NAME: before},
+        after={loader.NAME: loader.VERSION},
+        loader=said,
+    )
+    return result, restart

@@ -1,0 +1,78 @@
+"""What stands in an environment already: its TensorFlow, its libraries, and what it lacks of a choice."""
+
+from __future__ import annotations
+
+from packaging.version import Version
+
+from envfix.choice import Choice, Lacks
+from envfix.install import libraries, loader
+from envfix.matrix import rank
+from envfix.model.decision import Candidate, Fit
+from envfix.model.matrix import Matrix, Release
+from envfix.model.request import Accelerator, CudaSource, Request
+from envfix.ports import Outside
+from envfix.resolve import wanted
+from envfix.situation import Situation
+
+
+def installed_candidate(here: Situation, matrix: Matrix, request: Request) -> Candidate | None:
+    """The installed release with its verdicts, when nothing else is asked for and no rule refuses it."""
+    dist = wanted.tensorflow_installed(here.target)
+    if dist is None or request.upgrade:
+        return None
+    if request.tf.given and not request.tf.specifier.contains(dist.version, prereleases=True):
+        return None
+    if request.accelerator is Accelerator.GPU and dist.name not in ("tensorflow", "tensorflow-gpu"):
+        return None  # tensorflow-cpu and its like are CPU builds
+    release = next((row for row in matrix.releases if row.version == Version(dist.version)), None)
+    if release is None:
+        return None
+    candidate = rank.judge(matrix, here.machine, release, request.accelerator)
+    return candidate if candidate.fit is not Fit.NO else None
+
+
+def unjudged(here: Situation, matrix: Matrix, request: Request) -> str:
+    """The installed TensorFlow that the matrix is too old to know, empty where it knows it or another is asked for.
+
+    Putting an older release in its place would be a downgrade that nobody asked for.
+    """
+    dist = wanted.tensorflow_installed(here.target)
+    if dist is None or request.upgrade or request.tf.given:
+        return ""
+    newest = max(row.version for row in matrix.releases)
+    return dist.version if dist.name == "tensorflow" and Version(dist.version) > newest else ""
+
+
+def system_libraries(outside: Outside, here: Situation, release: Release) -> libraries.LibrarySearch:
+    """Where the system has the libraries that the release opens."""
+    if release.built_with_cuda is None:
+        return libraries.LibrarySearch(found={}, missing=("a CUDA build",))
+    names = libraries.needed_sonames(release.built_with_cuda, release.built_with_cudnn)
+    return libraries.find_libraries(outside, names, libraries.system_folders(outside, here.machine))
+
+
+def library_folders(outside: Outside, here: Situation, choice: Choice) -> tuple[str, ...]:
+    """The folders outside site-packages that the loader must know of: none where wheels are used."""
+    if choice.cuda is not CudaSource.SYSTEM:
+        return ()
+    found = system_libraries(outside, here, choice.release).found
+    return tuple(dict.fromkeys(path.rpartition("/")[0] for path in found.values()))
+
+
+def lacking(outside: Outside, here: Situation, choice: Choice) -> Lacks:
+    """What is missing: packages, libraries by soname, or only the loader."""
+    if here.new_venv or wanted.unmet(choice.wanted, here.target):
+        return Lacks.PACKAGES
+    if choice.accelerator is Accelerator.CPU:
+        return Lacks.NOTHING
+    if choice.cuda is CudaSource.WHEELS and choice.release.built_with_cuda:
+        names = libraries.needed_sonames(choice.release.built_with_cuda, choice.release.built_with_cudnn)
+        folders = libraries.wheel_folders(outside, here.site_packages)
+        if libraries.find_libraries(outside, names, folders).missing:
+            return Lacks.PACKAGES
+        if libraries.incomplete_distributions(outside, here.target):
+            return Lacks.PACKAGES
+        if any(proof.registers_as_published for proof in choice.release.proofs):
+            return Lacks.NOTHING  # the wheel finds the NVIDIA wheels itself: what is right stays untouched
+    current = loader.is_current(outside, here.target, library_folders(outside, here, choice))
+    return Lacks.NOTHING if current else Lacks.LOADER
