@@ -168,7 +168,12 @@ def _install_command(commands: Any) -> None:
     install.add_argument("--lock", metavar="FILE", help="install exactly this lock")
     install.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     install.add_argument("--yes", "-y", action="store_true", help="do not ask")
-    install.add_argument("--restart", choices=("ask", "never"), default="ask")
+    install.add_argument(
+        "--restart",
+        choices=("ask", "auto", "never"),
+        default="ask",
+        help="what to do about a needed restart; this version only advises, whichever is named",
+    )
     install.add_argument("--no-verify", action="store_true", help="do not start TensorFlow afterwards")
     install.add_argument(
         "--break-system-packages",

@@ -16,7 +16,7 @@ from packaging.tags import Tag
 from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
 from envfix.model.machine import Arch, Os
 from envfix.model.plan import LockedFile
-from envfix.model.target import PipConfig, Target
+from envfix.model.target import Distribution, PipConfig, Target
 from envfix.model.versions import GlibcRelease, PythonRelease
 from envfix.ports import Resolver
 from envfix.probe.interpreter import read_target
@@ -123,6 +123,20 @@ def test_extras_constraints_and_markers_hold(
         "flow-tensor==2.0",
         "numb==1.5",
     ]
+
+
+@BOTH
+def test_what_is_installed_and_fits_stays(
+    name: str, index: IndexServer, here: Target, tmp_path: Path
+) -> None:
+    """An upgrade of numpy that nobody asked for breaks the numba beside it."""
+    dists = [("numb", "1.5+local"), ("flow-tensor", "0.9"), ("old", "not a version"), ("numb-", "1")]
+    target = structs.replace(
+        here, installed=tuple(Distribution(name=one, version=version) for one, version in dists)
+    )
+    config = configured(index)
+    found = resolver(name, tmp_path, config).resolve(["flow-tensor==2.0"], [], target, config, offline=False)
+    assert [f"{one.name}=={one.version}" for one in found.packages] == ["flow-tensor==2.0", "numb==1.5"]
 
 
 @BOTH

@@ -30,6 +30,7 @@ from envfix.model.urls import redact, without_credentials
 from envfix.ports import Index, IndexFile, Outside, Ran, Resolver
 from envfix.resolve.explanation import shortened
 from envfix.resolve.find_links import find_links_files
+from envfix.resolve.staying import installed_versions
 from envfix.resolve.wheels import installable, target_tags
 
 TIME_LIMIT = 1800.0
@@ -82,6 +83,9 @@ class PipToolsResolver(Resolver):
         folder = self.outside.temporary_dir()
         self.outside.write_text(f"{folder}/requirements.in", "\n".join(requirements) + "\n")
         self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
+        # pip-compile keeps the pins of the file it writes, where they fit.
+        staying = [f"{name}=={version}\n" for name, version in installed_versions(target).items()]
+        self.outside.write_text(f"{folder}/pins.txt", "".join(staying))
         argv = [python, "-m", "piptools", "compile", "requirements.in", "--output-file", "pins.txt"]
         # Without it pip does not say which requirements conflict.
         argv += ["--verbose"]

@@ -13,6 +13,7 @@ from envfix.model.target import PipConfig, Target
 from envfix.pep751 import lock_text
 from envfix.ports import Outside
 from envfix.reading import encode_hook
+from envfix.resolve.staying import installed_versions
 from envfix.resolve.uv import read_resolution
 
 # Two digits of the key name the file, so the folder never grows beyond 256 of them (some 15 MB).
@@ -56,7 +57,7 @@ def recall(
 
 
 def _key(roots: Sequence[str], caps: Sequence[str], target: Target, config: PipConfig) -> str:
-    """What the answer depends on; the target's packages do not count, for everything is pinned anew."""
+    """What the answer depends on, the installed packages included: a version that fits stays."""
     asked = (
         sorted(roots),
         sorted(caps),
@@ -65,6 +66,7 @@ def _key(roots: Sequence[str], caps: Sequence[str], target: Target, config: PipC
         target.os,
         target.arch,
         str(target.glibc),
+        installed_versions(target),
         config,
     )
     return hashlib.sha256(msgspec.json.encode(asked, enc_hook=encode_hook)).hexdigest()

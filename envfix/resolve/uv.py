@@ -21,6 +21,7 @@ from envfix.model.urls import redact, without_credentials
 from envfix.ports import Outside, Ran, Resolver
 from envfix.reading import parse_toml
 from envfix.resolve.explanation import shortened
+from envfix.resolve.staying import installed_versions
 from envfix.resolve.wheels import installable, target_tags
 
 TIME_LIMIT = 900.0
@@ -47,6 +48,10 @@ class UvResolver(Resolver):
         folder = self.outside.temporary_dir()
         argv = [uv_binary(self.outside), "pip", "compile", "-", "--format", "pylock.toml", "--quiet"]
         argv += ["--no-header", "--no-annotate", "--no-progress", "--color", "never", *_aim(target)]
+        # uv keeps the versions that the file it writes already has, where they fit.
+        lock = f"{folder}/pylock.toml"
+        self.outside.write_text(lock, _preferred(target))
+        argv += ["--output-file", lock]
         files = list(config.constraints)
         # An option on the command line would replace what the user's variable says, so it is joined in.
         files += self.outside.environ.get("UV_CONSTRAINT", "").split()
@@ -71,7 +76,16 @@ class UvResolver(Resolver):
         )
         if not ran.ok:
             raise _failure(ran, offline)
-        return read_resolution(ran.out, target)
+        return read_resolution(self.outside.read_text(lock), target)
+
+
+def _preferred(target: Target) -> str:
+    """A lock that holds nothing but the installed versions."""
+    rows = [
+        f'[[packages]]\nname = "{name}"\nversion = "{version}"\n'
+        for name, version in installed_versions(target).items()
+    ]
+    return 'lock-version = "1.0"\ncreated-by = "envfix"\n' + ("".join(rows) or "packages = []\n")
 
 
 def _aim(target: Target) -> list[str]:
