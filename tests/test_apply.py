@@ -83,9 +83,9 @@ class Room:
         return {dist.name: dist.version for dist in self.target().installed}
 
     def lock(self, *requirements: str) -> Lock:
-        resolution = UvResolver(self.outside).resolve(
-            requirements, [], self.target(), self.config, offline=False
-        )
+        # Resolved as for an empty environment, so that the newest comes in place of what is there.
+        empty = structs.replace(self.target(), installed=())
+        resolution = UvResolver(self.outside).resolve(requirements, [], empty, self.config, offline=False)
         floors = Floors(python=str(self.target().feature), os="linux", arch="x86_64")
         return Lock(
             tensorflow="2.0",
