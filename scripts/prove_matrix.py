@@ -61,18 +61,8 @@ def prove(version: Version, feature: PythonRelease, python: str, machine: str) -
     folder = Path(tempfile.mkdtemp(prefix="envfix-proof-"))
     try:
         venv = str(folder / "venv")
-        done = _envfix(
-            "install",
-            "--machine",
-            machine,
-            "--tf",
-            f"=={version}",
-            "--python",
-            python,
-            "--venv",
-            venv,
-            "--yes",
-        )
+        asked = ["--machine", machine, "--tf", f"=={version}", "--python", python, "--venv", venv]
+        done = _envfix("install", *asked, "--yes", cache=folder / "cache")
         if done["exit_code"] not in (0, 6):
             print(f"{version}: not installed: {done['errors']}", file=sys.stderr)
             return None
