@@ -6,14 +6,17 @@ Nothing heavy is imported until a command needs it: `envfix --help` costs little
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from envfix import __version__
 from envfix.errors import EnvfixError, Interrupted, UsageError
 
+# Type checkers take this name for true; importing it from `typing` would cost a third of `--help`.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, NoReturn
 
     from envfix.render import Rendered
 
@@ -22,8 +25,27 @@ EXIT_CODES = """exit codes:
   5 install failed, environment changed   6 verification failed   7 lock does not fit   130 interrupted"""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """argparse's own look-up of the terminal's width imports shutil and five compression modules."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width())
+
+
+def _width() -> int:
+    try:
+        columns = int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        columns = os.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else 80
+    return max(40, columns - 2)
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse whose errors are ours, so that they can speak JSON and name the way out."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", _Help)
+        super().__init__(**options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"`{self.prog} --help` lists what it takes")
@@ -39,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     command = next((word for word in argv if not word.startswith("-")), "")
     as_json = "--json" in argv or "--format=json" in argv
     try:
-        options = build_parser().parse_args(argv)
+        options = build_parser(command).parse_args(argv)
         if getattr(options, "format", None) == "json":
             options.json = as_json = True
         command = options.command
@@ -98,94 +120,108 @@ def _print(text: str) -> None:
         sys.stdout.flush()
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line (README, "Commands")."""
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line (README, "Commands").
+
+    With `only`, the other commands are named without their options: adding them all costs 5 ms.
+    """
     parser = _Parser(
         prog="envfix",
         description="Make TensorFlow see the NVIDIA GPU, and prove it.",
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, help="print envfix's version and the matrix's date")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser, required=True)
-
-    probe = _command(commands, "probe", "what this machine is, each fact with its evidence")
-    _target_options(probe)
-
-    report = _command(commands, "report", "dry run: a verdict for every release, and the plan for the best")
-    _target_options(report)
-    _machine_option(report)
-    _deciding_options(report)
-    report.add_argument("--format", choices=("text", "json", "markdown"), default="text")
-    report.add_argument(
-        "-o", "--output", metavar="FILE", help="write the report there instead of printing it"
-    )
-
-    lock = _command(
-        commands, "lock", "write pylock.envfix.toml and requirements.envfix.txt, every file hashed"
-    )
-    _target_options(lock)
-    _machine_option(lock)
-    _deciding_options(lock)
-    lock.add_argument("-o", "--output", metavar="FILE", help="the lock (default: pylock.envfix.toml)")
-    lock.add_argument(
-        "--requirements", metavar="FILE", help="the requirements file (default: requirements.envfix.txt)"
-    )
-    lock.add_argument(
-        "--check", metavar="FILE", help="only check that this lock fits the machine and the matrix"
-    )
-
-    _install_command(commands)
-
-    verify = _command(commands, "verify", "visibility, placement and numbers, in a fresh process")
-    _target_options(verify)
-    _machine_option(verify)
-    verify.add_argument("--accelerator", choices=("gpu", "cpu", "auto"), default="gpu")
-    verify.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS")
-
-    matrix = _command(
-        commands, "matrix", "the compatibility matrix: show it, or derive a release from its wheel"
-    )
-    actions = matrix.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
-    show = _command(actions, "show", "the releases and what they were built with")
-    show.add_argument("--tf", metavar="SPEC")
-    derive = _command(actions, "derive", "read one release from its wheels, by range requests")
-    derive.add_argument("version", metavar="VERSION")
-    derive.add_argument("--package", default="tensorflow")
-
-    _command(commands, "machines", "the machines that can be named with --machine")
+    for name, (text, add_options) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if only in (None, name):
+            add_options(command)
     return parser
 
 
-def _install_command(commands: Any) -> None:
-    install = _command(commands, "install", "plan, show it, install it, advise on the restart, verify")
-    _target_options(install)
-    _machine_option(install)
-    _deciding_options(install)
-    install.add_argument(
+def _probe(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    _json_option(parser)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    _machine_option(parser)
+    _deciding_options(parser)
+    parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it there instead of printing it")
+    _json_option(parser)
+
+
+def _lock(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    _machine_option(parser)
+    _deciding_options(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="the lock (default: pylock.envfix.toml)")
+    parser.add_argument("--requirements", metavar="FILE", help="default: requirements.envfix.txt beside it")
+    parser.add_argument("--check", metavar="FILE", help="only check that this lock fits the machine")
+    _json_option(parser)
+
+
+def _install(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    _machine_option(parser)
+    _deciding_options(parser)
+    parser.add_argument(
         "--upgrade", action="store_true", help="take a newer TensorFlow than the one that fits"
     )
-    install.add_argument("--lock", metavar="FILE", help="install exactly this lock")
-    install.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
-    install.add_argument("--yes", "-y", action="store_true", help="do not ask")
-    install.add_argument(
+    parser.add_argument("--lock", metavar="FILE", help="install exactly this lock")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    parser.add_argument(
         "--restart",
         choices=("ask", "auto", "never"),
         default="ask",
         help="what to do about a needed restart; this version only advises, whichever is named",
     )
-    install.add_argument("--no-verify", action="store_true", help="do not start TensorFlow afterwards")
-    install.add_argument(
+    parser.add_argument("--no-verify", action="store_true", help="do not start TensorFlow afterwards")
+    parser.add_argument(
         "--break-system-packages",
         action="store_true",
         help="with --yes: change an externally managed environment (PEP 668) all the same",
     )
+    _json_option(parser)
 
 
-def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+def _verify(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    _machine_option(parser)
+    parser.add_argument("--accelerator", choices=("gpu", "cpu", "auto"), default="gpu")
+    parser.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS")
+    _json_option(parser)
+
+
+def _matrix(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
+    text = "the releases and what they were built with"
+    show = actions.add_parser("show", help=text, description=text)
+    show.add_argument("--tf", metavar="SPEC")
+    _json_option(show)
+    text = "read one release from its wheels, by range requests"
+    derive = actions.add_parser("derive", help=text, description=text)
+    derive.add_argument("version", metavar="VERSION")
+    derive.add_argument("--package", default="tensorflow")
+    _json_option(derive)
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object")
-    return parser
+
+
+COMMANDS = {
+    "probe": ("what this machine is, each fact with its evidence", _probe),
+    "report": ("dry run: a verdict for every release, and the plan for the best", _report),
+    "lock": ("write pylock.envfix.toml and requirements.envfix.txt, every file hashed", _lock),
+    "install": ("plan, show it, install it, advise on the restart, verify", _install),
+    "verify": ("visibility, placement and numbers, in a fresh process", _verify),
+    "matrix": ("the compatibility matrix: show it, or derive a release from its wheel", _matrix),
+    "machines": ("the machines that can be named with --machine", _json_option),
+}
 
 
 def _target_options(parser: argparse.ArgumentParser) -> None:

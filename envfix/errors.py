@@ -5,7 +5,10 @@ The exit codes are part of the command line's contract (README, "Exit codes").
 
 from __future__ import annotations
 
-from typing import ClassVar
+# Type checkers take this name for true; `typing` is not worth its import at every start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class EnvfixError(Exception):

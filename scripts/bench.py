@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -67,10 +68,21 @@ def start_up(times: int) -> Row:
 
 
 def command(name: str, argv: Sequence[str], target: float, times: int, ok: tuple[int, ...] = (0,)) -> Row:
-    ours, bare = alternate(
-        lambda: seconds([*ENVFIX, *argv], ok=ok), lambda: seconds([sys.executable, "-c", "pass"]), times
+    """The work of a command: its processor time and its children's, less a bare Python's; wall time beside it."""
+    runs = [(work_of([*ENVFIX, *argv], ok), work_of([sys.executable, "-c", "pass"])) for _ in range(times)]
+    ours, bare, wall = (
+        statistics.median(column)
+        for column in zip(*((mine[0], theirs[0], mine[1]) for mine, theirs in runs), strict=True)
     )
-    return Row(name, ours - bare, target, "s", f"{ours:.3f} s in all, {bare:.3f} s of it Python's start")
+    return Row(name, ours - bare, target, "s", f"{wall:.2f} s of wall time on a machine that others share")
+
+
+def work_of(argv: Sequence[str], ok: tuple[int, ...] = (0,)) -> tuple[float, float]:
+    """Processor and wall seconds of one run and all its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = seconds(argv, ok=ok)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 
 def lock(times: int, work: Path) -> Row:
