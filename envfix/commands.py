@@ -87,8 +87,8 @@ def _install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 
 def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    if not options.timeout > 0:
-        raise UsageError(f"`--timeout` needs seconds above 0, found `{options.timeout:g}`")
+    if not 0 < options.timeout < 1e6:
+        raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
     done = workflow.verify(parts, _where(options), Accelerator(options.accelerator), options.timeout)
     return done, done.exit_code
 
@@ -170,7 +170,9 @@ def _approve(outside: Outside, installed: Installed, options: argparse.Namespace
     if options.yes or options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     print("proceed? [Y/n] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("", "y", "yes"):
+    answer = sys.stdin.readline()
+    # Without a line (Ctrl-D) nobody has agreed to anything.
+    if not answer or answer.strip().lower() not in ("", "y", "yes"):
         raise Interrupted("stopped before the first change, as you said")
 
 

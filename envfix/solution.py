@@ -48,7 +48,8 @@ def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, deci
 
 
 def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) -> Choice:
-    """A lock as a choice: exactly its pins. Raises LockMismatch for a release that the matrix lacks."""
+    """A lock as a choice: exactly its pins. Raises LockMismatch for a release that the matrix lacks, or that
+    a rule forbids on this machine."""
     release = next((row for row in matrix.releases if str(row.version) == lock.tensorflow), None)
     if release is None:
         raise LockMismatch(
@@ -56,9 +57,17 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
             "a newer envfix may: `pip install -U envfix-tf`",
         )
     accelerator = Accelerator(lock.floors.accelerator)
+    candidate = rank.judge(matrix, here.machine, release, accelerator)
+    no = next((verdict for verdict in candidate.verdicts if verdict.fit is Fit.NO), None)
+    if no is not None:
+        raise LockMismatch(
+            f"the lock is for tensorflow {lock.tensorflow}, which does not fit here: {no.rule}: needs "
+            f"{no.wanted}, found {no.found}",
+            "envfix lock",
+        )
     packages = lock.resolution.packages
     choice = Choice(
-        candidate=rank.judge(matrix, here.machine, release, accelerator),
+        candidate=candidate,
         accelerator=accelerator,
         cuda=CudaSource(lock.cuda),
         bounds=(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from envfix.choice import Choice, Lacks
 from envfix.install import libraries, loader
@@ -24,7 +24,9 @@ def installed_candidate(here: Situation, matrix: Matrix, request: Request) -> Ca
         return None
     if request.accelerator is Accelerator.GPU and dist.name not in ("tensorflow", "tensorflow-gpu"):
         return None  # tensorflow-cpu and its like are CPU builds
-    release = next((row for row in matrix.releases if row.version == Version(dist.version)), None)
+    # A local build (`2.17.0+nv25.2` of NVIDIA's containers) is judged as the release it is made from.
+    found = _public(dist.version)
+    release = next((row for row in matrix.releases if row.version == found), None)
     if release is None:
         return None
     candidate = rank.judge(matrix, here.machine, release, request.accelerator)
@@ -32,7 +34,8 @@ def installed_candidate(here: Situation, matrix: Matrix, request: Request) -> Ca
 
 
 def unjudged(here: Situation, matrix: Matrix, request: Request) -> str:
-    """The installed TensorFlow that the matrix is too old to know, empty where it knows it or another is asked for.
+    """The installed TensorFlow that the matrix is too old to know; empty where it knows it, or where another
+    one is asked for.
 
     Putting an older release in its place would be a downgrade that nobody asked for.
     """
@@ -40,7 +43,16 @@ def unjudged(here: Situation, matrix: Matrix, request: Request) -> str:
     if dist is None or request.upgrade or request.tf.given:
         return ""
     newest = max(row.version for row in matrix.releases)
-    return dist.version if dist.name == "tensorflow" and Version(dist.version) > newest else ""
+    found = _public(dist.version)
+    return dist.version if dist.name == "tensorflow" and found is not None and found > newest else ""
+
+
+def _public(version: str) -> Version | None:
+    """The version without its local part; None for one from before PEP 440."""
+    try:
+        return Version(Version(version).public)
+    except InvalidVersion:
+        return None
 
 
 def system_libraries(outside: Outside, here: Situation, release: Release) -> libraries.LibrarySearch:

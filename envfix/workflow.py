@@ -92,8 +92,12 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
     decision = decide(here, matrix, request)
     choice = choose(parts, here, matrix, request, decision)
     made = make_lock(here, matrix, choice, solve(parts, here, request, choice))
-    parts.outside.write_text(path, pylock.render_pylock(made))
-    parts.outside.write_text(requirements_path, requirements.render_requirements(made))
+    texts = {path: pylock.render_pylock(made), requirements_path: requirements.render_requirements(made)}
+    for name, text in texts.items():
+        try:
+            parts.outside.write_text(name, text)
+        except OSError as problem:
+            raise InputError(f"`{name}` cannot be written: {problem.strerror}") from None
     return LockWritten(lock=made, files=(path, requirements_path))
 
 
@@ -102,6 +106,7 @@ def check_lock(parts: Parts, where: Where, path: str) -> LockWritten:
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
     made = _read_lock(parts, path)
+    choice_of_lock(parts, here, matrix, made)
     warnings = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
     return LockWritten(lock=made, checked=path, warnings=warnings)
 

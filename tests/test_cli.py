@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 
 import pytest
 
+from envfix import commands
 from envfix.cli import build_parser, main
+from envfix.errors import Interrupted
+from envfix.model.results import Installed
+from envfix.workflow import NO_PLAN
+from tests.fakes import FakeOutside
+from tests.values import T4
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -24,6 +31,7 @@ def run(*argv: str) -> subprocess.CompletedProcess[str]:
         [],
         ["verify", "--timeout", "soon"],
         ["verify", "--timeout", "-1"],
+        ["verify", "--timeout", "inf"],
         ["install", "--break-system-packages"],
         ["install", "--lock", "x.toml", "--tf", "2.20"],
         ["report", "--with", "not a requirement at all"],
@@ -91,3 +99,15 @@ def test_an_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("envfix.cli._run", stopped)
     assert main(["probe"]) == 130
     assert capsys.readouterr().err.startswith("error: interrupted")
+
+
+def test_no_answer_is_no_consent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D at the question ends the input without a line."""
+    options = build_parser().parse_args(["install"])
+    terminal = io.StringIO("")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stderr", terminal)
+    installed = Installed(machine=T4, python="", tensorflow="", accelerator="gpu", plan=NO_PLAN)
+    with pytest.raises(Interrupted, match="stopped before the first change"):
+        commands._approve(FakeOutside(), installed, options)

@@ -122,6 +122,8 @@ def test_requirements_hold_every_hash() -> None:
         (f'sha256 = "{A}"', 'sha256 = "zz"', r"packages\[1\]\.wheels\[1\]\.hashes: expected `sha256` with"),
         (f'sha256 = "{A}"', f'md5 = "{A}"', r"packages\[1\]\.wheels\[1\]\.hashes: expected `sha256`"),
         (f'sha256 = "{A}"', "sha256 = 3", r"packages\[1\]\.wheels\[1\]\.hashes: "),
+        ('cuda = "wheels"', 'cuda = "none"', r"tool\.envfix: cuda: invalid enum value 'none'"),
+        ('accelerator = "gpu"', 'accelerator = "tpu"', r"accelerator: expected `gpu` or `cpu`, found `tpu`"),
         ('version = "2.20.0"', 'version = "two"', r"packages\[1\]\.version: "),
         ('lock-version = "1.0"', 'lock-version = "9.0"', r"^lock: .*9\.0"),
         ('lock-version = "1.0"', 'lock-version = "1.0', r"lock: not valid TOML: .*line 1"),

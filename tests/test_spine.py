@@ -199,6 +199,14 @@ def test_a_lock_is_installed_and_refused_where_it_does_not_fit(envfix: Any, tmp_
     assert other.returncode == 7
     assert "7.5" in json.loads(other.stdout)["errors"][0]["message"]
     assert not (tmp_path / "p100").exists()
+    plain = (tmp_path / "here.yaml").read_text().replace("cpu_flags: [avx]", "cpu_flags: [sse4_2]")
+    (tmp_path / "plain.yaml").write_text(plain)
+    weak = envfix(
+        "install", "--machine", "plain.yaml", "--venv", "weak", "--lock", "pylock.envfix.toml", "--json"
+    )
+    assert weak.returncode == 7, weak.stdout
+    assert "cpu" in json.loads(weak.stdout)["errors"][0]["message"]
+    assert not (tmp_path / "weak").exists()
 
 
 def test_a_wrong_hash_installs_nothing(envfix: Any, index: IndexServer, tmp_path: Path) -> None:
@@ -316,3 +324,11 @@ def test_a_named_colab_machine_does_not_make_this_python_the_notebooks(envfix: A
     done = envfix("install", "--machine", "colab-t4", "--python", str(python), "--tf", TF, "--yes", "--json")
     assert done.returncode == 2, done.stdout
     assert "PEP 668" in json.loads(done.stdout)["errors"][0]["message"]
+
+
+def test_a_lock_that_cannot_be_written_is_one_sentence(envfix: Any) -> None:
+    done = envfix("lock", "--machine", "colab-t4", "--tf", TF, "-o", "absent/pylock.envfix.toml")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == (
+        "error: `absent/pylock.envfix.toml` cannot be written: No such file or directory"
+    )

@@ -64,6 +64,18 @@ def test_the_cpu_build_is_tensorflow_cpu_unless_something_needs_the_other_name()
     assert cpu_wanted(RELEASE, arm, [], [], "cpu").roots == ("tensorflow==2.20.0",)
 
 
+def test_an_installed_tensorflow_of_the_release_stays_as_the_cpu_build() -> None:
+    here, older = with_installed(tensorflow="2.20.0"), with_installed(tensorflow="2.19.0")
+    assert cpu_wanted(RELEASE, here, [], [], "cpu").roots == ("tensorflow==2.20.0",)
+    assert cpu_wanted(RELEASE, older, [], [], "cpu").roots == ("tensorflow-cpu==2.20.0",)
+
+
+def test_a_requirement_from_before_its_standard_binds_nobody() -> None:
+    old = with_installed(old="1.0")
+    old = structs.replace(old, installed=(structs.replace(old.installed[0], requires=("x (>dev)",)),))
+    assert cpu_wanted(RELEASE, old, [], [], "cpu").roots == ("tensorflow-cpu==2.20.0",)
+
+
 def test_tensorflow_is_found_under_each_of_its_names() -> None:
     assert tensorflow_installed(TARGET) is None
     found = tensorflow_installed(with_installed(numpy="2.0", tensorflow_cpu="2.20.0"))

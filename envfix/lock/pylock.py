@@ -5,7 +5,7 @@ The same lock gives the same bytes: no timestamps, fixed order, no credentials.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -28,7 +28,7 @@ class _Tool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, renam
     tensorflow: str
     requirements: tuple[str, ...]
     resolver: str
-    cuda: str
+    cuda: Literal["wheels", "system"]
     matrix_digest: str
     floors: dict[str, Any]
 
@@ -112,6 +112,10 @@ def _floors(value: dict[str, Any], name: str) -> Floors:
     if unknown:
         raise InputError(f"{name}: object contains unknown field `{unknown[0]}`", _AGAIN)
     floors = convert({known[key]: item for key, item in value.items()}, Floors, name)
+    if floors.accelerator not in ("gpu", "cpu"):
+        raise InputError(
+            f"{name}: accelerator: expected `gpu` or `cpu`, found `{floors.accelerator}`", _AGAIN
+        )
     numbers: list[tuple[str, type[Dotted], str]] = [("python", PythonRelease, floors.python)]
     numbers += [("glibc", GlibcRelease, floors.glibc)] if floors.glibc else []
     numbers += [("driver", DriverRelease, floors.driver)] if floors.driver else []

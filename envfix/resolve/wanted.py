@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from envfix.model.conflicts import TENSORFLOWS
@@ -65,8 +66,15 @@ def cpu_wanted(
 
 
 def cpu_package(release: Release, target: Target, companions: Sequence[Requirement]) -> str:
-    """`tensorflow-cpu` has wheels for x86_64 Linux and Windows; elsewhere `tensorflow` is the CPU build."""
+    """`tensorflow-cpu` has wheels for x86_64 Linux and Windows; elsewhere `tensorflow` is the CPU build.
+
+    A `tensorflow` of this release that is installed stays: on a CPU it computes the same.
+    """
     if target.os is Os.MACOS or target.arch is not Arch.X86_64 or release.version.is_postrelease:
+        return release.package
+    if SpecifierSet(f"=={release.version}").contains(
+        target.version_of(release.package) or "", prereleases=True
+    ):
         return release.package
     names = {canonicalize_name(companion.name) for companion in companions}
     needed = any(_requires(dist, "tensorflow") for dist in target.installed) or "tf-keras" in names
@@ -101,7 +109,10 @@ def _with_companions(because: dict[str, str], companions: Sequence[Requirement])
 
 def _requires(dist: Distribution, name: str) -> bool:
     for line in dist.requires:
-        requirement = Requirement(line)
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue  # from before PEP 508: it binds nobody
         if canonicalize_name(requirement.name) == name and "extra" not in str(requirement.marker or ""):
             return True
     return False
