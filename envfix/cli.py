@@ -70,10 +70,6 @@ def main(argv: Sequence[str]) -> int:
         return _fail(command, error, as_json)
     except KeyboardInterrupt:
         return _fail(command, Interrupted("interrupted"), as_json)
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; there is nobody left to tell.
-        sys.stderr.close()
-        return 0
     except Exception as bug:
         return _bug(command, bug, as_json)
     _print(rendered.text)
@@ -96,9 +92,8 @@ def _fail(command: str, error: EnvfixError, as_json: bool) -> int:
             from envfix.render import text
 
             _print(text.failure(error))
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        _print(f"error: {error.message}{hint}", sys.stderr)
     return error.exit_code
 
 
@@ -114,10 +109,17 @@ def _bug(command: str, bug: Exception, as_json: bool) -> int:
     return _fail(command, error, as_json)
 
 
-def _print(text: str) -> None:
-    if text:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
+def _print(text: str, stream: Any = None) -> None:
+    """Print to standard output, or to `stream`; a reader that has gone (`| head`) changes nothing else."""
+    stream = stream or sys.stdout
+    if not text:
+        return
+    try:
+        stream.write(text if text.endswith("\n") else text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        # Python's own flush at its end would complain again (documentation of `signal`, "Note on SIGPIPE").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:

@@ -113,6 +113,9 @@ def check_lock(parts: Parts, where: Where, path: str) -> LockWritten:
 
 def install(parts: Parts, request: Request, where: Where, options: InstallOptions) -> Installed:
     """Make the environment right and prove it; an environment that is right already is left untouched."""
+    made = _read_lock(parts, options.lock) if options.lock else None
+    if made is not None:
+        request = structs.replace(request, accelerator=Accelerator(made.floors.accelerator))
     # Without a GPU there is nothing to decide, and nothing but the machine's own facts is read.
     here = situate(parts, where, to_install=True)
     refuse_without_gpu(here, request)
@@ -120,16 +123,15 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     here = complete(here, matrix)
     request = with_accelerator(request, here, matrix)
 
-    if newer := unjudged(here, matrix, request):
+    if made is None and (newer := unjudged(here, matrix, request)):
         note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
         kept = _kept(here, newer, request.accelerator, NO_PLAN, (note,), options)
         return _proven(parts, here, kept, request.accelerator, options)
-    if options.lock:
-        made = _read_lock(parts, options.lock)
+    if made is not None:
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
     else:
-        made, decision = None, decide(here, matrix, request)
+        decision = decide(here, matrix, request)
         choice = choose(parts, here, matrix, request, decision)
         # Advice is about the recommended release; of one that is kept it would be noise.
         advice = decision.advice if choice.candidate is decision.recommended else ()
@@ -231,6 +233,7 @@ def _change(
             installer="pip" if request.resolver is ResolverName.PIP_TOOLS else "uv",
             offline=request.offline,
             break_system_packages=managed,
+            from_urls=options.lock is not None,
             disposable=venv_made,
             reread=lambda: interpreter.read_target(outside, here.target.executable),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -90,6 +91,25 @@ def test_a_bug_is_said_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert main(["probe", "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert "bug in envfix" in answer["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "code", "words"),
+    [
+        ("stdout", 3, "report --machine k80-470 --tf 2.20.0 --offline"),
+        ("stdout", 2, "report --no-such-option --json"),
+        ("stderr", 2, "report --no-such-option"),
+    ],
+)
+def test_a_reader_that_has_gone_changes_nothing_but_what_is_seen(stream: str, code: int, words: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = [sys.executable, "-m", "envfix", *words.split()]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    done = subprocess.run(argv, text=True, timeout=60, **streams)  # type: ignore[call-overload]
+    os.close(writer)
+    assert done.returncode == code
+    assert "Traceback" not in (done.stderr or "") and "Exception ignored" not in (done.stderr or "")
 
 
 def test_an_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -332,3 +333,16 @@ def test_a_lock_that_cannot_be_written_is_one_sentence(envfix: Any) -> None:
     assert done.stderr.strip().splitlines()[-1] == (
         "error: `absent/pylock.envfix.toml` cannot be written: No such file or directory"
     )
+
+
+def test_a_lock_for_the_cpu_needs_no_gpu_and_no_option(envfix: Any, tmp_path: Path) -> None:
+    here = f"python: '{sys.version_info.major}.{sys.version_info.minor}'\n"
+    shipped = Path(load.matrix_dir(), "machines/colab-t4.yaml").read_text()
+    (tmp_path / "here.yaml").write_text(re.sub("(?m)^python:.*\n", here, shipped))
+    assert envfix("lock", "--machine", "here.yaml", "--tf", TF).returncode == 0
+    lock = tmp_path / "pylock.envfix.toml"
+    lock.write_text(lock.read_text().replace('accelerator = "gpu"', 'accelerator = "cpu"'))
+    argv = ["--machine", "no-gpu", "--venv", "cpu", "--lock", lock.name, "--yes", "--no-verify", "--json"]
+    done = envfix("install", *argv)
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout)["data"]["accelerator"] == "cpu"

@@ -161,14 +161,18 @@ class RealOutside(Outside):
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            # Where nobody reads any more (`2>&1 | head`), the work still goes to its end.
+            with contextlib.suppress(BrokenPipeError):
+                print(text, file=sys.stderr, flush=True)
 
 
 def _echo(source: IO[bytes], kept: bytearray) -> None:
     """Pass a child's standard error on as it comes, and keep its end."""
     for line in iter(source.readline, b""):
-        sys.stderr.buffer.write(line)
-        sys.stderr.buffer.flush()
+        # A child whose output is no longer read would wait for ever, so it is read to its end in any case.
+        with contextlib.suppress(BrokenPipeError):
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
         kept += line
         del kept[:-KEPT]
     source.close()
