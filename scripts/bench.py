@@ -68,7 +68,7 @@ def start_up(times: int) -> Row:
 
 
 def command(name: str, argv: Sequence[str], target: float, times: int, ok: tuple[int, ...] = (0,)) -> Row:
-    """The work of a command: its processor time and its children's, less a bare Python's; wall time beside it."""
+    """A command's work: processor time with its children's, less a bare Python's; wall time beside it."""
     runs = [(work_of([*ENVFIX, *argv], ok), work_of([sys.executable, "-c", "pass"])) for _ in range(times)]
     ours, bare, wall = (
         statistics.median(column)

@@ -295,7 +295,8 @@ outside, lock = RealOutside(), read_pylock(Path(path).read_text(), path)
 target = read_target(outside, python)
 plan = make_plan(lock.resolution, target, {}, {})
 try:
-    apply(outside, lock, plan, target, PipConfig(), reread=lambda: read_target(outside, python))
+    read = lambda: read_target(outside, python)
+    apply(outside, lock, plan, target, PipConfig(), reread=read, from_urls=True)
 except EnvfixError as problem:
     print(problem.code, problem.message)
 """

@@ -151,6 +151,15 @@ def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, tmp_path: P
     assert not (tmp_path / "demo").exists()
 
 
+def test_a_second_environment_takes_its_wheels_from_the_cache(envfix: Any, index: IndexServer) -> None:
+    """The index sends no caching headers, as many mirrors do not: 3 GB would be fetched again each time."""
+    assert envfix(*install("--tf", TF)).returncode == 0
+    index.asked.clear()
+    again = [word if word != "demo" else "other" for word in install("--tf", TF)]
+    assert envfix(*again).returncode == 0
+    assert [line for line in index.asked if line.startswith("GET") and line.endswith(".whl")] == []
+
+
 def test_a_library_that_another_package_took_along_is_put_back(envfix: Any, tmp_path: Path) -> None:
     assert envfix(*install("--tf", TF)).returncode == 0
     library = next((tmp_path / "demo").glob("lib/python*/site-packages/nvidia/cudnn/lib/libcudnn.so.9"))

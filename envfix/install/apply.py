@@ -50,6 +50,7 @@ def apply(
     installer: str = "uv",
     offline: bool = False,
     break_system_packages: bool = False,
+    from_urls: bool = False,
     disposable: bool = False,
 ) -> InstallResult:
     """What was changed; `loader` is empty, for library discovery comes after.
@@ -58,7 +59,7 @@ def apply(
     it when this raises: it is never said to be changed. Nothing is resolved: only the packages the plan
     changes are handed to the installer (`uv` or `pip`), each with its hashes. Raises InstallFailed when the
     environment is as it was, EnvironmentChanged when it is not, Interrupted after Ctrl-C, InputError for a
-    read-only environment.
+    read-only environment. `from_urls`: the lock is one the user named, whose files may be of another index.
     """
     changing = {package.name for package in plan.changes}
     packages = tuple(package for package in lock.resolution.packages if package.name in changing)
@@ -72,7 +73,13 @@ def apply(
     job = _Job(
         outside=outside,
         installer=installer_named(
-            installer, outside, target, config, offline=offline, break_system_packages=break_system_packages
+            installer,
+            outside,
+            target,
+            config,
+            offline=offline,
+            break_system_packages=break_system_packages,
+            from_urls=from_urls,
         ),
         target=target,
         tensorflow=lock.tensorflow,

@@ -35,11 +35,15 @@ class Installer(abc.ABC):
         *,
         offline: bool,
         break_system_packages: bool,
+        from_urls: bool = False,
     ) -> None:
+        """`from_urls` takes the files from where the lock says, not from the user's index: the lock may be
+        from elsewhere."""
         self.outside = outside
         self.target = target
         self.config = config
         self.offline = offline
+        self.from_urls = from_urls
         self.allowed = ["--break-system-packages"] if break_system_packages else []
         self.folder = outside.temporary_dir()
 
@@ -60,22 +64,37 @@ def installer_named(
     *,
     offline: bool,
     break_system_packages: bool,
+    from_urls: bool = False,
 ) -> Installer:
     """`uv` or `pip`. Raises InputError for pip where neither the target nor envfix has it."""
     kind = {"uv": UvInstaller, "pip": PipInstaller}[name]
-    return kind(outside, target, config, offline=offline, break_system_packages=break_system_packages)
+    return kind(
+        outside,
+        target,
+        config,
+        offline=offline,
+        break_system_packages=break_system_packages,
+        from_urls=from_urls,
+    )
 
 
 class UvInstaller(Installer):
-    """`uv pip install` of a PEP 751 lock: it takes the files from their URLs, checks every hash, and records
-    no direct URL. All files are fetched before the first one is installed."""
+    """`uv pip install` of pins with hashes, or of a PEP 751 lock by its files' URLs.
+
+    Every hash is checked, no direct URL is recorded, and all files are fetched before the first one is
+    installed. Pins are the rule: a wheel known by index, name and version is taken from uv's cache again,
+    while one known by its URL is fetched anew where the server sends no caching headers (seen with uv 0.13.9)."""
 
     name = "uv"
 
     def install(self, packages: Sequence[LockedPackage]) -> Ran:
-        # uv takes a file for a lock by its name: `pylock.*.toml`.
-        path = f"{self.folder}/pylock.envfix.toml"
-        self.outside.write_text(path, lock_text(packages))
+        if self.from_urls:
+            # uv takes a file for a lock by its name: `pylock.*.toml`.
+            path, text, checked = f"{self.folder}/pylock.envfix.toml", lock_text(packages), []
+        else:
+            path, text = f"{self.folder}/requirements.envfix.txt", "".join(map(_pin, packages))
+            checked = ["--require-hashes"]
+        self.outside.write_text(path, text)
         offline = ["--offline"] if self.offline else []
         # What is there in the pinned version is only asked for because it is damaged.
         damaged = [
@@ -83,7 +102,7 @@ class UvInstaller(Installer):
             for package in packages
             if self.target.version_of(package.name) == package.version
         ]
-        return self._uv(["install", *offline, *self.allowed, *damaged, "--no-deps", "-r", path])
+        return self._uv(["install", *offline, *self.allowed, *damaged, *checked, "--no-deps", "-r", path])
 
     def uninstall(self, names: Sequence[str]) -> Ran:
         return self._uv(["uninstall", *self.allowed, *names])
