@@ -45,6 +45,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", _Help)
+        options.setdefault("allow_abbrev", False)  # `--break` must not stand for `--break-system-packages`
         super().__init__(**options)
 
     def error(self, message: str) -> NoReturn:
@@ -59,7 +60,7 @@ def entry() -> NoReturn:
 def main(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; only a bug of ours raises."""
     command = next((word for word in argv if not word.startswith("-")), "")
-    as_json = "--json" in argv or "--format=json" in argv
+    as_json = "--json" in argv or "--format=json" in argv or _follows(argv, "--format", "json")
     try:
         options = build_parser(command).parse_args(argv)
         if getattr(options, "format", None) == "json":
@@ -74,6 +75,10 @@ def main(argv: Sequence[str]) -> int:
         return _bug(command, bug, as_json)
     _print(rendered.text)
     return rendered.exit_code
+
+
+def _follows(argv: Sequence[str], option: str, value: str) -> bool:
+    return any(argv[at : at + 2] == [option, value] for at in range(len(argv)))
 
 
 def _run(options: argparse.Namespace) -> Rendered:

@@ -167,7 +167,11 @@ def _approve(outside: Outside, installed: Installed, options: argparse.Namespace
     """Show the plan; ask only a person at a terminal who did not say `--yes`."""
     for line in text.plan(installed.plan):
         outside.say(line)
-    if options.yes or options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    asked = sys.stdin.isatty() and sys.stderr.isatty() and not options.json
+    if installed.plan.breaks and not options.yes and not asked:
+        broken = ", ".join(f"{one.package} (needs {one.requirement})" for one in installed.plan.breaks)
+        raise InputError(f"the plan would break installed packages: {broken}", "--yes accepts that")
+    if options.yes or not asked:
         return
     print("proceed? [Y/n] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()

@@ -29,6 +29,8 @@ _PIP_INDEX_OPTIONS = (
     "REQUIRE_VIRTUALENV",
     "UPLOADED_PRIOR_TO",
 )
+# These send packages elsewhere than into the target.
+_REDIRECTING = ("USER", "TARGET", "PREFIX", "ROOT", "DRY_RUN", "PYTHON")
 
 
 def uv_binary(outside: Outside) -> str:
@@ -46,7 +48,8 @@ def uv_binary(outside: Outside) -> str:
 
 def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
     """The environment in which uv sees the same indexes as pip does."""
-    env = dict(environ)
+    redirecting = {f"UV_{name}" for name in (*_REDIRECTING, "SYSTEM_PYTHON")}
+    env = {name: value for name, value in environ.items() if name not in redirecting}
     if config.index_url and not (env.get("UV_INDEX_URL") or env.get("UV_DEFAULT_INDEX")):
         env["UV_INDEX_URL"] = config.index_url
     _join(env, "UV_EXTRA_INDEX_URL", " ", config.extra_index_urls)
@@ -78,10 +81,11 @@ def _join(env: dict[str, str], name: str, separator: str, values: tuple[str, ...
 
 def pip_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
     """The environment in which pip (and pip-tools) sees exactly `config`, whichever interpreter runs it."""
+    dropped = (*_PIP_INDEX_OPTIONS, *_REDIRECTING)
     env = {
         name: value
         for name, value in environ.items()
-        if not (name.startswith("PIP_") and name[4:].upper() in _PIP_INDEX_OPTIONS)
+        if not (name.startswith("PIP_") and name[4:].upper() in dropped)
     }
     null = "nul" if sys.platform == "win32" else "/dev/null"
     env["PIP_CONFIG_FILE"] = null

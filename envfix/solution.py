@@ -57,6 +57,13 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
             "a newer envfix may: `pip install -U envfix-tf`",
         )
     accelerator = Accelerator(lock.floors.accelerator)
+    if lock.cuda == CudaSource.SYSTEM.value and not here.named:
+        missing = system_libraries(parts.outside, here, release).missing
+        if missing:
+            raise LockMismatch(
+                f"the lock uses the system's CUDA, which here lacks {', '.join(missing)}",
+                "envfix lock --cuda wheels",
+            )
     candidate = rank.judge(matrix, here.machine, release, accelerator)
     no = next((verdict for verdict in candidate.verdicts if verdict.fit is Fit.NO), None)
     if no is not None:

@@ -21,12 +21,12 @@ from envfix.lock import pylock, requirements
 from envfix.matrix import load, rank
 from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
-from envfix.model.outcome import Verification
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, Request, ResolverName
 from envfix.model.results import Installed, LockWritten, MachineList, Report, Verified
 from envfix.probe import interpreter, kernel, machine_file, session
-from envfix.situation import Parts, Situation, Where, complete, config_of, situate, visible_gpus
+from envfix.proving import driver_stub, proven, run_checks
+from envfix.situation import Parts, Situation, Where, complete, config_of, situate
 from envfix.solution import (
     choice_of_lock,
     choose,
@@ -38,8 +38,6 @@ from envfix.solution import (
     solve,
 )
 from envfix.standing import unjudged
-from envfix.verify import checks
-from envfix.verify.stub import build as stub
 
 NO_PLAN = Plan(packages=(), download_bytes=0, installed_bytes=0)
 
@@ -56,6 +54,10 @@ class InstallOptions(Struct, frozen=True, kw_only=True):
     break_system_packages: bool = False
     verify: bool = True
     timeout: float = 180.0
+
+    @property
+    def proves(self) -> bool:
+        return self.verify and not self.dry_run
 
 
 def probe(parts: Parts, where: Where) -> Machine:
@@ -126,7 +128,12 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     if made is None and (newer := unjudged(here, matrix, request)):
         note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
         kept = _kept(here, newer, request.accelerator, NO_PLAN, (note,), options)
-        return _proven(parts, here, kept, request.accelerator, options)
+        folder = driver_stub(parts, here, request.accelerator, options.proves)
+        return (
+            proven(parts, here, kept, request.accelerator, options.timeout, folder)
+            if options.proves
+            else kept
+        )
     if made is not None:
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
@@ -139,12 +146,15 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
 
     plan = plan_of_keeping(choice, here.target)
     installed = _kept(here, str(choice.candidate.version), choice.accelerator, plan, notes, options)
+    folder = driver_stub(parts, here, choice.accelerator, options.proves)
     if choice.lacks is Lacks.PACKAGES:
         installed = _change(parts, here, matrix, request, where, options, choice, made, installed)
     elif choice.lacks is Lacks.LOADER and not options.dry_run:
         result, restart = add_loader(parts, here, choice, options.break_system_packages)
         installed = structs.replace(installed, result=result, restart=restart)
-    return _proven(parts, here, installed, choice.accelerator, options)
+    if not options.proves:
+        return installed
+    return proven(parts, here, installed, choice.accelerator, options.timeout, folder)
 
 
 def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float) -> Verified:
@@ -153,7 +163,9 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
     here = situate(parts, where, matrix, to_install=True)
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
-    return Verified(verification=_verify(parts, here, here.target.executable, accelerator, timeout))
+    folder = driver_stub(parts, here, accelerator)
+    proof = run_checks(parts, here, here.target.executable, accelerator, timeout, folder)
+    return Verified(verification=proof)
 
 
 def machines(parts: Parts) -> MachineList:
@@ -179,16 +191,6 @@ def _kept(
         notes=tuple(note for note in notes if note),
         dry_run=options.dry_run,
     )
-
-
-def _proven(
-    parts: Parts, here: Situation, installed: Installed, accelerator: Accelerator, options: InstallOptions
-) -> Installed:
-    """The outcome with its verification, unless that is not wanted."""
-    if not options.verify or options.dry_run:
-        return installed
-    proof = _verify(parts, here, installed.python, accelerator, options.timeout)
-    return structs.replace(installed, verification=proof)
 
 
 def _change(
@@ -245,19 +247,6 @@ def _change(
         raise
     return structs.replace(
         installed, python=here.target.executable, plan=plan, result=result, restart=restart
-    )
-
-
-def _verify(
-    parts: Parts, here: Situation, python: str, accelerator: Accelerator, timeout: float
-) -> Verification:
-    """On the machine's own GPU where it is this machine's, else the loader proof under the driver stub."""
-    gpus = visible_gpus(here.machine)
-    under_stub = accelerator is Accelerator.GPU and here.named and bool(gpus)
-    folder = stub.build(parts.outside) if under_stub else None
-    parts.outside.say("verifying in a fresh process ...")
-    return checks.verify(
-        parts.outside, python, accelerator=accelerator, machine=here.machine, stub=folder, timeout=timeout
     )
 
 

@@ -63,7 +63,7 @@ def wheels() -> list[Wheel]:
             "tensorflow/python/platform/build_info.py": BUILD_INFO,
         }
         built.append(build_wheel("tensorflow", version, ["absl-py>=1.0"], modules=modules))
-    nvidia = {*pins(TF).items(), *pins(UNAIDED).items()}
+    nvidia = {*pins(TF).items(), *pins(UNAIDED).items(), *pins("2.19.1").items()}
     for name, version in sorted(nvidia):
         folder = (
             name.removeprefix("nvidia-").removesuffix("-cu12").replace("cuda-", "cuda_").replace("-", "_")
@@ -147,8 +147,28 @@ def test_install_then_again_changes_nothing_and_asks_for_nothing(
 
 
 def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, tmp_path: Path) -> None:
-    assert envfix(*install("--tf", "2.19.1")).returncode == 3  # its NVIDIA pins are not on this index
-    assert not (tmp_path / "demo").exists()
+    assert envfix(*install("--tf", "2.19.1")).returncode == 0
+    kept = json.loads(envfix(*install()).stdout)["data"]
+    assert kept["tensorflow"] == "2.19.1" and kept["changed"] == []
+    assert any("--upgrade" in note for note in kept["notes"])
+    taken = json.loads(envfix(*install("--upgrade")).stdout)["data"]
+    assert taken["tensorflow"] == UNAIDED and "tensorflow" in taken["changed"]
+
+
+def test_a_plan_that_breaks_a_neighbour_needs_consent(envfix: Any, tmp_path: Path) -> None:
+    assert envfix(*install("--tf", "2.19.1")).returncode == 0
+    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+    (site / "needy-1.0.dist-info").mkdir()
+    (site / "needy-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: needy\nVersion: 1.0\nRequires-Dist: tensorflow<2.20\n"
+    )
+    before = contents(tmp_path / "demo")
+    argv = [word for word in install("--upgrade") if word != "--yes"]
+    done = envfix(*argv)
+    assert done.returncode == 2, done.stdout
+    assert "needy 1.0" in json.loads(done.stdout)["errors"][0]["message"]
+    assert contents(tmp_path / "demo") == before
+    assert envfix(*argv, "--yes").returncode == 0
 
 
 def test_a_second_environment_takes_its_wheels_from_the_cache(envfix: Any, index: IndexServer) -> None:

@@ -83,7 +83,7 @@ class UvInstaller(Installer):
 
     Every hash is checked, no direct URL is recorded, and all files are fetched before the first one is
     installed. Pins are the rule: a wheel known by index, name and version is taken from uv's cache again,
-    while one known by its URL is fetched anew where the server sends no caching headers (seen with uv 0.13.9)."""
+    while one known by its URL is fetched anew where the server sends no caching headers (uv 0.13.9)."""
 
     name = "uv"
 

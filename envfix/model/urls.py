@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 # The last `@` before the path ends the user information (RFC 3986, 3.2.1), also when a token holds one.
+_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?#]*)\?[^\s#]*")
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s?#]*@")
 
 
 def redact(text: str) -> str:
-    """`text` with the user information of every URL in it shown as `****`, for messages."""
-    return _USER.sub(r"\1****@", text)
+    """`text` with the user information and query of every URL in it shown as `****`, for messages."""
+    return _QUERY.sub(r"\1?****", _USER.sub(r"\1****@", text))
 
 
 def without_credentials(url: str) -> str:
-    """`url` without user information, for locks: the installer has it from the user's configuration."""
-    return _USER.sub(r"\1", url)
+    """`url` without user information and query, for locks: the installer has them from the user."""
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", url))

@@ -45,6 +45,30 @@ class UvResolver(Resolver):
         *,
         offline: bool,
     ) -> Resolution:
+        found = self._solution(requirements, constraints, target, config, offline)
+        # uv 0.13.9 forgets its preference for an installed version where a package is on several indexes, so
+        # what moved is asked for once more in the version that is there.
+        installed = installed_versions(target)
+        moved = [
+            f"{package.name}=={installed[package.name]}"
+            for package in found.packages
+            if installed.get(package.name, package.version) != package.version
+        ]
+        if not moved:
+            return found
+        try:
+            return self._solution(requirements, [*constraints, *moved], target, config, offline)
+        except ResolutionFailed:
+            return found  # one of them at least has to move
+
+    def _solution(
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        target: Target,
+        config: PipConfig,
+        offline: bool,
+    ) -> Resolution:
         folder = self.outside.temporary_dir()
         argv = [uv_binary(self.outside), "pip", "compile", "-", "--format", "pylock.toml", "--quiet"]
         argv += ["--no-header", "--no-annotate", "--no-progress", "--color", "never", *_aim(target)]
