@@ -97,8 +97,10 @@ def _fail(command: str, error: EnvfixError, as_json: bool) -> int:
             from envfix.render import text
 
             _print(text.failure(error))
+        from envfix.render.words import clean
+
         hint = f"\nhint: {error.hint}" if error.hint else ""
-        _print(f"error: {error.message}{hint}", sys.stderr)
+        _print(clean(f"error: {error.message}{hint}"), sys.stderr)
     return error.exit_code
 
 

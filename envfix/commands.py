@@ -24,6 +24,7 @@ from envfix.system.outside import RealOutside
 
 def run(options: argparse.Namespace) -> Rendered:
     """The rendered result of one command. Raises EnvfixError for everything it refuses or fails in."""
+    _end_like_ctrl_c()
     outside = RealOutside(quiet=False)
     parts = Parts(
         outside=outside,
@@ -42,6 +43,17 @@ def run(options: argparse.Namespace) -> Rendered:
         _write(outside, options.output, rendered)
         rendered = ""
     return Rendered(rendered, exit_code)
+
+
+def _end_like_ctrl_c() -> None:
+    """A closed terminal or a stopped kernel ends envfix as Ctrl-C does: children ended, things put back."""
+    import signal
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Somebody who has it ignored (`nohup`) wants it ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def matrix_date() -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from envfix.errors import NothingFits
-from envfix.matrix import rank
+from envfix.errors import InputError, NothingFits
+from envfix.matrix import rank, tf_request
 from envfix.model.decision import Decision
-from envfix.model.matrix import Matrix
+from envfix.model.matrix import Matrix, Release
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import Report
 from envfix.probe import no_gpu
@@ -21,8 +21,19 @@ def decide(here: Situation, matrix: Matrix, request: Request) -> Decision:
         advice = (*decision.advice, *no_gpu_advice(here, request))
         report = Report(machine=here.machine, decision=decision, plan=None, advice=advice)
         asked = f" that `{request.tf.text}` names" if request.tf.given else ""
-        raise NothingFits(f"no TensorFlow release{asked} fits this machine", data=report)
+        if not any(_named(candidate.release, request) for candidate in decision.candidates):
+            near = tf_request.nearest_releases(request.tf, [row.version for row in matrix.releases])
+            raise InputError(
+                f"no stable TensorFlow release is `{request.tf.text}` (matrix of {matrix.date})",
+                f"the nearest are {', '.join(map(str, near))}",
+            )
+        hint = advice[0] if advice else None
+        raise NothingFits(f"no TensorFlow release{asked} fits this machine", hint, data=report)
     return decision
+
+
+def _named(release: Release, request: Request) -> bool:
+    return request.tf.specifier.contains(release.version, prereleases=True)
 
 
 def refuse_without_gpu(here: Situation, request: Request) -> None:

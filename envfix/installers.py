@@ -33,6 +33,9 @@ _PIP_INDEX_OPTIONS = (
 _REDIRECTING = ("USER", "TARGET", "PREFIX", "ROOT", "DRY_RUN", "PYTHON")
 
 
+_UV_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL")
+
+
 def uv_binary(outside: Outside) -> str:
     """The path of uv: the one installed with envfix, else PATH's. Raises InputError when there is none."""
     try:
@@ -52,7 +55,12 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
     env = {name: value for name, value in environ.items() if name not in redirecting}
     if config.index_url and not (env.get("UV_INDEX_URL") or env.get("UV_DEFAULT_INDEX")):
         env["UV_INDEX_URL"] = config.index_url
-    _join(env, "UV_EXTRA_INDEX_URL", " ", config.extra_index_urls)
+    extra = config.extra_index_urls
+    if extra and not any(env.get(name) for name in _UV_INDEXES):
+        # uv takes a version from the first index that has it, even where only a later one has it for this
+        # Python; pip merges them. The main index, which is the fullest, therefore goes first.
+        extra = (config.index_url or _default_index(), *extra)
+    _join(env, "UV_EXTRA_INDEX_URL", " ", extra)
     _join(env, "UV_FIND_LINKS", ",", config.find_links)
     _join(env, "UV_INSECURE_HOST", " ", config.trusted_hosts)
     # To pip several indexes are one: the best version wins, wherever it is.
@@ -70,6 +78,12 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
     for name in ("UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_REQUIRE_HASHES", "UV_NO_PROGRESS"):
         env.pop(name, None)
     return env
+
+
+def _default_index() -> str:
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+    return str(PYPI_SIMPLE_ENDPOINT)
 
 
 def _join(env: dict[str, str], name: str, separator: str, values: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ from envfix.errors import EnvfixError, InputError
 from envfix.model.versions import Dotted
 
 T = TypeVar("T")
+DEEPEST = 100
 _PLACE = re.compile(r" - at `\$?(.*)`$")
 
 
@@ -28,6 +29,8 @@ def parse_yaml(text: str, name: str, error: type[EnvfixError] = InputError) -> A
     """The plain value of a YAML document (JSON is YAML too). Raises `error` with `name` and the line."""
     import yaml
 
+    if _nests_too_deeply(text):
+        raise error(f"{name}: not valid YAML: nested too deeply")
     try:
         if "*" in text:
             _refuse_aliases(text)
@@ -103,8 +106,19 @@ def parse_json(text: str, name: str, error: type[EnvfixError] = InputError) -> A
     """The plain value of a JSON document; numbers with a point stay text. Raises `error`."""
     try:
         return json.loads(text, parse_float=str)
+    except RecursionError:
+        raise error(f"{name}: not valid JSON: nested too deeply") from None
     except ValueError as problem:
         raise error(f"{name}: not valid JSON: {problem}") from None
+
+
+def _nests_too_deeply(text: str) -> bool:
+    """Whether brackets or dashes nest deeper than any data file: libyaml overflows its stack on more."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{}\]]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > DEEPEST or re.search(rf"(?:[-?:][ \t\n]+){{{DEEPEST},}}", text) is not None
 
 
 def _refuse_aliases(text: str) -> None:

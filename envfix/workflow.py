@@ -161,6 +161,8 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
     """Visibility, placement and numbers in a fresh process of the target interpreter."""
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix, to_install=True)
+    if here.new_venv:
+        raise InputError(f"`{where.venv}` is no virtual environment", f"envfix install --venv {where.venv}")
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)

@@ -375,3 +375,16 @@ def test_a_lock_for_the_cpu_needs_no_gpu_and_no_option(envfix: Any, tmp_path: Pa
     done = envfix("install", *argv)
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout)["data"]["accelerator"] == "cpu"
+
+
+def test_a_release_that_does_not_exist_is_said_with_the_nearest(envfix: Any, tmp_path: Path) -> None:
+    done = envfix(*install("--tf", "2.99.0"))
+    assert done.returncode == 2, done.stdout
+    problem = json.loads(done.stdout)["errors"][0]
+    assert "2.99.0" in problem["message"] and "2.21.0" in problem["hint"]
+    assert not (tmp_path / "demo").exists()
+
+
+def test_verify_of_an_environment_that_is_not_there_is_a_usage_error(envfix: Any) -> None:
+    done = envfix("verify", "--machine", "colab-t4", "--venv", "absent", "--json")
+    assert done.returncode == 2 and "absent" in json.loads(done.stdout)["errors"][0]["message"]

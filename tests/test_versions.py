@@ -76,7 +76,8 @@ def test_yaml_loses_no_zero() -> None:
         ("os: linux\nos: linux", "m.yaml:2: not valid YAML: the key `os` stands twice"),
         ("gpus: &a [{}]\ninstalled: {x: *a}", "anchors and aliases are not allowed"),
         ("os: !!python/object/apply:os.system [id]", "not valid YAML"),
-        ("[" * 5000, "not valid YAML"),
+        ("[" * 100_000, "nested too deeply"),
+        ("- " * 100_000, "nested too deeply"),
         ("\x00", "not valid YAML"),
     ],
 )

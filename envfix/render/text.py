@@ -213,6 +213,8 @@ def verification(value: Verification) -> str:
                 for label, text in (("cause", check.cause), ("hint ", check.hint))
                 if text
             ]
+    if value.devices:
+        lines.append(f"devices  {', '.join(value.devices)}")
     if value.passed and value.proof is not None:
         lines.append(f"proof    {PROVEN[value.proof]}")
     else:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from envfix.ports import Outside, Ran
 
-KEPT = 1 << 20  # bytes of a shown child's standard error that are kept for the report
+KEPT = 64 << 20  # bytes that are kept of what a child prints on one stream
 
 
 class RealOutside(Outside):
@@ -61,34 +62,47 @@ class RealOutside(Outside):
         stdin: str | None,
         show: bool,
     ) -> Ran:
-        kept = bytearray()
-        echo = None
-        if show and child.stderr is not None:
-            echo = threading.Thread(target=_echo, args=(child.stderr, kept), daemon=True)
-            echo.start()
-            child.stderr = None
-        data = None if stdin is None else stdin.encode("utf-8")
-        timed_out = False
+        out, err = _Kept(child, group=not show), _Kept(child, group=not show, echo=show)
+        threads = [
+            threading.Thread(target=target, args=(stream,), daemon=True)
+            for target, stream in ((out.read, child.stdout), (err.read, child.stderr))
+            if stream is not None
+        ]
+        if stdin is not None:
+            threads.append(
+                threading.Thread(target=_feed, args=(child.stdin, stdin.encode("utf-8")), daemon=True)
+            )
+        for thread in threads:
+            thread.start()
+        timed_out, deadline = False, time.monotonic() + timeout
         try:
-            out, err = child.communicate(data, timeout)
+            child.wait(timeout)
+            for thread in threads:
+                # A grandchild may hold the pipe open after the child has ended.
+                thread.join(5 if show else max(0, deadline - time.monotonic()))
+            if not show and any(thread.is_alive() for thread in threads):
+                timed_out = True
+                _kill(child, group=True)
         except subprocess.TimeoutExpired:
             timed_out = True
             _kill(child, group=not show)
-            out, err = _drain(child)
+            child.wait()
         except BaseException:
             _kill(child, group=not show)
             child.wait()
             raise
-        if echo is not None:
-            echo.join(timeout=5)
-            err = bytes(kept)
+        for thread in threads:
+            thread.join(timeout=2)
+        ended = f"timed out after {timeout:g} s" if timed_out else ""
+        if out.overrun or err.overrun:
+            ended = f"printed more than {KEPT >> 20} MiB"
         return Ran(
             tuple(argv),
-            None if timed_out else child.returncode,
-            (out or b"").decode("utf-8", "replace"),
-            (err or b"").decode("utf-8", "replace"),
+            None if ended else child.returncode,
+            out.text,
+            err.text,
             timed_out=timed_out,
-            error=f"timed out after {timeout:g} s" if timed_out else "",
+            error=ended,
         )
 
     def which(self, name: str) -> str | None:
@@ -107,10 +121,10 @@ class RealOutside(Outside):
             return file.read(limit)
 
     def exists(self, path: str) -> bool:
-        return Path(path).exists()
+        return os.path.exists(path)  # noqa: PTH110 - no PermissionError for a folder that is closed to us
 
     def is_dir(self, path: str) -> bool:
-        return Path(path).is_dir()
+        return os.path.isdir(path)  # noqa: PTH112 - the same
 
     def listdir(self, path: str) -> tuple[str, ...]:
         try:
@@ -166,16 +180,53 @@ class RealOutside(Outside):
                 print(text, file=sys.stderr, flush=True)
 
 
-def _echo(source: IO[bytes], kept: bytearray) -> None:
-    """Pass a child's standard error on as it comes, and keep its end."""
-    for line in iter(source.readline, b""):
-        # A child whose output is no longer read would wait for ever, so it is read to its end in any case.
-        with contextlib.suppress(BrokenPipeError):
-            sys.stderr.buffer.write(line)
-            sys.stderr.buffer.flush()
-        kept += line
-        del kept[:-KEPT]
-    source.close()
+class _Kept:
+    """What a child prints on one stream.
+
+    One that prints without end is killed before it fills the memory; of a stream that is echoed, the end is
+    kept.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], group: bool, echo: bool = False) -> None:
+        self.child, self.group, self.echo = child, group, echo
+        self.data = bytearray()
+        self.overrun = False
+
+    @property
+    def text(self) -> str:
+        return bytes(self.data).decode("utf-8", "replace")
+
+    def read(self, source: IO[bytes]) -> None:
+        """Take everything until the stream ends."""
+        descriptor = source.fileno()
+        while chunk := os.read(descriptor, 1 << 16):
+            self.data += chunk
+            if self.echo:
+                _echo(chunk)
+                del self.data[:-KEPT]
+            elif len(self.data) > KEPT:
+                self.overrun = True
+                _kill(self.child, self.group)
+                break
+        source.close()
+
+
+def _echo(chunk: bytes) -> None:
+    try:
+        sys.stderr.buffer.write(chunk)
+        sys.stderr.buffer.flush()
+    except (OSError, ValueError):
+        return  # nobody reads it any more; the child must not block on that
+
+
+def _feed(target: IO[bytes] | None, data: bytes) -> None:
+    """Hand the child its input; one that does not want it has closed the pipe."""
+    if target is None:
+        return
+    with contextlib.suppress(OSError):
+        target.write(data)
+    with contextlib.suppress(OSError):
+        target.close()
 
 
 def _kill(child: subprocess.Popen[bytes], group: bool) -> None:
@@ -184,14 +235,6 @@ def _kill(child: subprocess.Popen[bytes], group: bool) -> None:
             os.killpg(child.pid, signal.SIGKILL)
         else:
             child.kill()
-
-
-def _drain(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    """What the killed child had printed; a grandchild that keeps the pipe open is not waited for."""
-    try:
-        return child.communicate(timeout=2)
-    except subprocess.TimeoutExpired as late:
-        return late.stdout or b"", late.stderr or b""
 
 
 def _existing(path: str) -> Path:

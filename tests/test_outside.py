@@ -1,0 +1,56 @@
+"""Child processes of the real outside: how they end is a value, and none can take the machine along."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from envfix.system.outside import KEPT, RealOutside
+
+OUTSIDE = RealOutside(quiet=True)
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_output_input_and_exit_code_arrive() -> None:
+    ran = OUTSIDE.run(
+        python("import sys; print(sys.stdin.read()); print('e', file=sys.stderr); sys.exit(3)"),
+        timeout=20,
+        stdin="hi",
+    )
+    assert (ran.code, ran.out, ran.err, ran.timed_out) == (3, "hi\n", "e\n", False)
+
+
+def test_a_child_that_prints_without_end_is_ended_early() -> None:
+    start = time.monotonic()
+    ran = OUTSIDE.run(python("while True: print('y' * 4096)"), timeout=120)
+    assert ran.code is None and "printed more than" in ran.error
+    assert len(ran.out) < 2 * KEPT and time.monotonic() - start < 60
+
+
+def test_a_hang_and_a_grandchild_that_holds_the_pipe_are_time_outs() -> None:
+    for code in ("import time; time.sleep(60)", "import subprocess; subprocess.Popen(['sleep', '60'])"):
+        start = time.monotonic()
+        ran = OUTSIDE.run(python(code), timeout=1)
+        assert ran.timed_out and ran.code is None and time.monotonic() - start < 20
+
+
+def test_a_child_that_closes_its_input_is_no_error() -> None:
+    ran = OUTSIDE.run(python("import sys; sys.stdin.close(); print(1)"), timeout=20, stdin="x" * 1_000_000)
+    assert ran.ok and ran.out == "1\n"
+
+
+def test_a_signal_is_a_negative_code_and_a_missing_program_a_reason() -> None:
+    assert OUTSIDE.run(python("import os; os.kill(os.getpid(), 11)"), timeout=20).code == -11
+    assert "could not be started" in OUTSIDE.run(["/no/such/program"], timeout=20).error
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    OUTSIDE.write_text(str(path), "one")
+    OUTSIDE.write_text(str(path), "two", mode=0o600)
+    assert path.read_text() == "two" and path.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
