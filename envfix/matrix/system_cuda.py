@@ -6,8 +6,9 @@ from msgspec import UNSET
 
 from envfix.model.decision import Fit, Verdict
 from envfix.model.machine import Machine, known
-from envfix.model.matrix import CudnnSupport, Matrix, Release, ToolkitSupport
-from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease
+from envfix.model.matrix import Matrix, Release
+from envfix.model.versions import CudaRelease, CudnnRelease
+from envfix.nvidia.support import cuda_knows, cudnn_knows
 
 RULE = "system-cuda"
 # Minor-version compatibility makes any toolkit of the same major serve; see the page for its limits.
@@ -43,21 +44,10 @@ def _judge_gpus(
         capability = gpu.compute_capability
         if capability is UNSET:
             return _verdict(Fit.UNKNOWN, wanted, f"{found}, a GPU of unknown compute capability")
-        if not (_toolkit_knows(matrix, toolkit, capability) and _cudnn_knows(matrix, cudnn, capability)):
+        knows = cuda_knows(matrix, toolkit, [capability]) and cudnn_knows(matrix, cudnn, [capability])
+        if not knows:
             return _verdict(Fit.NO, f"{wanted}, with code for {capability}", found)
     return _verdict(Fit.YES, wanted, found)
-
-
-def _toolkit_knows(matrix: Matrix, version: CudaRelease, capability: ComputeCapability) -> bool:
-    rows = [row for row in matrix.cuda.releases if row.cuda <= version]
-    row: ToolkitSupport | None = max(rows, key=lambda row: row.cuda, default=None)
-    return row is not None and row.first <= capability <= row.last
-
-
-def _cudnn_knows(matrix: Matrix, version: CudnnRelease, capability: ComputeCapability) -> bool:
-    rows = [row for row in matrix.cudnn.releases if row.first <= version]
-    row: CudnnSupport | None = max(rows, key=lambda row: row.first, default=None)
-    return row is not None and row.oldest <= capability <= row.newest
 
 
 def _verdict(fit: Fit, wanted: str, found: str) -> Verdict:
