@@ -94,7 +94,9 @@ def lock(times: int, work: Path) -> Row:
     wanted = work / "wanted.in"
     wanted.write_text("\n".join(_requirements(locked)) + "\n")
     uv = [
-        _uv(), "pip", "compile", "--generate-hashes", "--quiet", "--python-version", "3.12",
+        _uv(), "pip", "compile", "--generate-hashes", "--quiet", "--python",
+        sys.executable,
+        "--python-version", "3.12",
         "--python-platform", "x86_64-manylinux_2_35", "-o", str(work / "uv.txt"), str(wanted),
     ]  # fmt: skip
     ours, theirs = alternate(lambda: seconds(argv), lambda: seconds(uv), times)

@@ -114,7 +114,8 @@ def _preferred(target: Target) -> str:
 
 def _aim(target: Target) -> list[str]:
     """The interpreter itself; for one that is not on this machine, its release and platform."""
-    aim = ["--python", target.executable] if target.executable else []
+    # Any interpreter will do for one that is not here; without a name uv would ask each one on PATH (8 s).
+    aim = ["--python", target.executable or sys.executable]
     if target.executable and _is_here(target):
         return aim
     return [*aim, "--python-version", str(target.python), "--python-platform", _platform(target)]

@@ -23,6 +23,7 @@ from envfix.probe import interpreter
 from envfix.system.outside import RealOutside
 from envfix.verify import checks
 from envfix.verify.stub import build as stub
+from tests.pythons import python_of
 from tests.values import T4, changed
 
 pytestmark = pytest.mark.live
@@ -70,11 +71,9 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture(scope="module")
 def target(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    found = subprocess.run([UV, "python", "find", "--system", case.python], capture_output=True, text=True)
-    if found.returncode:
-        pytest.skip(f"no Python {case.python} here")
+    interpreter_path = python_of(case.python)
     root = tmp_path_factory.mktemp("tf") / "env"
-    subprocess.run([UV, "venv", "-q", "-p", found.stdout.strip(), root], check=True)
+    subprocess.run([UV, "venv", "-q", "-p", interpreter_path, root], check=True)
     python = str(root / "bin" / "python")
     subprocess.run(
         [UV, "pip", "install", "-q", "-p", python, "setuptools<81", *case.requirements], check=True
