@@ -111,7 +111,14 @@ def lock(times: int, work: Path) -> Row:
 
 def install(work: Path) -> Row:
     """A cold `envfix install --no-verify` against `uv venv && uv pip install` of the same lock."""
-    locked = work / "pylock.envfix.toml"
+    machine, locked = work / "t4.yaml", work / "pylock.envfix.toml"
+    feature = f"{sys.version_info.major}.{sys.version_info.minor}"
+    machine.write_text(
+        "driver: {release: 550.54.15, cuda: 12.4}\n"
+        "gpus: [{name: Tesla T4, compute_capability: 7.5, memory_mib: 15360}]\n"
+        f"os: linux\narch: x86_64\nglibc: 2.35\npython: {feature}\ncpu_flags: [avx]\n"
+    )
+    seconds([*ENVFIX, "lock", "--machine", str(machine), "-o", str(locked)])
 
     def cold(argv_lists: Sequence[Sequence[str]], folder: str) -> float:
         cache = work / f"cache-{folder}"
