@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from envfix.errors import InputError
 from envfix.model.target import PipConfig
@@ -58,8 +59,12 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
     extra = config.extra_index_urls
     if extra and not any(env.get(name) for name in _UV_INDEXES):
         # uv takes a version from the first index that has it, even where only a later one has it for this
-        # Python; pip merges them. The main index, which is the fullest, therefore goes first.
-        extra = (config.index_url or _default_index(), *extra)
+        # Python; pip merges them. The main index, the fullest, therefore goes first. What uv calls the
+        # default is no more than the last one it asks.
+        *others, last = extra
+        extra = (config.index_url or _default_index(), *others)
+        env.pop("UV_INDEX_URL", None)
+        env["UV_DEFAULT_INDEX"] = last
     _join(env, "UV_EXTRA_INDEX_URL", " ", extra)
     _join(env, "UV_FIND_LINKS", ",", config.find_links)
     _join(env, "UV_INSECURE_HOST", " ", config.trusted_hosts)
@@ -81,6 +86,19 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
 
 
 def _default_index() -> str:
+    """`pypi_simple.PYPI_SIMPLE_ENDPOINT`, read from its source: importing it takes half a second."""
+    import ast
+    from importlib.util import find_spec
+
+    found = find_spec("pypi_simple")
+    source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+    for node in ast.parse(source).body:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and ast.unparse(node.target) == "PYPI_SIMPLE_ENDPOINT"
+            and node.value
+        ):
+            return str(ast.literal_eval(node.value))
     from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
     return str(PYPI_SIMPLE_ENDPOINT)
