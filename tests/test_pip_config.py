@@ -157,7 +157,16 @@ def test_what_the_user_tells_uv_itself_wins() -> None:
     assert env["UV_HTTP_TIMEOUT"] == "10"
     assert env["UV_INDEX_STRATEGY"] == "unsafe-best-match"
     assert "UV_SYSTEM_PYTHON" not in uv_environment({"UV_SYSTEM_PYTHON": "true"}, config)
-    assert uv_environment({}, config)["UV_INDEX_URL"] == "https://pip.example"
+    # uv takes a version from the first index that has it, so the main one is asked before the extra ones.
+    alone = uv_environment({}, config)
+    assert (alone["UV_EXTRA_INDEX_URL"], alone["UV_DEFAULT_INDEX"]) == (
+        "https://pip.example",
+        "https://b.example",
+    )
+    assert (
+        uv_environment({}, PipConfig(index_url="https://pip.example"))["UV_INDEX_URL"]
+        == "https://pip.example"
+    )
 
 
 def test_pip_reads_the_same_from_the_same_place(tmp_path: Path) -> None:
