@@ -159,7 +159,7 @@ COLAB = (
     "-m",
     "colab_kernel_launcher",
     "-f",
-    "/root/.local/share/jupyter/runtime/kernel-2.json",
+    "/home/you/.local/share/jupyter/runtime/kernel-2.json",
 )
 
 

@@ -92,9 +92,9 @@ def test_a_folder_of_the_users_is_never_touched(tmp_path: Path) -> None:
 
 
 def test_no_permission_is_said_before_anything_runs() -> None:
-    outside = FakeOutside(read_only=("/root",))
+    outside = FakeOutside(read_only=("/closed",))
     with pytest.raises(InputError, match="cannot be made: no permission"):
-        ensure_venv(outside, "/root/env", sys.executable)
+        ensure_venv(outside, "/closed/env", sys.executable)
     assert outside.ran == []
 
 
