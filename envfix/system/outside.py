@@ -76,7 +76,7 @@ class RealOutside(Outside):
             thread.start()
         timed_out, deadline = False, time.monotonic() + timeout
         try:
-            child.wait(timeout)
+            _await_end(child, threads, deadline)
             for thread in threads:
                 # A grandchild may hold the pipe open after the child has ended.
                 thread.join(5 if show else max(0, deadline - time.monotonic()))
@@ -227,6 +227,21 @@ def _feed(target: IO[bytes] | None, data: bytes) -> None:
         target.write(data)
     with contextlib.suppress(OSError):
         target.close()
+
+
+def _await_end(child: subprocess.Popen[bytes], readers: Sequence[threading.Thread], deadline: float) -> None:
+    """Return when the child has ended. Raises subprocess.TimeoutExpired at the deadline.
+
+    Its pipes close when it ends, which is known at once; `Popen.wait` with a time limit looks only every
+    50 ms.
+    """
+    while child.poll() is None:
+        left = deadline - time.monotonic()
+        open_ones = [thread for thread in readers if thread.is_alive()]
+        if left <= 0 or not open_ones:
+            child.wait(max(0, left))
+        else:
+            open_ones[0].join(min(left, 0.05))
 
 
 def _kill(child: subprocess.Popen[bytes], group: bool) -> None:
