@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from envfix.model.machine import Machine
 from envfix.model.matrix import Effect, Matrix, Release
 from envfix.model.versions import CudnnRelease
-from envfix.nvidia.pins import Pin, are_held, exact, floor, is_for, requirement
+from envfix.nvidia.pins import Pin, allows, are_held, exact, floor, is_for, requirement
 from envfix.nvidia.support import cudnn_knows, known_capabilities
 
 
@@ -30,10 +30,11 @@ def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Map
         specifier = named[0].specifier
     else:
         specifier = _same_soname(CudnnRelease(pinned.version) if pinned else release.built_with_cudnn)
+    text = str(specifier)
     fitting = [
         version
         for version in published
-        if specifier.contains(str(version))
+        if allows(text, str(version))
         and cudnn_knows(matrix, version, known_capabilities(machine))
         and not _troubled(release, version, matrix, Effect.NO)
     ]

@@ -57,15 +57,16 @@ def floor(requirement: Requirement) -> str:
 
 def is_for(specifier: str, release: Release) -> bool:
     """Whether a row of the matrix with this `tf` is about the release."""
-    return _specifier(specifier).contains(str(release.version), prereleases=True)
+    return allows(specifier, str(release.version))
+
+
+@cache
+def allows(specifier: str, version: str) -> bool:
+    """Whether the specifier holds; asked once, for the same few meet with every rule and release."""
+    return SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 @cache
 def requirement(text: str) -> Requirement:
     """Parsed once: the same texts are asked for with every release."""
     return Requirement(text)
-
-
-@cache
-def _specifier(text: str) -> SpecifierSet:
-    return SpecifierSet(text)

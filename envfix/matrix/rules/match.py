@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import KnownBad, Release
 from envfix.model.versions import ComputeCapability, CudnnRelease
+from envfix.nvidia.pins import is_for
 
 
 class Match(Enum):
@@ -31,7 +32,7 @@ def matches(
     cudnn: CudnnRelease | None = None,
 ) -> Match:
     """Every condition of the row must hold. `gpu` asks about one GPU alone; `cudnn` is the one used."""
-    if not specifier(row.tf).contains(str(release.version), prereleases=True):
+    if not is_for(row.tf, release):
         return Match.NO
     held = list(_conditions(row, machine, gpu, cudnn))
     if Match.NO in held:
