@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from envfix.errors import MatrixError
 from envfix.matrix import invariants
+from envfix.matrix.parsed import plain_tables
 from envfix.model.matrix import (
     CudaTable,
     CudnnTable,
@@ -20,7 +21,7 @@ from envfix.model.matrix import (
     WheelTable,
 )
 from envfix.ports import Outside
-from envfix.reading import convert, parse_yaml
+from envfix.reading import convert
 
 T = TypeVar("T")
 FILES = ("tensorflow.yaml", "wheels.yaml", "cuda.yaml", "cudnn.yaml", "gpus.yaml", "known_bad.yaml")
@@ -53,15 +54,17 @@ def matrix_dir() -> str:
 def load(outside: Outside, directory: str) -> Matrix:
     """The whole matrix of a folder. Raises MatrixError for a file that is missing or malformed."""
     texts = {name: _read(outside, directory, name) for name in FILES}
-    releases = _table(texts, "tensorflow.yaml", ReleaseTable)
+    digest = _digest(texts.values())
+    tables = plain_tables(outside, texts, digest)
+    releases = _table(tables, "tensorflow.yaml", ReleaseTable)
     matrix = Matrix(
         releases=releases.releases,
-        wheels=_table(texts, "wheels.yaml", WheelTable).wheels,
-        cuda=_table(texts, "cuda.yaml", CudaTable),
-        cudnn=_table(texts, "cudnn.yaml", CudnnTable),
-        gpus=_table(texts, "gpus.yaml", GpuTable),
-        known_bad=_table(texts, "known_bad.yaml", KnownBadTable).known_bad,
-        digest=_digest(texts[name] for name in FILES),
+        wheels=_table(tables, "wheels.yaml", WheelTable).wheels,
+        cuda=_table(tables, "cuda.yaml", CudaTable),
+        cudnn=_table(tables, "cudnn.yaml", CudnnTable),
+        gpus=_table(tables, "gpus.yaml", GpuTable),
+        known_bad=_table(tables, "known_bad.yaml", KnownBadTable).known_bad,
+        digest=digest,
         date=releases.date,
     )
     invariants.check(matrix)
@@ -79,8 +82,8 @@ def _read(outside: Outside, directory: str, name: str) -> str:
         ) from None
 
 
-def _table(texts: dict[str, str], name: str, kind: type[T]) -> T:
-    return convert(parse_yaml(texts[name], name, MatrixError), kind, name, MatrixError)
+def _table(tables: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    return convert(tables[name], kind, name, MatrixError)
 
 
 def _digest(texts: Iterable[str]) -> str:
