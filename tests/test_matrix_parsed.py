@@ -57,6 +57,6 @@ def test_tables_that_json_would_change_are_not_kept() -> None:
 
 def test_a_malformed_file_is_refused_and_not_kept() -> None:
     outside = FakeOutside()
-    with pytest.raises(MatrixError, match="a.yaml:2"):
+    with pytest.raises(MatrixError, match=r"a\.yaml:2"):
         plain_tables(outside, {"a.yaml": "rows: [\n"}, "d")
     assert not any(path.endswith("matrix.json") for path in outside.files)
