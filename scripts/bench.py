@@ -1,10 +1,12 @@
 """Measure envfix beside the tools it stands on, as ratios in one run.
 
     python scripts/bench.py                    start-up, probe, offline report, lock
-    python scripts/bench.py --install          also a cold install against uv's of the same lock (3 GB, twice)
+    python scripts/bench.py --install 2        also a cold install against uv's of the same lock, two rounds
+                                               (each downloads 3 GB twice)
 
-Times on a shared machine are noise; what is compared runs alternately in the same minutes, and the median
-counts. The exit code is 1 when a target is missed.
+Times on a shared machine are noise; what is compared runs alternately in the same minutes, each first as
+often as the other, and the median counts. uv is given the same indexes as envfix reads from pip's
+configuration. The exit code is 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -41,8 +43,10 @@ class Row(NamedTuple):
 
 def seconds(argv: Sequence[str], env: dict[str, str] | None = None, ok: tuple[int, ...] = (0,)) -> float:
     """Wall time of one run in seconds; the output is kept back, and a wrong exit code ends the bench."""
+    # Installed packages have their byte code; a setting that keeps it back would time the compiler.
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
-    done = subprocess.run(argv, capture_output=True, env={**os.environ, **(env or {})}, text=True)
+    done = subprocess.run(argv, capture_output=True, env={**own, **(env or {})}, text=True)
     took = time.perf_counter() - start
     if done.returncode not in ok:
         sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
@@ -50,9 +54,12 @@ def seconds(argv: Sequence[str], env: dict[str, str] | None = None, ok: tuple[in
 
 
 def alternate(first: Callable[[], float], second: Callable[[], float], times: int) -> tuple[float, float]:
-    """The medians of both, run one after the other `times` times."""
-    pairs = [(first(), second()) for _ in range(times)]
-    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+    """The medians of both, run side by side `times` times, each first in every other round."""
+    took: tuple[list[float], list[float]] = ([], [])
+    for number in range(times):
+        for which in (0, 1) if number % 2 else (1, 0):
+            took[which].append((first, second)[which]())
+    return statistics.median(took[0]), statistics.median(took[1])
 
 
 def start_up(times: int) -> Row:
@@ -99,7 +106,8 @@ def lock(times: int, work: Path) -> Row:
         "--python-version", "3.12",
         "--python-platform", "x86_64-manylinux_2_35", "-o", str(work / "uv.txt"), str(wanted),
     ]  # fmt: skip
-    ours, theirs = alternate(lambda: seconds(argv), lambda: seconds(uv), times)
+    indexes = _indexes()
+    ours, theirs = alternate(lambda: seconds(argv), lambda: seconds(uv, indexes), times)
     return Row(
         "envfix lock / uv pip compile --generate-hashes",
         ours / theirs,
@@ -109,8 +117,8 @@ def lock(times: int, work: Path) -> Row:
     )
 
 
-def install(work: Path) -> Row:
-    """A cold `envfix install --no-verify` against `uv venv && uv pip install` of the same lock."""
+def install(work: Path, rounds: int) -> Row:
+    """A cold `envfix install --no-verify` against `uv venv --seed && uv pip install` of the same lock."""
     machine, locked = work / "t4.yaml", work / "pylock.envfix.toml"
     feature = f"{sys.version_info.major}.{sys.version_info.minor}"
     machine.write_text(
@@ -119,40 +127,37 @@ def install(work: Path) -> Row:
         f"os: linux\narch: x86_64\nglibc: 2.35\npython: {feature}\ncpu_flags: [avx]\n"
     )
     seconds([*ENVFIX, "lock", "--machine", str(machine), "-o", str(locked)])
+    venv, indexes = work / "venv", _indexes()
+    python = str(venv / "bin" / "python")
+    theirs = [
+        [_uv(), "venv", "--quiet", "--seed", "--python", sys.executable, str(venv)],
+        [_uv(), "pip", "install", "--quiet", "--python", python, "-r", str(locked)],
+    ]
+    ours = [[
+        *ENVFIX, "install", "--machine", "colab-t4", "--lock", str(locked), "--venv", str(venv),
+        "--python", sys.executable, "--yes", "--no-verify",
+    ]]  # fmt: skip
 
-    def cold(argv_lists: Sequence[Sequence[str]], folder: str) -> float:
-        cache = work / f"cache-{folder}"
-        took = sum(seconds(argv, {"UV_CACHE_DIR": str(cache)}) for argv in argv_lists)
-        shutil.rmtree(cache)
-        shutil.rmtree(work / folder)
+    def cold(argv_lists: Sequence[Sequence[str]]) -> float:
+        cache = {"UV_CACHE_DIR": str(work / "uv"), "XDG_CACHE_HOME": str(work / "cache")}
+        took = sum(seconds(argv, {**indexes, **cache}) for argv in argv_lists)
+        for folder in (venv, work / "uv", work / "cache"):
+            shutil.rmtree(folder, ignore_errors=True)
         return took
 
-    theirs = cold(
-        [
-            [_uv(), "venv", "--quiet", "--python", sys.executable, str(work / "theirs")],
-            [
-                _uv(),
-                "pip",
-                "install",
-                "--quiet",
-                "--python",
-                str(work / "theirs" / "bin" / "python"),
-                "-r",
-                str(locked),
-            ],
-        ],
-        "theirs",
-    )
-    ours = cold(
-        [[
-            *ENVFIX, "install", "--machine", "colab-t4", "--lock", str(locked), "--venv", str(work / "ours"),
-            "--python", sys.executable, "--yes", "--no-verify",
-        ]],
-        "ours",
-    )  # fmt: skip
-    return Row(
-        "envfix install / uv pip install, cold", ours / theirs, 1.1, "x", f"{ours:.1f} / {theirs:.1f} s"
-    )
+    mine, uvs = alternate(lambda: cold(ours), lambda: cold(theirs), rounds)
+    detail = f"{mine:.1f} / {uvs:.1f} s, {rounds} rounds"
+    return Row("envfix install / uv pip install, cold", mine / uvs, 1.1, "x", detail)
+
+
+def _indexes() -> dict[str, str]:
+    """uv's environment with the indexes that envfix takes from pip's configuration."""
+    from envfix.installers import uv_environment
+    from envfix.resolve.pip_config import read_pip_config
+    from envfix.system.outside import RealOutside
+
+    outside = RealOutside()
+    return uv_environment(outside.environ, read_pip_config(outside, None))
 
 
 def _requirements(locked: Path) -> list[str]:
@@ -171,7 +176,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--install", action="store_true", help="also the cold install (twice 3 GB)")
+    parser.add_argument(
+        "--install", type=int, default=0, metavar="ROUNDS", help="also the cold install, 6 GB a round"
+    )
     parser.add_argument("--offline", action="store_true", help="only what needs no network")
     parser.add_argument("--times", type=int, default=9)
     options = parser.parse_args()
@@ -190,7 +197,7 @@ def main() -> int:
         if not options.offline:
             rows.append(lock(max(3, options.times // 2), work))
         if options.install:
-            rows.append(install(work))
+            rows.append(install(work, options.install))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     print("| measured | value | target | |\n|---|---|---|---|")
