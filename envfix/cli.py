@@ -11,6 +11,8 @@ import sys
 
 from envfix import __version__
 from envfix.errors import EnvfixError, Interrupted, UsageError
+from envfix.printable import clean
+from envfix.system import streams
 
 # Type checkers take this name for true; importing it from `typing` would cost a third of `--help`.
 TYPE_CHECKING = False
@@ -51,9 +53,16 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"`{self.prog} --help` lists what it takes")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse's own drops what cannot be written, and exits with 0."""
+        code = _deliver(message, 0)
+        if code:
+            raise SystemExit(code)
+
 
 def entry() -> NoReturn:
     """The `envfix` command: exits with the contract's code."""
+    streams.prepare()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -73,8 +82,7 @@ def main(argv: Sequence[str]) -> int:
         return _fail(command, Interrupted("interrupted"), as_json)
     except Exception as bug:
         return _bug(command, bug, as_json)
-    _print(rendered.text)
-    return rendered.exit_code
+    return _deliver(rendered.text, rendered.exit_code)
 
 
 def _follows(argv: Sequence[str], option: str, value: str) -> bool:
@@ -91,16 +99,12 @@ def _fail(command: str, error: EnvfixError, as_json: bool) -> int:
     if as_json:
         from envfix.render import json
 
-        _print(json.failure(command, error))
-    else:
-        if error.data is not None:
-            from envfix.render import text
+        return _deliver(json.failure(command, error), error.exit_code)
+    if error.data is not None:
+        from envfix.render import text
 
-            _print(text.failure(error))
-        from envfix.render.words import clean
-
-        hint = f"\nhint: {error.hint}" if error.hint else ""
-        _print(clean(f"error: {error.message}{hint}"), sys.stderr)
+        _deliver(text.failure(error), error.exit_code)
+    _complain(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
     return error.exit_code
 
 
@@ -108,7 +112,7 @@ def _bug(command: str, bug: Exception, as_json: bool) -> int:
     """A bug of ours: said as one, with the traceback on standard error for the report."""
     import traceback
 
-    traceback.print_exception(bug)
+    _complain("".join(traceback.format_exception(bug)))
     error = EnvfixError(
         f"this is a bug in envfix {__version__}: {type(bug).__name__}: {bug}",
         "please report it with the traceback above",
@@ -116,17 +120,18 @@ def _bug(command: str, bug: Exception, as_json: bool) -> int:
     return _fail(command, error, as_json)
 
 
-def _print(text: str, stream: Any = None) -> None:
-    """Print to standard output, or to `stream`; a reader that has gone (`| head`) changes nothing else."""
-    stream = stream or sys.stdout
-    if not text:
-        return
-    try:
-        stream.write(text if text.endswith("\n") else text + "\n")
-        stream.flush()
-    except BrokenPipeError:
-        # Python's own flush at its end would complain again (documentation of `signal`, "Note on SIGPIPE").
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def _deliver(text: str, exit_code: int) -> int:
+    """Print to standard output; the exit code, which a result that could not be written turns from 0 to 2."""
+    problem = streams.write(text if text.endswith("\n") else text + "\n", sys.stdout) if text else ""
+    if not problem:
+        return exit_code
+    _complain(f"error: the result cannot be written to standard output: {problem}")
+    return exit_code or 2
+
+
+def _complain(text: str) -> None:
+    """Print to standard error. Where that fails nobody is left to tell: the exit code still says it."""
+    streams.write(clean(text).rstrip("\n") + "\n", sys.stderr)
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
@@ -264,5 +269,4 @@ class _Version(argparse.Action):
     ) -> NoReturn:
         from envfix import commands
 
-        _print(f"envfix {__version__} (matrix of {commands.matrix_date()})")
-        raise SystemExit(0)
+        raise SystemExit(_deliver(f"envfix {__version__} (matrix of {commands.matrix_date()})", 0))

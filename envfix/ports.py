@@ -6,7 +6,7 @@ The real ones are in `envfix.system`; tests hand in subclasses that answer from 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -47,11 +47,13 @@ class Outside(abc.ABC):
         stdin: str | None = None,
         cwd: str | None = None,
         show: bool = False,
+        keep: Callable[[str], str] | None = None,
     ) -> Ran:
         """Run `argv` to its end, at most `timeout` seconds, and never raise for how it ended.
 
         `env` replaces the whole environment when given. With `show` the child's standard error goes to
-        the user's as it comes (progress bars), and `err` holds what could be kept of it.
+        the user's as it comes (progress bars), and `err` holds what could be kept of it. Where it is no
+        terminal that draws them, `keep` is asked for each line: what it returns is shown, nothing for "".
         """
 
     @abc.abstractmethod

@@ -50,6 +50,7 @@ class FakeOutside(Outside):
         stdin: str | None = None,
         cwd: str | None = None,
         show: bool = False,
+        keep: Callable[[str], str] | None = None,
     ) -> Ran:
         self.ran.append(tuple(argv))
         answer = self.answers.get(Path(argv[0]).name)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,50 @@ def test_a_reader_that_has_gone_changes_nothing_but_what_is_seen(stream: str, co
     os.close(writer)
     assert done.returncode == code
     assert "Traceback" not in (done.stderr or "") and "Exception ignored" not in (done.stderr or "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("machines", 2),
+        ("machines --json", 2),
+        ("--help", 2),
+        ("install --help", 2),
+        ("--version", 2),
+        # What the command came to weighs more than that it could not be printed.
+        ("report --machine k80-470 --tf 2.20.0 --offline", 3),
+        ("report --no-such-option --json", 2),
+    ],
+)
+def test_a_result_that_cannot_be_written_is_said_in_one_sentence(words: str, code: int) -> None:
+    with Path("/dev/full").open("w") as full:
+        argv = [sys.executable, "-m", "envfix", *words.split()]
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == code
+    complaint = "error: the result cannot be written to standard output: No space left on device\n"
+    assert done.stderr.startswith(complaint) if code == 2 else complaint in done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("words", "code"), [("machines", 0), ("install", 3), ("report --no-such-option", 2), ("--help", 0)]
+)
+def test_streams_that_are_closed_or_full_change_no_exit_code(closed: str, words: str, code: int) -> None:
+    """As git and uv: a stream that was closed on purpose is written to nowhere."""
+    argv = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "envfix", *words.split()]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr + done.stdout and "Exception ignored" not in done.stderr
+
+
+def test_every_encoding_and_every_byte_can_be_printed() -> None:
+    odd = {**os.environ, "PYTHONIOENCODING": "ascii", "XLA_FLAGS": "\udcff\u202e\u2192"}
+    argv = [sys.executable, "-m", "envfix", "probe"]
+    done = subprocess.run([*argv, "--json"], capture_output=True, env=odd, timeout=60)
+    assert json.loads(done.stdout)["data"]["environment"]["XLA_FLAGS"] == "\udcff\u202e\u2192"
+    done = subprocess.run([*argv[:-1], "report", "--tf", "→"], capture_output=True, env=odd, timeout=60)
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
 
 
 def test_an_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

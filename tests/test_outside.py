@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from envfix.system.outside import KEPT, RealOutside
 
@@ -54,3 +59,46 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
     OUTSIDE.write_text(str(path), "two", mode=0o600)
     assert path.read_text() == "two" and path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_said_cannot_disturb_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    RealOutside().say("a\x1b[2Jb \u202egpj.exe")
+    assert capsys.readouterr().err == "a\ufffd[2Jb \ufffdgpj.exe\n"
+
+
+SPEAKS = "import sys; sys.stderr.write('one\\ntwo \x1b[31m\\nthree'); sys.stderr.flush()"
+
+
+def test_a_shown_child_is_passed_on_line_by_line_and_kept_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    ran = OUTSIDE.run(python(SPEAKS), timeout=20, show=True, keep=lambda line: line if line != "one" else "")
+    assert capsys.readouterr().err == "two \ufffd[31m\nthree\n"
+    assert ran.err == "one\ntwo \x1b[31m\nthree"
+
+
+def test_a_shown_child_draws_on_a_real_terminal_and_not_on_that_of_a_cell() -> None:
+    """The child sees a terminal in the first case; in the second its lines are picked."""
+    code = (
+        "import sys; from envfix.system.outside import RealOutside\n"
+        "outside = RealOutside(); outside.in_cell = sys.argv[1] == 'cell'\n"
+        "child = [sys.executable, '-c', 'import sys; print(sys.stderr.isatty(), file=sys.stderr)']\n"
+        "outside.run(child, timeout=20, show=True, keep=lambda line: 'picked ' + line)\n"
+    )
+    assert on_a_terminal(code, "terminal").split() == ["True"]
+    assert on_a_terminal(code, "cell").split() == ["picked", "False"]
+
+
+def on_a_terminal(code: str, *arguments: str) -> str:
+    """What a Python program prints on a pseudo-terminal of its own."""
+    pty = pytest.importorskip("pty")
+    mine, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [*python(code), *arguments], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # Linux ends a pseudo-terminal that nobody holds any more with EIO
+        while chunk := os.read(mine, 4096):
+            said += chunk
+    os.close(mine)
+    child.wait(20)
+    return said.decode()

@@ -13,7 +13,7 @@ from envfix.model.outcome import Check, InstallResult, Proof, RestartAdvice, Sta
 from envfix.model.plan import Break, Change, Plan, PlannedPackage
 from envfix.model.results import Installed, Report, Verified
 from envfix.render import json, markdown, text
-from envfix.render.words import clean, columns, size
+from envfix.render.words import columns, size
 from tests.values import RELEASE, T4
 
 VERDICT = Verdict(
@@ -149,10 +149,6 @@ def test_markdown_cells_cannot_break_the_table() -> None:
 )
 def test_sizes(count: int | None, shown: str) -> None:
     assert size(count) == shown
-
-
-def test_control_characters_never_reach_the_terminal() -> None:
-    assert "\x1b" not in clean("a\x1b]0;title\x07b\x9b31m\r") and clean("a\tb\nc") == "a\tb\nc"
 
 
 def test_columns_align() -> None:

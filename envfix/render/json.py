@@ -55,7 +55,8 @@ def _object(command: str, exit_code: int, content: Any, errors: list[dict[str, A
         "data": content,
         "errors": errors,
     }
-    return json.dumps(whole, indent=2, ensure_ascii=False)
+    # Plain ASCII: it prints in every encoding, and nothing in it can disturb a terminal.
+    return json.dumps(whole, indent=2)
 
 
 def _report(report: Report) -> dict[str, Any]:

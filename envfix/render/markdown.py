@@ -5,8 +5,9 @@ from __future__ import annotations
 from envfix.model.decision import Fit
 from envfix.model.plan import Change
 from envfix.model.results import Report
+from envfix.printable import clean
 from envfix.render.text import summary
-from envfix.render.words import clean, size
+from envfix.render.words import size
 
 
 def report(value: Report) -> str:

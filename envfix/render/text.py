@@ -15,7 +15,8 @@ from envfix.model.matrix import Release
 from envfix.model.outcome import Proof, Status, Verification
 from envfix.model.plan import Change, Plan, PlannedPackage
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
-from envfix.render.words import clean, columns, size
+from envfix.printable import clean
+from envfix.render.words import columns, size
 
 _PATH = re.compile(r" \(/[^()]*\)")
 SIGN = {Change.ADD: "+", Change.UPGRADE: "^", Change.DOWNGRADE: "v", Change.KEEP: "="}

@@ -1,18 +1,8 @@
-"""Numbers and columns as text, and text that no terminal can misread."""
+"""Numbers and columns as text."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-
-# Everything below a space except tab and newline, DEL, and the C1 range: a package index or a log must not
-# be able to move the cursor or recolour the screen.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def clean(text: str) -> str:
-    """The text without control characters and terminal escapes."""
-    return _CONTROL.sub("�", text)
 
 
 def size(count: int | None) -> str:

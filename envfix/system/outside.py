@@ -13,20 +13,27 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from envfix.ports import Outside, Ran
+from envfix.printable import clean
+from envfix.system import streams
+from envfix.system.shown import Shown
 
 KEPT = 64 << 20  # bytes that are kept of what a child prints on one stream
 
 
 class RealOutside(Outside):
-    """The machine envfix runs on. `quiet` keeps progress lines back."""
+    """The machine envfix runs on. `quiet` keeps progress lines back.
+
+    `in_cell` says that this is a notebook's cell, whose terminal is a pretended one that draws no bars.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
+        self.in_cell = False
 
     def run(
         self,
@@ -37,14 +44,16 @@ class RealOutside(Outside):
         stdin: str | None = None,
         cwd: str | None = None,
         show: bool = False,
+        keep: Callable[[str], str] | None = None,
     ) -> Ran:
+        draws = show and sys.stderr.isatty() and not self.in_cell
         try:
             child = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 # A progress bar only draws itself on a terminal, so a shown child gets ours untouched.
-                stderr=None if show and sys.stderr.isatty() else subprocess.PIPE,
+                stderr=None if draws else subprocess.PIPE,
                 env=None if env is None else dict(env),
                 cwd=cwd,
                 # Its own group, so that a child that hangs is killed with everything it started.
@@ -52,7 +61,7 @@ class RealOutside(Outside):
             )
         except OSError as problem:
             return Ran(tuple(argv), None, "", "", error=f"could not be started: {problem.strerror}")
-        return self._wait(child, argv, timeout, stdin, show)
+        return self._wait(child, argv, timeout, stdin, Shown(keep) if show else None)
 
     def _wait(
         self,
@@ -60,9 +69,10 @@ class RealOutside(Outside):
         argv: Sequence[str],
         timeout: float,
         stdin: str | None,
-        show: bool,
+        shown: Shown | None,
     ) -> Ran:
-        out, err = _Kept(child, group=not show), _Kept(child, group=not show, echo=show)
+        show = shown is not None
+        out, err = _Kept(child, group=not show), _Kept(child, group=not show, shown=shown)
         threads = [
             threading.Thread(target=target, args=(stream,), daemon=True)
             for target, stream in ((out.read, child.stdout), (err.read, child.stderr))
@@ -175,20 +185,19 @@ class RealOutside(Outside):
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            # Where nobody reads any more (`2>&1 | head`), the work still goes to its end.
-            with contextlib.suppress(BrokenPipeError):
-                print(text, file=sys.stderr, flush=True)
+            # Where nobody reads any more (`2>&1 | head`, a full disk), the work still goes to its end.
+            streams.write(clean(text) + "\n", sys.stderr)
 
 
 class _Kept:
     """What a child prints on one stream.
 
-    One that prints without end is killed before it fills the memory; of a stream that is echoed, the end is
+    One that prints without end is killed before it fills the memory; of a stream that is shown, the end is
     kept.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], group: bool, echo: bool = False) -> None:
-        self.child, self.group, self.echo = child, group, echo
+    def __init__(self, child: subprocess.Popen[bytes], group: bool, shown: Shown | None = None) -> None:
+        self.child, self.group, self.shown = child, group, shown
         self.data = bytearray()
         self.overrun = False
 
@@ -201,22 +210,16 @@ class _Kept:
         descriptor = source.fileno()
         while chunk := os.read(descriptor, 1 << 16):
             self.data += chunk
-            if self.echo:
-                _echo(chunk)
+            if self.shown is not None:
+                self.shown.feed(chunk)
                 del self.data[:-KEPT]
             elif len(self.data) > KEPT:
                 self.overrun = True
                 _kill(self.child, self.group)
                 break
+        if self.shown is not None:
+            self.shown.end()
         source.close()
-
-
-def _echo(chunk: bytes) -> None:
-    try:
-        sys.stderr.buffer.write(chunk)
-        sys.stderr.buffer.flush()
-    except (OSError, ValueError):
-        return  # nobody reads it any more; the child must not block on that
 
 
 def _feed(target: IO[bytes] | None, data: bytes) -> None:

@@ -1,0 +1,53 @@
+"""The standard streams: each is there, and what cannot be written is a value and no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Type checkers take this name for true; `typing` is not worth its import at every start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+
+def prepare() -> None:
+    """Put the null device in the place of a standard stream that was closed (`>&-`), as git and uv do.
+
+    Otherwise the next file that is opened would take its descriptor, and a child would print into that file.
+    What the encoding of standard output does not have is printed as an escape, as on standard error.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is taken: this one. Children inherit it, as the other two.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def write(text: str, stream: TextIO) -> str:
+    """Write the text and flush. Returns why that could not be done, empty when it was.
+
+    A reader that has gone (`| head`) has seen what it wanted: that is no trouble.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+    except OSError as problem:
+        _silence(stream)
+        return problem.strerror or str(problem)
+    return ""
+
+
+def _silence(stream: TextIO) -> None:
+    """Python's own flush at its end would fail again (documentation of `signal`, "Note on SIGPIPE")."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
