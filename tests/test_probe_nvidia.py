@@ -118,6 +118,11 @@ REFUSALS = [
     ("smi_mismatch.txt", 18, Outcome.FAILED, "Driver/library version mismatch"),
     ("smi_unknown_error.txt", 255, Outcome.FAILED, "Unknown Error"),
     ("smi_lost.txt", 255, Outcome.FAILED, "Unable to determine the device handle"),
+    # The documented exit codes count whatever else is said; the others are failures.
+    ("rubbish.txt", 9, Outcome.ABSENT, "no driver is loaded: exit 9"),
+    ("rubbish.txt", 12, Outcome.ABSENT, "library NVML is not there: exit 12"),
+    ("rubbish.txt", 6, Outcome.FAILED, "exit 6"),
+    ("rubbish.txt", 15, Outcome.FAILED, "exit 15"),
     ("rubbish.txt", 0, Outcome.FAILED, ""),
     ("rubbish.txt", 3, Outcome.FAILED, "exit 3"),
 ]
@@ -135,9 +140,22 @@ def test_refusals_are_evidence_in_the_tools_own_words(
     assert words in piece.detail
 
 
-def test_an_empty_answer_is_a_failure_and_no_driver() -> None:
-    reading = nvidia_smi.read_table(smi(""), "/usr/bin/nvidia-smi", 5)
-    assert reading.has_failed and not reading.runs
+@pytest.mark.parametrize("read", [nvidia_smi.read_query, nvidia_smi.read_table])
+@pytest.mark.parametrize(
+    ("code", "absent"), [(0, True), (9, True), (12, True), (1, False), (6, False), (15, False), (-11, False)]
+)
+def test_a_silent_answer_is_judged_by_its_exit_code(code: int, absent: bool, read: object) -> None:
+    reading = read(smi("\n", code), "/usr/bin/nvidia-smi", 5)  # type: ignore[operator]
+    assert not reading.runs and reading.is_absent is absent and reading.has_failed is not absent
+
+
+def test_an_empty_file_in_the_place_of_nvidia_smi_is_no_driver() -> None:
+    refused = Ran(("/usr/bin/nvidia-smi",), None, "", "", error="could not be started: Exec format error")
+    for content, absent in (("", True), ("\x7fELF", False)):
+        outside = FakeOutside(files={"/usr/bin/nvidia-smi": content}, answers={"nvidia-smi": refused})
+        reading = nvidia_smi.read_table(outside, "/usr/bin/nvidia-smi", 5)
+        assert reading.is_absent is absent
+        assert ("is an empty file where the host's driver" in reading.evidence[0].detail) is absent
 
 
 def test_a_hanging_nvidia_smi_is_a_timeout() -> None:
@@ -216,6 +234,19 @@ def test_nvml_answer() -> None:
     )
 
 
+def test_what_nvml_cannot_tell_is_evidence_with_its_reason() -> None:
+    old = {"name": "Tesla K80", "capability": None, "memory": 11441 << 20}
+    missed = [["driver.cuda", "nvmlSystemGetCudaDriverVersion: Function Not Found"], "rubbish", ["short"]]
+    answer = {"status": "ok", "release": "390.157", "cuda": None, "gpus": [old], "missed": missed}
+    reading = nvml.read_nvml(child(nvml.MARK, answer), 5, "/x/python")
+    assert reading.runs and reading.cuda is None and reading.gpus is not None
+    [piece] = [one for one in reading.evidence if one.outcome is Outcome.FAILED]
+    assert (piece.fact, piece.detail) == ("driver.cuda", missed[0][1])
+    # What one call could not tell leaves the driver and the GPU known.
+    assert merge_driver([reading])[0] == Driver(release=DriverRelease("390.157"))
+    assert merge_gpus([reading])[0] == reading.gpus
+
+
 def test_nvml_that_cannot_count_its_devices_does_not_say_that_there_is_none() -> None:
     answer = {"status": "ok", "release": "550.54.15", "cuda": 12040, "gpus": [], "trouble": "GPU is lost"}
     reading = nvml.read_nvml(child(nvml.MARK, answer), 5, "/x/python")
@@ -244,7 +275,7 @@ def test_nvml_that_cannot_count_its_devices_does_not_say_that_there_is_none() ->
         (
             {"status": "not-loaded", "text": "libnvidia-ml.so.1: file too short"},
             Outcome.ABSENT,
-            "place-holder",
+            "libnvidia-ml.so.1 is an empty file where the host's driver should be mounted",
         ),
         (
             {"status": "not-loaded", "text": "libnvidia-ml.so.1: invalid ELF header"},

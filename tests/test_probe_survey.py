@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
-from envfix.model.machine import Driver, Machine, Outcome, Platform, known
+from envfix.model.machine import Driver, Gpu, Machine, Outcome, Platform, known
 from envfix.model.versions import DriverCuda, DriverRelease
 from envfix.ports import Ran
 from envfix.probe import driver_api, nvidia_smi, nvml
@@ -98,6 +98,27 @@ def test_nvidia_smi_alone_tells_driver_and_gpu() -> None:
     [gpu] = known(machine.gpus, ())
     assert (gpu.name, str(gpu.compute_capability), gpu.memory_mib) == ("Tesla T4", "7.5", 15360)
     assert machine.platform is Platform.COLAB
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "none"),
+    [(9, "", True), (12, "", True), (0, "", True), (15, "", False), (1, "", False), (0, "<html>", False)],
+)
+def test_an_nvidia_smi_without_a_driver_is_no_gpu_where_nothing_contradicts(
+    code: int, out: str, none: bool
+) -> None:
+    def smi(argv: Sequence[str], stdin: str | None) -> Ran:
+        return Ran(tuple(argv), code, out, "")
+
+    programs = {"nvidia-smi": "/usr/bin/nvidia-smi"}
+    alone = FakeOutside(files=COLAB_CPU, programs=programs, answers={PYTHON: no_libraries, "nvidia-smi": smi})
+    machine = survey(alone, TARGET)
+    assert machine.has_no_gpu is none
+    assert none or (machine.driver is UNSET and machine.gpus is UNSET)
+    # A kernel module that runs contradicts it: there is a driver.
+    files = COLAB_CPU | {"/sys/module/nvidia/version": "550.54.15\n"}
+    module = FakeOutside(files=files, programs=programs, answers={PYTHON: no_libraries, "nvidia-smi": smi})
+    assert survey(module, TARGET).driver == Driver(release=DriverRelease("550.54.15"))
 
 
 def test_a_toolkit_without_a_driver_plans_for_nothing() -> None:
@@ -269,6 +290,9 @@ const char *nvmlErrorString(int code) { return code == 18 ? "Driver/library vers
 int nvmlSystemGetDriverVersion(char *text, unsigned size) { __builtin_strcpy(text, "550.54.15"); return 0; }
 int nvmlSystemGetCudaDriverVersion_v2(int *v) { *v = 12040; return 0; }
 int nvmlDeviceGetCount_v2(unsigned *count) { %(count)s; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = device; return 0; }
+int nvmlDeviceGetName(void *device, char *text, unsigned size) { __builtin_strcpy(text, "Odd"); return 0; }
+int nvmlDeviceGetMemoryInfo(void *device, void *memory) { return 3; }
 """
 BAD_NVML = {
     "mismatch": ({"init": "18", "count": "*count = 0"}, Outcome.FAILED, "nvmlInit returned 18: "),
@@ -299,6 +323,19 @@ def test_nvml_that_answers_is_read_through_the_real_bindings(
     reading = nvml.read_nvml(RealOutside(quiet=True), 10.0)
     assert (reading.release, reading.cuda) == (DriverRelease("550.54.15"), DriverCuda("12.4"))
     assert reading.gpus == ()
+
+
+@needs_cc
+def test_nvml_that_cannot_tell_everything_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is refused with NVML_ERROR_NOT_SUPPORTED, and this library has no compute capability to tell."""
+    library(tmp_path, "libnvidia-ml.so.1", NVML % {"init": "0", "count": "*count = 1"})
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    reading = nvml.read_nvml(RealOutside(quiet=True), 10.0)
+    assert reading.gpus == (Gpu(name="Odd"),)
+    missed = {one.fact: one.detail for one in reading.evidence if one.outcome is Outcome.FAILED}
+    assert list(missed) == ["gpus[0].memory_mib", "gpus[0].compute_capability"]
+    assert missed["gpus[0].memory_mib"] == "nvmlDeviceGetMemoryInfo: Not Supported"
+    assert "Function Not Found" in missed["gpus[0].compute_capability"]
 
 
 OLD_BINDINGS = """
@@ -347,7 +384,8 @@ def program(folder: Path, text: str) -> str:
         ("sleep 60", Outcome.TIMEOUT, "timed out"),
         ("kill -SEGV $$", Outcome.FAILED, "SIGSEGV"),
         ("head -c 20000 /dev/urandom", Outcome.FAILED, "not"),
-        ("exit 0", Outcome.FAILED, "exit 0"),
+        ("exit 0", Outcome.ABSENT, "says nothing: exit 0"),
+        ("exit 9", Outcome.ABSENT, "no driver is loaded: exit 9"),
         ("sleep 60 & exit 0", Outcome.TIMEOUT, "timed out"),
     ],
 )

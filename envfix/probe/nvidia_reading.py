@@ -68,15 +68,12 @@ def nothing(source: str, outcome: Outcome, detail: str, fact: str = "driver") ->
 
 
 def not_loaded(outside: Outside, source: str, library: str, error: str) -> Reading:
-    """The loader did not take the library: it is not there, it is an empty place-holder, or it is broken."""
+    """The loader did not take the library: it is not there, it is an empty file, or it is broken."""
     # "libx.so: why", with the whole path where the file was found; a dependency's name means a broken driver.
     if error.partition(": ")[0].rpartition("/")[2] != library:
         return nothing(source, Outcome.FAILED, error)
     if "file too short" in error:
-        # Images made by a container that had a GPU keep empty files where the driver was mounted.
-        return nothing(
-            source, Outcome.ABSENT, f"{library} is an empty place-holder, no driver is mounted here"
-        )
+        return nothing(source, Outcome.ABSENT, empty_file(library))
     if "cannot open shared object file: No such file" not in error:
         return nothing(source, Outcome.FAILED, error)
     for folder in LIBRARY_FOLDERS:
@@ -84,6 +81,14 @@ def not_loaded(outside: Outside, source: str, library: str, error: str) -> Readi
             detail = f"{library} lies in {folder}, where the loader does not look: add it to LD_LIBRARY_PATH"
             return nothing(source, Outcome.FAILED, detail)
     return nothing(source, Outcome.ABSENT, f"no {library} on the loader's path")
+
+
+def empty_file(name: str) -> str:
+    """What to say of a part of the driver that is a file of no bytes.
+
+    Images made from a container that had a GPU keep empty files where the host's driver was mounted.
+    """
+    return f"{name} is an empty file where the host's driver should be mounted, and none is"
 
 
 def described(gpu: Gpu) -> str:

@@ -9,8 +9,8 @@ from msgspec import UNSET, UnsetType
 from envfix.model.machine import Gpu, Outcome
 from envfix.model.versions import ComputeCapability, DriverCuda, DriverRelease
 from envfix.ports import Outside, Ran
-from envfix.probe.evidence import how_it_ended, piece
-from envfix.probe.nvidia_reading import RELEASE, Reading, as_release, nothing, reading
+from envfix.probe.evidence import Text, how_it_ended, piece, read_file
+from envfix.probe.nvidia_reading import RELEASE, Reading, as_release, empty_file, nothing, reading
 
 QUERY_SOURCE = "nvidia-smi --query-gpu"
 TABLE_SOURCE = "nvidia-smi"
@@ -31,6 +31,9 @@ _TABLE_MEMORY = re.compile(r"[0-9]+MiB\s*/\s*([0-9]{1,9})MiB")
 # The tool's own sentences. Without a driver to talk to there is none; the other failures are failures.
 _NO_DRIVER = "couldn't communicate with the NVIDIA driver"
 _NO_DEVICES = "No devices were found"
+# Its documented exit codes that say there is no driver (`man nvidia-smi`, "RETURN VALUE"). The others, such
+# as 6 (an object was not found) and 15 (the GPU has fallen off the bus), speak of a driver in trouble.
+_NO_DRIVER_CODES = {9: "no driver is loaded", 12: "the driver's library NVML is not there"}
 
 
 def find_nvidia_smi(outside: Outside) -> str | None:
@@ -45,7 +48,7 @@ def read_query(outside: Outside, program: str | None, timeout: float) -> Reading
     ran = _query(outside, program, FIELDS, timeout)
     if "is not a valid field to query" in ran.out + ran.err:
         ran = _query(outside, program, OLD_FIELDS, timeout)
-    refused = _refusal(QUERY_SOURCE, ran)
+    refused = _refusal(outside, QUERY_SOURCE, ran)
     if refused is not None:
         return refused
     release, gpus = parse_query(ran.out)
@@ -59,7 +62,7 @@ def read_table(outside: Outside, program: str | None, timeout: float) -> Reading
     if program is None:
         return nothing(TABLE_SOURCE, Outcome.ABSENT, "no nvidia-smi on PATH")
     ran = outside.run([program], timeout=timeout)
-    refused = _refusal(TABLE_SOURCE, ran)
+    refused = _refusal(outside, TABLE_SOURCE, ran)
     if refused is not None:
         return refused
     release, cuda, gpus = parse_table(ran.out)
@@ -103,20 +106,34 @@ def _query(outside: Outside, program: str, fields: tuple[str, ...], timeout: flo
     )
 
 
-def _refusal(source: str, ran: Ran) -> Reading | None:
+def _refusal(outside: Outside, source: str, ran: Ran) -> Reading | None:
     """The reading of an answer in which the tool says that it has none; None when it has one."""
     if ran.timed_out:
         return nothing(source, Outcome.TIMEOUT, ran.error)
     said = f"{ran.out}\n{ran.err}"
-    if _NO_DRIVER in said:
-        return nothing(
-            source, Outcome.ABSENT, f"the program is there, but no driver is loaded: {how_it_ended(ran)}"
-        )
+    why = _without_driver(outside, ran, said)
+    if why:
+        return nothing(source, Outcome.ABSENT, why)
     if _NO_DEVICES in said:
         return Reading(
             source=source, runs=True, gpus=(), evidence=(piece("gpus", source, Outcome.ABSENT, _NO_DEVICES),)
         )
     return None if ran.ok else nothing(source, Outcome.FAILED, how_it_ended(ran))
+
+
+def _without_driver(outside: Outside, ran: Ran, said: str) -> str:
+    """Why this answer speaks for there being no driver; empty where it does not.
+
+    It decides nothing alone: the driver is absent only where every other source says so too.
+    """
+    documented = _NO_DRIVER_CODES.get(ran.code or 0)
+    if documented or _NO_DRIVER in said:
+        return f"the program is there, but {documented or 'no driver is loaded'}: {how_it_ended(ran)}"
+    if ran.ok and not said.strip():
+        return "the program is there, but it says nothing: exit 0"
+    if ran.code is None and read_file(outside, ran.argv[0], 1) == Text(Outcome.FOUND):
+        return empty_file(ran.argv[0])
+    return ""
 
 
 def _gpu(name: str, memory: str, capability: str) -> Gpu:

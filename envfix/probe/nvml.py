@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from envfix.model.machine import Outcome
+from envfix.model.machine import Evidence, Outcome
 from envfix.ports import Outside
 from envfix.probe.evidence import child_answer, piece
 from envfix.probe.nvidia_reading import Reading, as_cuda, as_gpu, as_release, not_loaded, nothing, reading
@@ -34,13 +35,21 @@ def read_nvml(outside: Outside, timeout: float, python: str = sys.executable) ->
         return nothing(SOURCE, Outcome.FAILED, text or "an answer without a status")
     gpus = answer.get("gpus")
     trouble = str(answer.get("trouble") or "")
+    pieces = [piece("gpus", SOURCE, Outcome.FAILED, trouble)] if trouble else []
     return reading(
         SOURCE,
         as_release(answer.get("release")),
         as_cuda(answer.get("cuda")),
         tuple(map(as_gpu, gpus)) if isinstance(gpus, list) and (gpus or not trouble) else None,
-        (piece("gpus", SOURCE, Outcome.FAILED, trouble),) if trouble else (),
+        (*pieces, *_missed(answer.get("missed"))),
     )
+
+
+def _missed(answer: object) -> Iterator[Evidence]:
+    """Evidence of what NVML was asked and could not tell, with its reason."""
+    for pair in answer if isinstance(answer, list) else ():
+        if isinstance(pair, list) and len(pair) == 2:
+            yield piece(str(pair[0]), SOURCE, Outcome.FAILED, str(pair[1]))
 
 
 def _bindings() -> str:

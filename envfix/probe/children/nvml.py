@@ -22,32 +22,36 @@ def text(value: str | bytes) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def attempt(function: Any, *arguments: Any) -> Any:
-    """The answer, or None where this NVML or this device cannot give it."""
-    try:
-        return function(*arguments)
-    except Exception:
+class Asked:
+    """Asks NVML; what this NVML or this device cannot tell is kept in `missed` as (fact, why)."""
+
+    def __init__(self, nvml: Any) -> None:
+        self.nvml = nvml
+        self.missed: list[tuple[str, str]] = []
+
+    def ask(self, fact: str, names: tuple[str, ...], *arguments: Any) -> Any:
+        """The answer of the first of these functions that has one, or None."""
+        reasons = []
+        for name in names:
+            try:
+                return getattr(self.nvml, name)(*arguments)
+            except Exception as error:  # NVMLError, a function that these bindings or this library lack
+                reasons.append("%s: %s" % (name, str(error) or type(error).__name__))
+        self.missed.append((fact, "; ".join(reasons)))
         return None
 
 
-def device(nvml: Any, index: int) -> dict[str, Any]:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    memory = attempt(nvml.nvmlDeviceGetMemoryInfo, handle)
-    name = attempt(nvml.nvmlDeviceGetName, handle)
+def device(asked: Asked, index: int) -> dict[str, Any]:
+    handle = asked.nvml.nvmlDeviceGetHandleByIndex(index)
+    fact = "gpus[%d]" % index
+    memory = asked.ask(fact + ".memory_mib", ("nvmlDeviceGetMemoryInfo",), handle)
+    name = asked.ask(fact + ".name", ("nvmlDeviceGetName",), handle)
+    capability = asked.ask(fact + ".compute_capability", ("nvmlDeviceGetCudaComputeCapability",), handle)
     return {
         "name": None if name is None else text(name),
-        "capability": attempt(getattr(nvml, "nvmlDeviceGetCudaComputeCapability", None), handle),
+        "capability": capability,
         "memory": None if memory is None else int(memory.total),
     }
-
-
-def driver_cuda(nvml: Any) -> int | None:
-    """The driver's CUDA as 1000 * major + 10 * minor; the first NVML that tells it is R410's."""
-    for name in ("nvmlSystemGetCudaDriverVersion_v2", "nvmlSystemGetCudaDriverVersion"):
-        answer = attempt(getattr(nvml, name, None))
-        if answer:
-            return int(answer)
-    return None
 
 
 def ask(nvml: Any) -> dict[str, Any]:
@@ -55,14 +59,18 @@ def ask(nvml: Any) -> dict[str, Any]:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         return {"status": "error", "code": int(error.value), "text": str(error)}
-    answer: dict[str, Any] = {"status": "ok", "cuda": driver_cuda(nvml), "gpus": [], "trouble": ""}
-    release = attempt(nvml.nvmlSystemGetDriverVersion)
+    asked = Asked(nvml)
+    # As 1000 * major + 10 * minor; the first NVML that tells it is R410's.
+    cuda = asked.ask("driver.cuda", ("nvmlSystemGetCudaDriverVersion_v2", "nvmlSystemGetCudaDriverVersion"))
+    release = asked.ask("driver.release", ("nvmlSystemGetDriverVersion",))
+    answer: dict[str, Any] = {"status": "ok", "cuda": cuda, "gpus": [], "trouble": ""}
     answer["release"] = None if release is None else text(release)
     try:
         for index in range(nvml.nvmlDeviceGetCount()):
-            answer["gpus"].append(device(nvml, index))
+            answer["gpus"].append(device(asked, index))
     except nvml.NVMLError as error:
         answer["trouble"] = str(error)
+    answer["missed"] = asked.missed
     return answer
 
 
