@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 
 from envfix.choice import Choice
+from envfix.environment import allowed
 from envfix.errors import EnvfixError, EnvironmentChanged
-from envfix.install import loader, permission
+from envfix.install import loader
 from envfix.model.outcome import InstallResult, RestartAdvice
 from envfix.model.request import Accelerator
 from envfix.probe import kernel, session
@@ -49,11 +50,10 @@ def install_loader(
 
 
 def add_loader(
-    parts: Parts, here: Situation, choice: Choice, allowed: bool
+    parts: Parts, here: Situation, choice: Choice, break_system_packages: bool
 ) -> tuple[InstallResult, RestartAdvice]:
     """Only the loader is missing: nothing is resolved or downloaded for it."""
-    platform, _ = session.read_platform(parts.outside, kernel.find_kernel(parts.outside))
-    permission.check_allowed(here.target, platform, allowed)
+    allowed(parts, here, break_system_packages)
     before = here.target.version_of(loader.NAME)
     nothing = InstallResult(python=here.target.executable, changed=(), before={}, after={}, loader="")
     restart = restart_advice(parts, here, choice, nothing, venv_made=False)

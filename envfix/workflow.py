@@ -8,14 +8,16 @@ Each public function is one command, read from top to bottom; what a step does i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from msgspec import Struct, structs
 
 from envfix.aftercare import add_loader, install_loader, restart_advice
 from envfix.choice import Choice, Lacks
 from envfix.deciding import decide, no_gpu_advice, refuse_without_gpu, with_accelerator
+from envfix.environment import allowed, environment, read_again
 from envfix.errors import EnvfixError, InputError
-from envfix.install import apply, permission, venv
+from envfix.install import apply
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
 from envfix.matrix import load, rank
@@ -24,7 +26,7 @@ from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, Request, ResolverName
 from envfix.model.results import Installed, LockWritten, MachineList, Report, Verified
-from envfix.probe import interpreter, kernel, machine_file, session
+from envfix.probe import machine_file
 from envfix.proving import driver_stub, proven, run_checks
 from envfix.situation import Parts, Situation, Where, complete, config_of, situate
 from envfix.solution import (
@@ -58,6 +60,18 @@ class InstallOptions(Struct, frozen=True, kw_only=True):
     @property
     def proves(self) -> bool:
         return self.verify and not self.dry_run
+
+
+class _Work(Struct, frozen=True):
+    """What an install works on, once it is decided."""
+
+    parts: Parts
+    here: Situation
+    matrix: Matrix
+    request: Request
+    where: Where
+    options: InstallOptions
+    choice: Choice
 
 
 def probe(parts: Parts, where: Where) -> Machine:
@@ -148,7 +162,8 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     installed = _kept(here, str(choice.candidate.version), choice.accelerator, plan, notes, options)
     folder = driver_stub(parts, here, choice.accelerator, options.proves)
     if choice.lacks is Lacks.PACKAGES:
-        installed = _change(parts, here, matrix, request, where, options, choice, made, installed)
+        work = _Work(parts, here, matrix, request, where, options, choice)
+        installed = _change(work, made, installed)
     elif choice.lacks is Lacks.LOADER and not options.dry_run:
         result, restart = add_loader(parts, here, choice, options.break_system_packages)
         installed = structs.replace(installed, result=result, restart=restart)
@@ -195,58 +210,35 @@ def _kept(
     )
 
 
-def _change(
-    parts: Parts,
-    here: Situation,
-    matrix: Matrix,
-    request: Request,
-    where: Where,
-    options: InstallOptions,
-    choice: Choice,
-    made: Lock | None,
-    installed: Installed,
-) -> Installed:
+def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
     """Lock, plan, show, install, make the libraries findable, advise on the restart."""
-    outside = parts.outside
+    parts, here, choice, options = work.parts, work.here, work.choice, work.options
     if made is None:
-        outside.say(f"resolving tensorflow {choice.candidate.version} for Python {here.target.feature} ...")
-        made = make_lock(here, matrix, choice, solve(parts, here, request, choice))
-    plan = plan_of(parts, here, choice, made.resolution, offline=request.offline)
+        parts.outside.say(
+            f"resolving tensorflow {choice.candidate.version} for Python {here.target.feature} ..."
+        )
+        made = make_lock(here, work.matrix, choice, solve(parts, here, work.request, choice))
+    plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline)
     installed = structs.replace(installed, plan=plan)
     if options.dry_run:
         return installed
-    platform, _ = session.read_platform(outside, kernel.find_kernel(outside))
-    managed = permission.check_allowed(here.target, platform, options.break_system_packages)
+    managed = allowed(parts, here, options.break_system_packages)
     options.approve(installed)
 
-    config, venv_made = config_of(parts, here.target), False
-    if where.venv is not None:
-        base = here.target.executable if here.new_venv else where.python
-        python, venv_made = venv.ensure_venv(outside, where.venv, base, config, offline=request.offline)
-    try:
-        if where.venv is not None:
-            here = structs.replace(here, target=interpreter.read_target(outside, python))
-            # A new environment is seeded with pip, so the plan for an empty one may be too long now.
-            plan = plan_of(parts, here, choice, made.resolution, offline=request.offline)
-        result = apply.apply(
-            outside,
-            made,
-            plan,
-            here.target,
-            config,
-            installer="pip" if request.resolver is ResolverName.PIP_TOOLS else "uv",
-            offline=request.offline,
+    with environment(parts, here, work.where, offline=work.request.offline) as (here, new):
+        # A new environment is seeded with pip, so the plan for an empty one may be too long now.
+        plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline) if new else plan
+        manner = apply.Manner(
+            installer="pip" if work.request.resolver is ResolverName.PIP_TOOLS else "uv",
+            offline=work.request.offline,
             break_system_packages=managed,
             from_urls=options.lock is not None,
-            disposable=venv_made,
-            reread=lambda: interpreter.read_target(outside, here.target.executable),
+            disposable=new,
         )
-        restart = restart_advice(parts, here, choice, result, venv_made)
-        result = structs.replace(result, loader=install_loader(parts, here, choice, result, venv_made))
-    except BaseException:
-        if venv_made and where.venv is not None:
-            outside.remove_tree(where.venv)
-        raise
+        config, reread = config_of(parts, here.target), partial(read_again, parts, here)
+        result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread)
+        restart = restart_advice(parts, here, choice, result, new)
+        result = structs.replace(result, loader=install_loader(parts, here, choice, result, new))
     return structs.replace(
         installed, python=here.target.executable, plan=plan, result=result, restart=restart
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
-from envfix.install.apply import apply
+from envfix.install.apply import Manner, apply
 from envfix.install.disk import check_space, spoken_size, uv_cache
 from envfix.lock.pylock import render_pylock
 from envfix.model.outcome import InstallResult
@@ -98,9 +99,8 @@ class Room:
     def apply(self, lock: Lock, installer: str = "uv", **more: object) -> InstallResult:
         target = self.target()
         plan = make_plan(lock.resolution, target, {}, {})
-        return apply(
-            self.outside, lock, plan, target, self.config, reread=self.target, installer=installer, **more
-        )  # type: ignore[arg-type]
+        manner = Manner(installer=installer, **more)  # type: ignore[arg-type]
+        return apply(self.outside, lock, plan, target, self.config, manner, self.target)
 
     def site(self) -> Path:
         return Path(self.target().purelib)
@@ -213,10 +213,48 @@ def test_another_tensorflow_goes_before_this_one_comes(room: Room, installer: st
     ]
 
 
+@BOTH
+@pytest.mark.parametrize("from_urls", [False, True])
+def test_what_is_in_the_way_stays_until_everything_is_fetched(
+    room: Room, installer: str, from_urls: bool
+) -> None:
+    room.apply(room.lock("tensorflow-cpu"), installer)
+    before = snapshot(room)
+    lock = room.lock("tensorflow")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    with pytest.raises(InstallFailed, match="the environment is as it was"):
+        room.apply(lock, installer, from_urls=from_urls)
+    assert snapshot(room) == before
+    del room.index.faults["/files/numb-2.0-py3-none-any.whl"]
+    fetched: list[int] = []
+
+    def note(argv: Sequence[str]) -> None:
+        if "uninstall" in argv:
+            fetched.append(len(room.index.asked))
+
+    room.outside.before_run = note
+    assert room.apply(lock, installer, from_urls=from_urls).after["tensorflow-cpu"] is None
+    assert fetched == [len(room.index.asked)]  # after it nothing was asked for
+    assert not list((room.site().parents[3] / "cache").glob("envfix-*"))
+
+
+def snapshot(room: Room) -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes()
+        for path in sorted(room.site().rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
 def test_an_install_that_fails_halfway_says_what_changed_and_how_to_go_on(room: Room) -> None:
     room.apply(room.lock("tensorflow-cpu"))
     lock = room.lock("tensorflow")
-    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+
+    def lose(argv: Sequence[str]) -> None:
+        if "uninstall" in argv:
+            shutil.rmtree(room.outside.environ["UV_CACHE_DIR"])
+
+    room.outside.after_run = lose
     with pytest.raises(EnvironmentChanged, match=r"tensorflow-cpu 1\.9 -> gone") as caught:
         room.apply(lock)
     assert caught.value.exit_code == 5
@@ -284,7 +322,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from envfix.errors import EnvfixError
-from envfix.install.apply import apply
+from envfix.install.apply import Manner, apply
 from envfix.lock.pylock import read_pylock
 from envfix.model.target import PipConfig
 from envfix.probe.interpreter import read_target
@@ -296,7 +334,7 @@ target = read_target(outside, python)
 plan = make_plan(lock.resolution, target, {}, {})
 try:
     read = lambda: read_target(outside, python)
-    apply(outside, lock, plan, target, PipConfig(), reread=read, from_urls=True)
+    apply(outside, lock, plan, target, PipConfig(), Manner(from_urls=True), read)
 except EnvfixError as problem:
     print(problem.code, problem.message)
 """
@@ -374,7 +412,7 @@ def test_a_read_only_environment_is_refused(room: Room) -> None:
     outside = FakeOutside(read_only=(target.purelib,))
     plan = make_plan(lock.resolution, target, {}, {})
     with pytest.raises(InputError, match="site-packages` cannot be written by this user"):
-        apply(outside, lock, plan, target, room.config, reread=room.target)
+        apply(outside, lock, plan, target, room.config, Manner(), room.target)
     assert outside.ran == []
 
 
@@ -430,5 +468,5 @@ def test_nothing_to_install_runs_nothing() -> None:
     )
     target = read_target(RealOutside(), sys.executable)
     plan = Plan(packages=(), download_bytes=0, installed_bytes=0)
-    assert apply(outside, lock, plan, target, PipConfig(), reread=lambda: target).changed == ()
+    assert apply(outside, lock, plan, target, PipConfig(), Manner(), lambda: target).changed == ()
     assert outside.ran == []

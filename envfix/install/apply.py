@@ -20,6 +20,21 @@ from envfix.model.urls import redact
 from envfix.ports import Outside, Ran
 
 
+class Manner(Struct, frozen=True, kw_only=True):
+    """How to install.
+
+    `installer` is `uv` or `pip`. `from_urls`: the lock is one the user named, whose files may be of another
+    index. A `disposable` target was made for this install, and the caller removes it when `apply` raises: it
+    is never said to be changed.
+    """
+
+    installer: str = "uv"
+    offline: bool = False
+    break_system_packages: bool = False
+    from_urls: bool = False
+    disposable: bool = False
+
+
 class _Job(Struct, frozen=True, kw_only=True):
     """One install: what it works on, and what the environment was like before."""
 
@@ -45,21 +60,14 @@ def apply(
     plan: Plan,
     target: Target,
     config: PipConfig,
-    *,
+    manner: Manner,
     reread: Callable[[], Target],
-    installer: str = "uv",
-    offline: bool = False,
-    break_system_packages: bool = False,
-    from_urls: bool = False,
-    disposable: bool = False,
 ) -> InstallResult:
     """What was changed; `loader` is empty, for library discovery comes after.
 
-    `reread` reads the target anew. A `disposable` target was made for this install, and the caller removes
-    it when this raises: it is never said to be changed. Nothing is resolved: only the packages the plan
-    changes are handed to the installer (`uv` or `pip`), each with its hashes. Raises InstallFailed when the
-    environment is as it was, EnvironmentChanged when it is not, Interrupted after Ctrl-C, InputError for a
-    read-only environment. `from_urls`: the lock is one the user named, whose files may be of another index.
+    `reread` reads the target anew. Nothing is resolved: only the packages the plan changes are handed to the
+    installer, each with its hashes. Raises InstallFailed when the environment is as it was,
+    EnvironmentChanged when it is not, Interrupted after Ctrl-C, InputError for a read-only environment.
     """
     changing = {package.name for package in plan.changes}
     packages = tuple(package for package in lock.resolution.packages if package.name in changing)
@@ -70,35 +78,44 @@ def apply(
     removed = tuple(
         dist.name for dist in in_the_way((one.name for one in lock.resolution.packages), target.installed)
     )
-    job = _Job(
-        outside=outside,
-        installer=installer_named(
-            installer,
-            outside,
-            target,
-            config,
-            offline=offline,
-            break_system_packages=break_system_packages,
-            from_urls=from_urls,
-        ),
-        target=target,
-        tensorflow=lock.tensorflow,
-        packages=packages,
-        removed=removed,
-        repaired=frozenset(
-            package.name for package in packages if target.version_of(package.name) == package.version
-        ),
-        before=take(outside, target, (*changing, *removed)),
-        reread=reread,
-        disposable=disposable,
+    return _run(
+        _Job(
+            outside=outside,
+            installer=_installer(outside, target, config, manner),
+            target=target,
+            tensorflow=lock.tensorflow,
+            packages=packages,
+            removed=removed,
+            repaired=frozenset(
+                package.name for package in packages if target.version_of(package.name) == package.version
+            ),
+            before=take(outside, target, (*changing, *removed)),
+            reread=reread,
+            disposable=manner.disposable,
+        )
     )
-    return _run(job)
+
+
+def _installer(outside: Outside, target: Target, config: PipConfig, manner: Manner) -> Installer:
+    return installer_named(
+        manner.installer,
+        outside,
+        target,
+        config,
+        offline=manner.offline,
+        break_system_packages=manner.break_system_packages,
+        from_urls=manner.from_urls,
+    )
 
 
 def _run(job: _Job) -> InstallResult:
     try:
         if job.removed:
-            job.outside.say(f"uninstalling {', '.join(job.removed)}: the same import package is installed")
+            names = ", ".join(job.removed)
+            # Removing comes first, or it would take files of what is installed; fetching before both.
+            job.outside.say(f"downloading everything before {names} is uninstalled ...")
+            _finish(job, job.installer.fetch(job.packages), "download")
+            job.outside.say(f"uninstalling {names}: its files are in the same folder `tensorflow` ...")
             _finish(job, job.installer.uninstall(job.removed), "uninstall")
         _finish(job, job.installer.install(job.packages), "install")
     except KeyboardInterrupt:

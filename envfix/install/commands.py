@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import abc
+import os
 import sys
 from collections.abc import Sequence
 from typing import ClassVar
 
 from envfix.errors import InputError
+from envfix.install.disk import uv_cache
+from envfix.install.progress import UvProgress, pip_progress
 from envfix.installers import pip_environment, uv_binary, uv_environment
 from envfix.model.plan import LockedPackage
 from envfix.model.target import PipConfig, Target
@@ -46,6 +49,11 @@ class Installer(abc.ABC):
         self.from_urls = from_urls
         self.allowed = ["--break-system-packages"] if break_system_packages else []
         self.folder = outside.temporary_dir()
+        self.fetched = False
+
+    @abc.abstractmethod
+    def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
+        """Download every file and check its hash, the target untouched; `install` then asks no index."""
 
     @abc.abstractmethod
     def install(self, packages: Sequence[LockedPackage]) -> Ran:
@@ -87,7 +95,32 @@ class UvInstaller(Installer):
 
     name = "uv"
 
+    def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
+        if self.outside.environ.get("UV_NO_CACHE"):
+            return Ran((), 0, "", "")  # what is fetched could not be kept
+        # uv has no command that only downloads (0.13.9). In a folder of its cache the files are links to
+        # what is there, which take no space.
+        aside = f"{uv_cache(self.outside.environ)}/envfix-{os.getpid()}"
+        self.outside.make_dirs(aside)
+        try:
+            offline = ["--offline"] if self.offline else []
+            ran = self._uv(["install", "--target", aside, *offline, *self._from_lock(packages)])
+        finally:
+            self.outside.remove_tree(aside)
+        self.fetched = ran.ok
+        return ran
+
     def install(self, packages: Sequence[LockedPackage]) -> Ran:
+        offline = ["--offline"] if self.offline or self.fetched else []
+        # What is there in the pinned version is only asked for because it is damaged.
+        damaged = [
+            f"--reinstall-package={package.name}"
+            for package in packages
+            if self.target.version_of(package.name) == package.version
+        ]
+        return self._uv(["install", *offline, *self.allowed, *damaged, *self._from_lock(packages)])
+
+    def _from_lock(self, packages: Sequence[LockedPackage]) -> list[str]:
         if self.from_urls:
             # uv takes a file for a lock by its name: `pylock.*.toml`.
             path, text, checked = f"{self.folder}/pylock.envfix.toml", lock_text(packages), []
@@ -95,14 +128,7 @@ class UvInstaller(Installer):
             path, text = f"{self.folder}/requirements.envfix.txt", "".join(map(_pin, packages))
             checked = ["--require-hashes"]
         self.outside.write_text(path, text)
-        offline = ["--offline"] if self.offline else []
-        # What is there in the pinned version is only asked for because it is damaged.
-        damaged = [
-            f"--reinstall-package={package.name}"
-            for package in packages
-            if self.target.version_of(package.name) == package.version
-        ]
-        return self._uv(["install", *offline, *self.allowed, *damaged, *checked, "--no-deps", "-r", path])
+        return [*checked, "--no-deps", "-r", path]
 
     def uninstall(self, names: Sequence[str]) -> Ran:
         return self._uv(["uninstall", *self.allowed, *names])
@@ -114,7 +140,8 @@ class UvInstaller(Installer):
         for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER"):
             env.pop(name, None)
         argv = [uv_binary(self.outside), "pip", *arguments, "--python", self.target.executable]
-        return self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True)
+        keep = UvProgress(fetches="--target" in arguments)
+        return self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True, keep=keep)
 
 
 class PipInstaller(Installer):
@@ -122,15 +149,27 @@ class PipInstaller(Installer):
 
     name = "pip"
 
-    def install(self, packages: Sequence[LockedPackage]) -> Ran:
-        path = f"{self.folder}/requirements.envfix.txt"
-        self.outside.write_text(path, "".join(_pin(package) for package in packages))
+    def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
         # pip cannot be told to use its cache alone; without an index, only local files are left.
         offline = ["--no-index"] if self.offline else []
-        arguments = ["install", "--no-deps", "--require-hashes", "--disable-pip-version-check", *offline]
+        ran = self._pip(["download", "--dest", f"{self.folder}/files", *offline, *self._from_lock(packages)])
+        self.fetched = ran.ok
+        return ran
+
+    def install(self, packages: Sequence[LockedPackage]) -> Ran:
+        arguments = ["install", *self.allowed, *self._from_lock(packages)]
+        if self.offline or self.fetched:
+            arguments.append("--no-index")
+        if self.fetched:
+            arguments += ["--find-links", f"{self.folder}/files"]
         if any(self.target.version_of(package.name) == package.version for package in packages):
             arguments.append("--force-reinstall")  # damaged; the file holds nothing but what changes
-        return self._pip([*arguments, *self.allowed, "-r", path])
+        return self._pip(arguments)
+
+    def _from_lock(self, packages: Sequence[LockedPackage]) -> list[str]:
+        path = f"{self.folder}/requirements.envfix.txt"
+        self.outside.write_text(path, "".join(_pin(package) for package in packages))
+        return ["--no-deps", "--require-hashes", "--disable-pip-version-check", "-r", path]
 
     def uninstall(self, names: Sequence[str]) -> Ran:
         return self._pip(["uninstall", "--yes", *self.allowed, *names])
@@ -139,7 +178,9 @@ class PipInstaller(Installer):
         env = pip_environment(self.outside.environ, self.config)
         python, first = self._where(env)
         argv = [python, "-c", _PIP, *first, *arguments]
-        return self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True)
+        return self.outside.run(
+            argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True, keep=pip_progress
+        )
 
     def _where(self, env: dict[str, str]) -> tuple[str, list[str]]:
         target = self.target.executable
