@@ -13,7 +13,8 @@ import pytest
 
 from envfix import commands
 from envfix.cli import build_parser, main
-from envfix.errors import Interrupted
+from envfix.errors import InputError, Interrupted
+from envfix.model.plan import Break, Plan
 from envfix.model.results import Installed
 from envfix.workflow import NO_PLAN
 from tests.fakes import FakeOutside
@@ -166,13 +167,39 @@ def test_an_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert capsys.readouterr().err.startswith("error: interrupted")
 
 
-def test_no_answer_is_no_consent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-D at the question ends the input without a line."""
+def approve_on_a_terminal(monkeypatch: pytest.MonkeyPatch, typed: str, plan: Plan, **outside: object) -> None:
     options = build_parser().parse_args(["install"])
-    terminal = io.StringIO("")
+    terminal = io.StringIO(typed)
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", terminal)
     monkeypatch.setattr("sys.stderr", terminal)
-    installed = Installed(machine=T4, python="", tensorflow="", accelerator="gpu", plan=NO_PLAN)
+    installed = Installed(machine=T4, python="", tensorflow="", accelerator="gpu", plan=plan)
+    commands._approve(FakeOutside(**outside), installed, options)  # type: ignore[arg-type]
+
+
+def test_no_answer_is_no_consent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D at the question ends the input without a line."""
     with pytest.raises(Interrupted, match="stopped before the first change"):
-        commands._approve(FakeOutside(), installed, options)
+        approve_on_a_terminal(monkeypatch, "", NO_PLAN)
+
+
+BREAKS = Plan(
+    packages=(),
+    download_bytes=0,
+    installed_bytes=0,
+    breaks=(Break(package="torch 2.6.0", requirement="numpy<2", found="numpy 2.1.3"),),
+)
+KERNEL = {
+    "/proc/self/stat": "9 (envfix) S 7 9 9",
+    "/proc/9/cmdline": "/env/bin/python\0/env/bin/envfix\0",
+    "/proc/7/stat": "7 (python3) S 1 7 7",
+    "/proc/7/cmdline": "/usr/bin/python3\0-m\0colab_kernel_launcher\0",
+}
+
+
+@pytest.mark.parametrize("cell", [{"environ": {"JPY_PARENT_PID": "7"}}, {"files": KERNEL}])
+def test_a_notebooks_cell_is_never_asked(monkeypatch: pytest.MonkeyPatch, cell: dict[str, object]) -> None:
+    """`!envfix` runs on a pseudo-terminal: a question there would wait for ever."""
+    approve_on_a_terminal(monkeypatch, "", NO_PLAN, **cell)
+    with pytest.raises(InputError, match="would break installed packages: torch"):
+        approve_on_a_terminal(monkeypatch, "y\n", BREAKS, **cell)

@@ -9,8 +9,9 @@ from msgspec import structs
 
 from envfix.errors import LockMismatch, NothingFits
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
+from envfix.model.machine import Machine
 from envfix.model.outcome import Check, InstallResult, Proof, RestartAdvice, Status, Verification
-from envfix.model.plan import Break, Change, Plan, PlannedPackage
+from envfix.model.plan import NEEDED, Break, Change, Plan, PlannedPackage
 from envfix.model.results import Installed, Report, Verified
 from envfix.render import json, markdown, text
 from envfix.render.words import columns, size
@@ -104,18 +105,120 @@ def test_the_proof_claims_no_more_than_was_proven() -> None:
 
 
 def test_an_untouched_environment_says_keep_and_no_restart() -> None:
-    shown = text.installed(install_of(PASSED, None))
-    assert shown.startswith("keep     tensorflow 2.20.0")
+    shown = text.result(install_of(PASSED, None)).splitlines()
+    assert shown[0].startswith("verify   tensorflow 2.20.0")
+    assert shown[-1] == "keep     tensorflow 2.20.0 in /env/bin/python: it fits, nothing was changed"
     answer = plain_json.loads(json.success("install", install_of(PASSED, None), 0))
     assert answer["data"]["restart"]["needed"] is False and answer["data"]["changed"] == []
 
 
-def test_a_needed_restart_is_said_last_but_for_the_proof() -> None:
-    result = InstallResult(python="/env/bin/python", changed=("numpy",), before={}, after={}, loader="")
-    advice = RestartAdvice(needed=True, reason="numpy is loaded", how="Runtime → Restart session")
-    shown = text.installed(structs.replace(install_of(None, result), restart=advice))
-    assert "restart  needed: numpy is loaded. Runtime → Restart session" in shown
-    assert install_of(None, result).exit_code == 0
+CHANGED = InstallResult(
+    python="/env/bin/python",
+    changed=("keras", "numpy"),
+    before={},
+    after={},
+    loader="envfix-loader 1.0 installed",
+)
+
+
+def last_lines(verification: Verification, advice: RestartAdvice) -> list[str]:
+    lines = text.result(structs.replace(install_of(verification, CHANGED), restart=advice)).splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("proof"))
+    return lines[at + 1 :]
+
+
+def test_the_outcome_and_the_restart_are_said_last() -> None:
+    needed = RestartAdvice(needed=True, reason="numpy is loaded", how="Runtime → Restart session")
+    assert last_lines(PASSED, needed) == [
+        "done     tensorflow 2.20.0 in /env/bin/python: 2 packages changed",
+        "restart  needed: numpy is loaded",
+        "         Runtime → Restart session",
+    ]
+    assert install_of(PASSED, CHANGED).exit_code == 0
+    none = RestartAdvice(needed=False, reason="the environment is new")
+    assert last_lines(FAILED, none) == [
+        "failed   tensorflow 2.20.0 in /env/bin/python: verification failed, 2 packages changed",
+        "restart  not needed: the environment is new",
+    ]
+
+
+def test_a_restart_that_cannot_be_judged_names_what_it_hangs_on() -> None:
+    names = tuple("abcdefgh")
+    unseen = RestartAdvice(needed=None, reason="they changed", how="Kernel → Restart", if_imported=names)
+    assert last_lines(PASSED, unseen)[1:] == [
+        "restart  only if the notebook has already imported a, b, c, d, e, f or 2 more: they changed",
+        "         Kernel → Restart",
+    ]
+    answer = plain_json.loads(
+        json.success("install", structs.replace(install_of(PASSED, CHANGED), restart=unseen), 0)
+    )
+    assert answer["data"]["restart"]["needed"] is None
+    assert answer["data"]["restart"]["if_imported"] == list(names)
+
+
+def test_checks_that_were_not_run_share_a_line_and_libraries_are_counted_by_place() -> None:
+    site = "/env/lib/python3.12/site-packages/nvidia"
+    libraries = (
+        f"libcublas.so.12 ({site}/cublas/lib/libcublas.so.12), "
+        f"libcuda.so.1 (/usr/lib64-nvidia/libcuda.so.1), libcudnn.so.9 ({site}/cudnn/lib/libcudnn.so.9)"
+    )
+    checks = (
+        Check(name="libraries", status=Status.PASSED, expected="", observed=libraries),
+        Check(name="matmul", status=Status.SKIPPED, expected="", observed="not run", cause="no GPU here"),
+        Check(name="jit", status=Status.SKIPPED, expected="", observed="not run", cause="no GPU here"),
+        Check(name="end", status=Status.SKIPPED, expected="", observed="not reached"),
+    )
+    shown = text.result(Verified(verification=structs.replace(PASSED, checks=checks))).splitlines()
+    assert shown[1:4] == [
+        "  ok     libraries: 3 opened: 2 from the NVIDIA wheels, 1 from /usr/lib64-nvidia",
+        "  -      not run: matmul, jit (no GPU here)",
+        "  -      not reached: end",
+    ]
+    answer = json.data(Verified(verification=structs.replace(PASSED, checks=checks)))
+    assert answer["checks"][0]["observed"] == libraries
+
+
+def added(name: str, size: int | None, because: str) -> PlannedPackage:
+    return PlannedPackage(name=name, version="1.0", size=size, change=Change.ADD, because=because)
+
+
+def test_a_plan_groups_what_has_the_same_reason_and_names_what_is_replaced() -> None:
+    built = "what it was built with"
+    packages = (
+        *(added(f"nvidia-{name}-cu12", 100_000_000, built) for name in ("cublas", "cufft", "nccl")),
+        added("tensorflow", 600_000_000, "the newest"),
+        *(added(name, 1_000, NEEDED) for name in ("absl-py", "six")),
+        structs.replace(added("numpy", 20_000_000, NEEDED), change=Change.DOWNGRADE),
+        structs.replace(added("keras", 0, NEEDED), change=Change.KEEP),
+    )
+    plan = Plan(packages=packages, download_bytes=920_002_000, installed_bytes=2_000_000_000)
+    assert text.plan(plan) == [
+        "plan     920 MB to download, 2.0 GB on disk; 1 package stays as it is",
+        "  + tensorflow 1.0       600 MB  the newest",
+        "  + 3 nvidia-* packages  300 MB  what it was built with",
+        "  v numpy 1.0            20 MB   the others need it",
+        "  + 2 that these need    2 kB",
+    ]
+    answer = json.data(structs.replace(install_of(None, None), plan=plan))
+    assert len(answer["plan"]["packages"]) == len(packages)
+
+
+def test_two_of_a_kind_keep_their_lines_and_an_unknown_size_is_said() -> None:
+    packages = (added("a", None, "one reason"), added("b", 2_000_000, "one reason"))
+    plan = Plan(packages=packages, download_bytes=None, installed_bytes=None)
+    assert text.plan(plan) == [
+        "plan     ? to download, ? on disk",
+        "  + b 1.0  2 MB  one reason",
+        "  + a 1.0  ?     one reason",
+    ]
+
+
+def test_what_is_not_known_of_a_machine_is_neither_there_nor_absent() -> None:
+    shown = text.result(Machine(name="bare\nerror: spoofed"))
+    assert "summary    GPU not known, driver not known" in shown
+    assert "toolkit    not known" in shown and "none" not in shown
+    assert "installed  not known" in shown and "\nerror: spoofed" not in shown
+    assert "toolkit    none" in text.result(Machine(toolkit=None))
 
 
 def test_square_brackets_and_breaks_survive() -> None:

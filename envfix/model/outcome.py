@@ -18,13 +18,18 @@ class InstallResult(Struct, frozen=True, kw_only=True):
 
 
 class RestartAdvice(Struct, frozen=True, kw_only=True):
-    """Whether the notebook's kernel still holds old libraries, and what to click or type there."""
+    """Whether the notebook's kernel still holds old libraries, and what to click or type there.
 
-    needed: bool
+    `needed` is None where that cannot be seen from outside the kernel: it is, if the notebook has already
+    imported one of `if_imported`. `loaded` are the files that the kernel was seen to hold.
+    """
+
+    needed: bool | None
     reason: str
     how: str = ""
     kernel_pid: int | None = None
     loaded: tuple[str, ...] = ()
+    if_imported: tuple[str, ...] = ()
 
 
 class Status(str, Enum):

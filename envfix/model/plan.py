@@ -7,6 +7,10 @@ from enum import Enum
 from msgspec import Struct
 
 
+# Why a package is in a plan that nothing but other packages of it asks for.
+NEEDED = "the others need it"
+
+
 class Change(str, Enum):
     ADD = "add"
     UPGRADE = "upgrade"

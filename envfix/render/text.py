@@ -5,40 +5,42 @@ No markup engine is used: one would eat the `[and-cuda]` of a command that is sh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from msgspec import UNSET, UnsetType
 
 from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate, Fit
-from envfix.model.machine import Machine, Outcome, known
+from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
-from envfix.model.outcome import Proof, Status, Verification
-from envfix.model.plan import Change, Plan, PlannedPackage
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
 from envfix.printable import clean
-from envfix.render.words import columns, size
-
-_PATH = re.compile(r" \(/[^()]*\)")
-SIGN = {Change.ADD: "+", Change.UPGRADE: "^", Change.DOWNGRADE: "v", Change.KEEP: "="}
-MARK = {Status.PASSED: "ok    ", Status.FAILED: "FAILED", Status.SKIPPED: "-     "}
-PROVEN = {
-    Proof.GPU: "gpu: the ops above ran on the real GPU and agree with the CPU",
-    Proof.LOADER: "loader: the real wheel opened its CUDA libraries and registered the GPU "
-    "under a driver stub; no kernel ran",
-    Proof.CPU: "cpu: the ops above ran on the CPU",
-}
+from envfix.render.outcome import installed, verification
+from envfix.render.plan import plan
+from envfix.render.words import columns, one_line
 
 
 def result(value: object) -> str:
     """The text of any result."""
+    return clean(_result(value))
+
+
+def failure(error: EnvfixError) -> str:
+    """What is known although the command stopped: the verdicts on every release, where there are any."""
+    if isinstance(error.data, Report) and error.data.decision.candidates:
+        return clean(report(error.data))
+    return ""
+
+
+def _result(value: object) -> str:
     if isinstance(value, Machine):
         return machine(value)
     if isinstance(value, Report):
         return report(value)
     if isinstance(value, Installed):
-        return installed(value)
+        return "\n".join(installed(value))
     if isinstance(value, Verified):
-        return verification(value.verification)
+        return "\n".join(verification(value.verification))
     if isinstance(value, LockWritten):
         return lock(value)
     if isinstance(value, MachineList):
@@ -50,42 +52,40 @@ def result(value: object) -> str:
     raise TypeError(f"no text for {type(value).__name__}")
 
 
-def failure(error: EnvfixError) -> str:
-    """What is known although the command stopped: the verdicts on every release, where there are any."""
-    if isinstance(error.data, Report) and error.data.decision.candidates:
-        return report(error.data)
-    return ""
-
-
 def summary(value: Machine) -> str:
     """The machine in one line."""
     parts = []
-    if value.gpus == ():
+    if value.gpus is UNSET:
+        parts.append("GPU not known")
+    elif not value.gpus:
         parts.append("no GPU")
     for gpu in known(value.gpus, ()):
         parts.append(f"{known(gpu.name, 'GPU')} (compute capability {known(gpu.compute_capability, '?')})")
     if value.driver is None:
         parts.append("no driver")
-    elif driver := known(value.driver, None):
+    elif value.driver is UNSET:
+        parts.append("driver not known")
+    else:
+        driver = value.driver
         parts.append(f"driver {known(driver.release, '?')} (driver's CUDA {known(driver.cuda, '?')})")
     parts.append(f"Python {known(value.python, '?')}")
     system = getattr(known(value.os, None), "value", "?")
     parts.append(f"{system} {getattr(known(value.arch, None), 'value', '?')}")
     if value.glibc:
         parts.append(f"glibc {value.glibc}")
-    return clean(", ".join(parts))
+    return one_line(", ".join(parts))
 
 
 def machine(value: Machine) -> str:
     """Every fact with where it was read, and what was asked in vain."""
-    toolkit, cudnn = known(value.toolkit, None), known(value.cudnn, None)
+    there = value.installed
     rows = [
-        ("machine", known(value.name, "this one")),
+        ("machine", one_line(known(value.name, "this one"))),
         ("platform", getattr(known(value.platform, None), "value", "unknown")),
         ("summary", summary(value)),
-        ("toolkit", f"{known(toolkit.version, '?')} in {known(toolkit.path, '?')}" if toolkit else "none"),
-        ("cuDNN", f"{known(cudnn.version, '?')} in {known(cudnn.path, '?')}" if cudnn else "none"),
-        ("installed", f"{len(known(value.installed, {}))} packages"),
+        ("toolkit", _placed(value.toolkit)),
+        ("cuDNN", _placed(value.cudnn)),
+        ("installed", "not known" if there is UNSET else f"{len(there)} packages"),
     ]
     lines = columns(rows)
     marks = {
@@ -97,7 +97,13 @@ def machine(value: Machine) -> str:
     lines.append("evidence")
     for piece in known(value.evidence, ()):
         lines.append(f"  {marks[piece.outcome]} {piece.fact:<28} {piece.source}  {piece.detail}".rstrip())
-    return clean("\n".join(lines))
+    return "\n".join(lines)
+
+
+def _placed(found: Toolkit | Cudnn | UnsetType | None) -> str:
+    if isinstance(found, UnsetType):
+        return "not known"
+    return f"{known(found.version, '?')} in {one_line(known(found.path, '?'))}" if found else "none"
 
 
 def report(value: Report) -> str:
@@ -112,8 +118,8 @@ def report(value: Report) -> str:
         lines.append(f"recommended: tensorflow {best.version}{sure}")
     if value.plan is not None:
         lines += ["", *plan(value.plan)]
-    lines += [f"note: {line}" for line in value.advice]
-    return clean("\n".join(lines))
+    lines += [f"note     {line}" for line in value.advice]
+    return "\n".join(lines)
 
 
 def _release_lines(candidates: Sequence[Candidate], best: Candidate | None) -> list[str]:
@@ -142,87 +148,6 @@ def _why(candidate: Candidate) -> str:
     return f"{why} (and {len(reasons) - 1} more)" if len(reasons) > 1 else why
 
 
-def plan(value: Plan) -> list[str]:
-    """The packages that change, largest first, what stays in a number, and the bytes."""
-    changes = sorted(value.changes, key=lambda package: (-(package.size or 0), package.name))
-    kept = len(value.packages) - len(changes)
-    if not changes:
-        return [f"plan     nothing to change: {kept} packages keep their versions"]
-    amount = f"{size(value.download_bytes)} to download, {size(value.installed_bytes)} on disk"
-    lines = [f"plan     {len(changes)} packages change ({amount}), {kept} stay"]
-    shown = [package for package in changes if _is_worth_a_line(package)]
-    lines += columns(
-        [
-            (f"  {SIGN[package.change]} {package.name}", package.version, size(package.size), package.because)
-            for package in shown
-        ]
-    )
-    rest = [package for package in changes if package not in shown]
-    if rest:
-        known_sizes = [package.size for package in rest if package.size is not None]
-        lines.append(f"  and {len(rest)} smaller ones that these need ({size(sum(known_sizes))})")
-    for broken in value.breaks:
-        lines.append(f"  breaks {broken.package}: needs {broken.requirement}, would find {broken.found}")
-    return lines
-
-
-def _is_worth_a_line(package: PlannedPackage) -> bool:
-    """What is large, what was decided, and what replaces something; the rest are named by `--json`."""
-    return (
-        (package.size or 0) >= 1_000_000
-        or package.change is not Change.ADD
-        or package.because != "the others need it"
-    )
-
-
-def installed(value: Installed) -> str:
-    """The outcome first to last: what changed, whether to restart, what was proven."""
-    lines = [f"note     {note}" for note in value.notes]
-    if value.dry_run:
-        lines += [*plan(value.plan), "dry run  nothing was changed"]
-    elif value.result is None:
-        lines.append(
-            f"keep     tensorflow {value.tensorflow} in {value.python}: it fits, nothing was changed"
-        )
-    else:
-        names = len(value.result.changed)
-        lines.append(f"changed  {names} packages in {value.result.python}: tensorflow {value.tensorflow}")
-        if value.result.loader:
-            lines.append(f"loader   {value.result.loader}")
-    if value.restart is not None and not value.dry_run:
-        if value.restart.needed:
-            lines.append(f"restart  needed: {value.restart.reason}. {value.restart.how}".rstrip())
-        else:
-            lines.append(f"restart  not needed: {value.restart.reason}")
-    if value.verification is not None:
-        lines.append(verification(value.verification))
-    return clean("\n".join(lines))
-
-
-def verification(value: Verification) -> str:
-    """Each check with what was expected and seen, then what it proves and no more."""
-    lines = [f"verify   tensorflow {value.tensorflow or '?'} in {value.python}"]
-    for check in value.checks:
-        # The paths are in the JSON; here they would push the rest out of sight.
-        observed = _PATH.sub("", check.observed)
-        skipped = f" ({check.cause})" if check.status is Status.SKIPPED and check.cause else ""
-        lines.append(f"  {MARK[check.status]} {check.name}: {observed}{skipped}")
-        if check.status is Status.FAILED:
-            lines.append(f"         expected {check.expected}")
-            lines += [
-                f"         {label} {text}"
-                for label, text in (("cause", check.cause), ("hint ", check.hint))
-                if text
-            ]
-    if value.devices:
-        lines.append(f"devices  {', '.join(value.devices)}")
-    if value.passed and value.proof is not None:
-        lines.append(f"proof    {PROVEN[value.proof]}")
-    else:
-        lines.append(f"proof    none: verification failed (the child ended with {value.ended})")
-    return clean("\n".join(lines))
-
-
 def lock(value: LockWritten) -> str:
     """The files written, or the lock checked."""
     made = value.lock
@@ -234,7 +159,7 @@ def lock(value: LockWritten) -> str:
         lines.append(f"fits     {value.checked} fits this machine")
     lines.append(f"lock     {what} (resolved by {made.resolution.resolver})")
     lines += [f"warning  {warning}" for warning in value.warnings]
-    return clean("\n".join(lines))
+    return "\n".join(lines)
 
 
 def matrix(value: MatrixShown) -> str:

@@ -17,6 +17,11 @@ def size(count: int | None) -> str:
     return f"{value:.1f} GB"
 
 
+def one_line(text: str) -> str:
+    """The text without line breaks: a name in a file must not look like a line of ours."""
+    return " ".join(text.split())
+
+
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """The rows with their columns aligned; the last one is left as it is."""
     if not rows:

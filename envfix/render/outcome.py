@@ -1,0 +1,122 @@
+"""What an install and a verification came to: the proof, then the outcome, then the word on the restart."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+from envfix.model.outcome import Check, Proof, RestartAdvice, Status, Verification
+from envfix.model.results import Installed
+from envfix.render.plan import plan
+
+MARK = {Status.PASSED: "ok    ", Status.FAILED: "FAILED", Status.SKIPPED: "-     "}
+PROVEN = {
+    Proof.GPU: "gpu: the ops above ran on the real GPU and agree with the CPU",
+    Proof.LOADER: "loader: the real wheel opened its CUDA libraries and registered the GPU "
+    "under a driver stub; no kernel ran",
+    Proof.CPU: "cpu: the ops above ran on the CPU",
+}
+_LIBRARY = re.compile(r"\S+ \((/[^()]*)/[^()/]*\)(?:, |$)")
+# Where the NVIDIA wheels lie in an environment.
+_WHEELS = re.compile(r"/(?:site|dist)-packages/nvidia/")
+IF_IMPORTED = 6  # names that are worth being read
+
+
+def installed(value: Installed) -> list[str]:
+    """The last lines say the outcome, then whether and how to restart."""
+    lines = [f"note     {note}" for note in value.notes]
+    if value.dry_run:
+        return [*lines, *plan(value.plan), "dry run  nothing was changed"]
+    if value.result is not None and value.result.loader:
+        lines.append(f"loader   {value.result.loader}")
+    if value.verification is not None:
+        lines += verification(value.verification)
+    lines.append(_outcome(value))
+    if value.restart is not None:
+        lines += _restart(value.restart)
+    return lines
+
+
+def _outcome(value: Installed) -> str:
+    where = f"tensorflow {value.tensorflow} in {value.python}"
+    changed = len(value.result.changed) if value.result else 0
+    words = f"{_number(changed, 'package')} changed" if changed else "nothing was changed"
+    if value.verification is not None and not value.verification.passed:
+        return f"failed   {where}: verification failed, {words}"
+    if value.result is None:
+        return f"keep     {where}: it fits, nothing was changed"
+    return f"done     {where}: {words}"
+
+
+def _restart(advice: RestartAdvice) -> list[str]:
+    if advice.needed is None:
+        names = ", ".join(advice.if_imported[:IF_IMPORTED])
+        more = len(advice.if_imported) - IF_IMPORTED
+        names += f" or {more} more" if more > 0 else ""
+        return [
+            f"restart  only if the notebook has already imported {names}: {advice.reason}",
+            *_how(advice),
+        ]
+    if advice.needed:
+        return [f"restart  needed: {advice.reason}", *_how(advice)]
+    return [f"restart  not needed: {advice.reason}"]
+
+
+def _how(advice: RestartAdvice) -> list[str]:
+    return [f"         {advice.how}"] if advice.how else []
+
+
+def verification(value: Verification) -> list[str]:
+    """Each check with what was expected and seen, then what it proves and no more."""
+    lines = [f"verify   tensorflow {value.tensorflow or '?'} in {value.python}"]
+    for skipped, group in groupby(value.checks, key=_why_skipped):
+        checks = list(group)
+        if skipped is None:
+            for check in checks:
+                lines += _check(check)
+        else:
+            observed, cause = skipped
+            names = ", ".join(check.name for check in checks)
+            lines.append(f"  {MARK[Status.SKIPPED]} {observed}: {names}" + (f" ({cause})" if cause else ""))
+    if value.devices:
+        lines.append(f"devices  {', '.join(value.devices)}")
+    if value.passed and value.proof is not None:
+        lines.append(f"proof    {PROVEN[value.proof]}")
+    else:
+        ended = f": the child ended with {value.ended}" if value.ended not in ("", "exit 0") else ""
+        lines.append(f"proof    none: verification failed{ended}")
+    return lines
+
+
+def _why_skipped(check: Check) -> tuple[str, str] | None:
+    return (check.observed, check.cause) if check.status is Status.SKIPPED else None
+
+
+def _check(check: Check) -> list[str]:
+    observed = check.observed
+    libraries = _LIBRARY.findall(observed) if check.status is Status.PASSED else []
+    if libraries:
+        observed = _opened(libraries)
+    lines = [f"  {MARK[check.status]} {check.name}: {observed}"]
+    if check.status is Status.FAILED:
+        lines.append(f"         expected {check.expected}")
+        lines += [
+            f"         {label} {text}"
+            for label, text in (("cause", check.cause), ("hint ", check.hint))
+            if text
+        ]
+    return lines
+
+
+def _opened(folders: Sequence[str]) -> str:
+    """`21 opened: 19 from the NVIDIA wheels, 2 from /usr/lib64-nvidia`; each path is in the JSON."""
+    places = Counter(
+        "the NVIDIA wheels" if _WHEELS.search(f"{folder}/") else folder for folder in folders
+    ).most_common()
+    return f"{len(folders)} opened: " + ", ".join(f"{number} from {place}" for place, number in places)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
