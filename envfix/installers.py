@@ -6,8 +6,9 @@ of the machine could read the credentials of an index URL; what the user says to
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from envfix.errors import InputError
@@ -33,8 +34,14 @@ _PIP_INDEX_OPTIONS = (
 # These send packages elsewhere than into the target.
 _REDIRECTING = ("USER", "TARGET", "PREFIX", "ROOT", "DRY_RUN", "PYTHON")
 
-
 _UV_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL")
+# What may be a path, and what separates several (uv's documentation, "Environment variables").
+_UV_PLACES = {
+    **dict.fromkeys(("UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_DEFAULT_INDEX", "UV_INDEX_URL"), None),
+    **dict.fromkeys(("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_CONSTRAINT", "UV_OVERRIDE"), " "),
+    "UV_BUILD_CONSTRAINT": " ",
+    "UV_FIND_LINKS": ",",
+}
 
 
 def uv_binary(outside: Outside) -> str:
@@ -51,9 +58,15 @@ def uv_binary(outside: Outside) -> str:
 
 
 def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
-    """The environment in which uv sees the same indexes as pip does."""
+    """The environment in which uv sees the same indexes as pip does.
+
+    uv runs in a folder of its own, so the paths in its variables are made absolute.
+    """
     redirecting = {f"UV_{name}" for name in (*_REDIRECTING, "SYSTEM_PYTHON")}
     env = {name: value for name, value in environ.items() if name not in redirecting}
+    for name, separator in _UV_PLACES.items():
+        if env.get(name):
+            env[name] = (separator or "").join(map(_from_anywhere, _parts(env[name], separator)))
     if config.index_url and not (env.get("UV_INDEX_URL") or env.get("UV_DEFAULT_INDEX")):
         env["UV_INDEX_URL"] = config.index_url
     extra = config.extra_index_urls
@@ -62,8 +75,7 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
         # Python; pip merges them. The main index, the fullest, therefore goes first. What uv calls the
         # default is no more than the last one it asks.
         *others, last = extra
-        extra = (config.index_url or _default_index(), *others)
-        env.pop("UV_INDEX_URL", None)
+        extra = (env.pop("UV_INDEX_URL", "") or _default_index(), *others)
         env["UV_DEFAULT_INDEX"] = last
     _join(env, "UV_EXTRA_INDEX_URL", " ", extra)
     _join(env, "UV_FIND_LINKS", ",", config.find_links)
@@ -83,6 +95,28 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
     for name in ("UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_REQUIRE_HASHES", "UV_NO_PROGRESS"):
         env.pop(name, None)
     return env
+
+
+def uv_settings(environ: Mapping[str, str], *names: str) -> Iterator[tuple[str, str]]:
+    """Variable and value of every place that the user tells uv in them, without its name (`name=place`)."""
+    for name in names:
+        for part in _parts(environ.get(name, ""), _UV_PLACES[name]):
+            yield name, _named(part)[1]
+
+
+def _parts(value: str, separator: str | None) -> list[str]:
+    return [part for part in (value.split(separator) if separator else [value]) if part]
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, place = text.partition("=")
+    is_name = equals and name.replace("-", "").replace("_", "").isalnum()
+    return (f"{name}=", place) if is_name else ("", text)
+
+
+def _from_anywhere(text: str) -> str:
+    name, place = _named(text)
+    return name + (place if "://" in place else os.path.abspath(place))  # noqa: PTH100
 
 
 def _default_index() -> str:

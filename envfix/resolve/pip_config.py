@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Iterator
-from pathlib import PurePath
+from collections.abc import Callable, Iterator
 
 from envfix.errors import InputError
 from envfix.model.target import PipConfig
 from envfix.ports import Outside
+from envfix.resolve.places import file_place, index_place, is_remote, links_place
 
 _ALIASES = {"pypi-url": "index-url", "default-timeout": "timeout"}
 _SECTIONS = ("global", "install")
@@ -26,7 +26,7 @@ def read_pip_config(outside: Outside, target_prefix: str | None) -> PipConfig:
     """The settings about indexes that `pip install` would use in the environment at `target_prefix`.
 
     Raises InputError with file and line for a file that is no INI file, and with the place for a value of
-    the wrong kind.
+    the wrong kind, a URL that is none, and a folder or file that is not there.
     """
     found: dict[str, tuple[str, str]] = {}
     merged: dict[tuple[str, str], tuple[str, str]] = {}
@@ -37,7 +37,7 @@ def read_pip_config(outside: Outside, target_prefix: str | None) -> PipConfig:
     for name, value in outside.environ.items():
         if name.startswith("PIP_") and value:
             found[_key(name[4:])] = (value, name)
-    return _config(found)
+    return _config(outside, found)
 
 
 def _files(outside: Outside, target_prefix: str | None) -> Iterator[str]:
@@ -108,34 +108,37 @@ def _key(name: str) -> str:
     return _ALIASES.get(key, key)
 
 
-def _config(found: dict[str, tuple[str, str]]) -> PipConfig:
+def _config(outside: Outside, found: dict[str, tuple[str, str]]) -> PipConfig:
     def one(key: str) -> str | None:
         return found[key][0].strip() if key in found else None
 
     def several(key: str) -> tuple[str, ...]:
         return tuple(found[key][0].split()) if key in found else ()
 
+    def places(key: str, check: Callable[[Outside, str, str], str]) -> tuple[str, ...]:
+        return tuple(check(outside, found[key][1], value) for value in several(key))
+
+    def file(key: str) -> str | None:
+        value = one(key)
+        return file_place(outside, found[key][1], value) if value else None
+
+    index = one("index-url")
     return PipConfig(
-        index_url=one("index-url"),
-        extra_index_urls=several("extra-index-url"),
-        find_links=tuple(_place(link) for link in several("find-links")),
+        index_url=index_place(outside, found["index-url"][1], index) if index else None,
+        extra_index_urls=places("extra-index-url", index_place),
+        find_links=places("find-links", links_place),
         trusted_hosts=several("trusted-host"),
-        constraints=tuple(_place(path) for path in several("constraint")),
+        constraints=places("constraint", _constraint),
         no_index=_flag(found.get("no-index")),
-        cert=_path(one("cert")),
-        client_cert=_path(one("client-cert")),
+        cert=file("cert"),
+        client_cert=file("client-cert"),
         proxy=one("proxy"),
         timeout=_seconds(found.get("timeout")),
     )
 
 
-def _place(text: str) -> str:
-    """A URL as it stands; a path made absolute, since the resolvers run elsewhere."""
-    return text if "://" in text else _path(text) or text
-
-
-def _path(text: str | None) -> str | None:
-    return os.path.abspath(PurePath(os.path.expanduser(text))) if text else None  # noqa: PTH100, PTH111
+def _constraint(outside: Outside, setting: str, value: str) -> str:
+    return value if is_remote(value) else file_place(outside, setting, value)
 
 
 def _flag(found: tuple[str, str] | None) -> bool:
