@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from envfix.model.machine import Platform
 from envfix.model.target import Kernel
+from envfix.restart.contents import parse_record
 from envfix.restart.stale import HOW, Mapped, advise, parse_maps
 from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
@@ -85,9 +86,65 @@ def test_a_tensorflow_that_started_without_the_new_libraries_needs_a_restart() -
 
 
 def test_a_kernel_that_has_not_loaded_what_changed_needs_none() -> None:
-    outside = kernel_with(f"{SITE}/numpy/a.so", "/usr/lib/libc.so.6", **record("h5py-3.1", "h5py/defs.so"))
+    outside = kernel_with(
+        f"{SITE}/numpy/a.so", "/usr/lib/libc.so.6", **record("h5py-3.1", "h5py/defs.so", "h5py/__init__.py")
+    )
     advice = advise(outside, KERNEL, Platform.COLAB, ("tensorflow", "nvidia-cublas-cu12", "h5py"), [SITE])
     assert not advice.needed and advice.how == "" and "none of the changed" in advice.reason
+
+
+KERAS = record("keras-3.11", "keras/__init__.py", "keras/src/__init__.py", "../../bin/k")
+PROTOBUF = record("protobuf-6.33", "google/protobuf/__init__.py", "google/protobuf/pyext/__init__.py")
+SIX = record("six-1.17.0", "six.py", "six-1.17.0.dist-info/WHEEL")
+
+
+def test_plain_python_that_was_replaced_is_named_because_nobody_can_see_it_from_outside() -> None:
+    outside = kernel_with(f"{SITE}/numpy/a.so", **KERAS, **PROTOBUF, **SIX)
+    changed = ("keras", "protobuf", "six", "termcolor")
+    advice = advise(outside, KERNEL, Platform.COLAB, changed, [SITE], added=("six",))
+    assert advice.needed is None and advice.kernel_pid == 42
+    assert advice.if_imported == ("google.protobuf", "keras")
+    assert "cannot be seen from outside" in advice.reason and "Restart session" in advice.how
+
+
+def test_plain_python_that_was_only_added_needs_no_restart() -> None:
+    outside = kernel_with(f"{SITE}/numpy/a.so", **KERAS)
+    advice = advise(outside, KERNEL, Platform.COLAB, ("keras",), [SITE], added=("keras",))
+    assert advice.needed is False and advice.if_imported == ()
+
+
+def test_a_changed_library_that_is_seen_outweighs_what_cannot_be_seen() -> None:
+    outside = kernel_with(
+        f"{SITE}/numpy/a.so", **KERAS, **record("numpy-2.1", "numpy/a.so", "numpy/__init__.py")
+    )
+    advice = advise(outside, KERNEL, Platform.COLAB, ("keras", "numpy"), [SITE])
+    assert advice.needed is True and advice.if_imported == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "libraries", "imports"),
+    [
+        ('"a,b/__init__.py",sha256=x,1\na,b.so,,', {"a,b.so"}, ("a,b",)),
+        ("ns/one/__init__.py,,\nns/one/two/__init__.py,,\nns/c.so.9,,", {"ns/c.so.9"}, ("ns.one",)),
+        ("_hidden.py,,\nplain.py,,\nx.sofa,,\n../../../bin/tool,,\n/etc/x.py,,", set(), ("plain",)),
+        ("", set(), ()),
+    ],
+)
+def test_a_record_lists_libraries_and_the_topmost_names(
+    lines: str, libraries: set[str], imports: tuple[str, ...]
+) -> None:
+    assert parse_record(lines) == (frozenset(libraries), imports)
+
+
+@given(st.text())
+def test_no_record_makes_the_parser_raise(text: str) -> None:
+    parse_record(text)
+
+
+def test_a_distribution_without_a_record_is_taken_by_its_name() -> None:
+    outside = kernel_with(f"{SITE}/numpy/a.so")
+    outside.files[f"{SITE}/Google_Pasta-0.2.dist-info/METADATA"] = ""
+    assert advise(outside, KERNEL, Platform.COLAB, ("google-pasta",), [SITE]).if_imported == ("google_pasta",)
 
 
 def test_a_hook_that_the_kernel_started_without_needs_a_restart() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from envfix.model.machine import Platform
 from envfix.model.outcome import RestartAdvice
 from envfix.model.target import Kernel
 from envfix.ports import Outside
+from envfix.restart.contents import Contents, contents_of
 
 DELETED = " (deleted)"
 HOW = {
@@ -22,9 +22,10 @@ HOW = {
 # Where a session is a notebook even when its kernel cannot be seen among the parents (another PID namespace).
 NOTEBOOKS = (Platform.COLAB, Platform.KAGGLE, Platform.SAGEMAKER, Platform.JUPYTER)
 # What TensorFlow looks for when it starts, and never again in that process.
-SEARCHED_ONCE = re.compile(r"nvidia-|tensorflow|tf-nightly|envfix")
+SEARCHED_ONCE = ("nvidia-", "tensorflow", "tf-nightly", "envfix")
 # Works through a `.pth` file, which Python reads only when it starts (documentation of `site`).
 LOADER = "envfix-loader"
+UNSEEN = "what a kernel has imported of plain Python packages cannot be seen from outside"
 
 
 class Mapped(NamedTuple):
@@ -40,10 +41,12 @@ def advise(
     platform: Platform | object,
     changed: Sequence[str],
     site_packages: Sequence[str],
+    added: Collection[str] = (),
 ) -> RestartAdvice:
     """Whether `kernel` must be restarted after the distributions `changed` in `site_packages`.
 
-    A kernel that cannot be looked into is advised to restart: stale libraries crash, a restart only costs.
+    Those of them that are `added` were not there before, so nothing can have imported them. A kernel that
+    cannot be looked into is advised to restart: stale libraries crash, a restart only costs.
     """
     if not changed:
         return RestartAdvice(
@@ -64,7 +67,7 @@ def advise(
     except OSError as problem:
         why = f"/proc/{kernel.pid}/maps cannot be read ({problem.strerror or problem})"
         return _needed(f"{why}, so the kernel may hold what was changed", platform, kernel)
-    return _judge(outside, kernel, platform, changed, site_packages, parse_maps(maps))
+    return _judge(outside, kernel, platform, changed, added, site_packages, parse_maps(maps))
 
 
 def _judge(
@@ -72,6 +75,7 @@ def _judge(
     kernel: Kernel,
     platform: Platform | object,
     changed: Sequence[str],
+    added: Collection[str],
     site_packages: Sequence[str],
     mapped: Sequence[Mapped],
 ) -> RestartAdvice:
@@ -85,20 +89,38 @@ def _judge(
         return _needed(
             _count(replaced, "replaced since the kernel started", folders), platform, kernel, replaced
         )
-    files = _files_of(outside, changed, folders)
+    contents = contents_of(outside, changed, folders)
+    files = {path for one in contents.values() for path in one.libraries}
     touched = [one.path for one in inside if _relative(one.path, folders) in files]
     if touched:
         return _needed(
             _count(touched, "loaded in the kernel and changed", folders), platform, kernel, touched
         )
     started = [one.path for one in inside if (_relative(one.path, folders) or "").startswith("tensorflow/")]
-    if started and any(SEARCHED_ONCE.match(name) for name in changed):
+    if started and any(name.startswith(SEARCHED_ONCE) for name in changed):
         reason = "TensorFlow is loaded in the kernel and looks for its libraries only when it starts"
         return _needed(reason, platform, kernel, started)
     if LOADER in changed:
         return _needed(f"the kernel started before {LOADER} was installed", platform, kernel)
+    unseen = _unseen(contents, added)
     return RestartAdvice(
-        needed=False, reason="the kernel has loaded none of the changed libraries", kernel_pid=kernel.pid
+        needed=None if unseen else False,
+        reason=UNSEEN if unseen else "the kernel has loaded none of the changed libraries",
+        how=_how(platform) if unseen else "",
+        kernel_pid=kernel.pid,
+        if_imported=unseen,
+    )
+
+
+def _unseen(contents: Mapping[str, Contents], added: Collection[str]) -> tuple[str, ...]:
+    """What can be imported of the replaced distributions that have no shared object, which would be seen."""
+    return tuple(
+        sorted(
+            name
+            for distribution, one in contents.items()
+            if distribution not in added and distribution != LOADER and not one.libraries
+            for name in one.imports
+        )
     )
 
 
@@ -115,33 +137,21 @@ def parse_maps(text: str) -> tuple[Mapped, ...]:
     return tuple(Mapped(path, deleted) for path, deleted in found.items())
 
 
-def _files_of(outside: Outside, changed: Sequence[str], folders: Sequence[str]) -> frozenset[str]:
-    """The shared objects that the changed distributions list in their RECORD, relative to the folder."""
-    wanted = {_normalised(name) for name in changed}
-    files: set[str] = set()
-    for folder in folders:
-        for name in outside.listdir(folder):
-            if not name.endswith(".dist-info") or _normalised(name.split("-")[0]) not in wanted:
-                continue
-            try:
-                record = outside.read_text(f"{folder}/{name}/RECORD", 64 << 20)
-            except OSError:
-                continue  # not every installer writes one; deleted mappings are seen without it
-            files.update(line.split(",")[0].strip('"') for line in record.splitlines() if ".so" in line)
-    return frozenset(files)
-
-
 def _needed(
     reason: str, platform: Platform | object, kernel: Kernel | None, loaded: Iterable[str] = ()
 ) -> RestartAdvice:
-    how = HOW.get(platform) if isinstance(platform, Platform) else None
     return RestartAdvice(
         needed=True,
         reason=reason,
-        how=how or "leave this Python session and start a new one",
+        how=_how(platform),
         kernel_pid=kernel.pid if kernel else None,
         loaded=tuple(loaded),
     )
+
+
+def _how(platform: Platform | object) -> str:
+    how = HOW.get(platform) if isinstance(platform, Platform) else None
+    return how or "leave this Python session and start a new one"
 
 
 def _count(paths: Sequence[str], what: str, folders: Sequence[str]) -> str:
@@ -173,7 +183,3 @@ def _runs_in(python: str, folders: Sequence[str]) -> bool:
     """Whether the interpreter's prefix (`/env` of `/env/bin/python`) holds the folders."""
     prefix = python.rpartition("/")[0].rpartition("/")[0]
     return any(folder.startswith(prefix + "/") for folder in folders)
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
