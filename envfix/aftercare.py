@@ -31,9 +31,12 @@ def restart_advice(
 
 
 def install_loader(
-    parts: Parts, here: Situation, choice: Choice, result: InstallResult, venv_made: bool
+    parts: Parts, here: Situation, choice: Choice, result: InstallResult, venv_made: bool, again: str
 ) -> str:
-    """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words."""
+    """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words.
+
+    Raises EnvironmentChanged, with the command `again` that finishes it, where the packages are in already.
+    """
     if choice.accelerator is Accelerator.CPU:
         return ""
     try:
@@ -41,8 +44,6 @@ def install_loader(
     except EnvfixError as problem:
         if venv_made or not result.changed:
             raise
-        # The packages are in already, so the environment is no longer what it was.
-        again = f"envfix install --python {here.target.executable} --tf {choice.candidate.version}"
         raise EnvironmentChanged(
             f"the packages are installed, but TensorFlow will not find their libraries: {problem.message}",
             again,

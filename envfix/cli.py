@@ -72,6 +72,7 @@ def main(argv: Sequence[str]) -> int:
     as_json = "--json" in argv or "--format=json" in argv or _follows(argv, "--format", "json")
     try:
         options = build_parser(command).parse_args(argv)
+        options.argv = argv
         if getattr(options, "format", None) == "json":
             options.json = as_json = True
         command = options.command

@@ -1,16 +1,17 @@
-"""Which release, or why none: the decision of a command, and the refusals that end it."""
+"""Which release: the decision of a command, and the refusal where there is no GPU to decide for."""
 
 from __future__ import annotations
 
 from msgspec import structs
 
-from envfix.errors import InputError, NothingFits
-from envfix.matrix import rank, tf_request
-from envfix.model.decision import Decision
-from envfix.model.matrix import Matrix, Release
+from envfix.errors import NothingFits
+from envfix.matrix import rank
+from envfix.model.decision import Candidate, Decision, Fit
+from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import Report
 from envfix.probe import no_gpu
+from envfix.refusing import refusal
 from envfix.situation import Situation, searched
 
 
@@ -19,21 +20,18 @@ def decide(here: Situation, matrix: Matrix, request: Request) -> Decision:
     decision = rank.decide(matrix, here.machine, request)
     if decision.recommended is None:
         advice = (*decision.advice, *no_gpu_advice(here, request))
-        report = Report(machine=here.machine, decision=decision, plan=None, advice=advice)
-        asked = f" that `{request.tf.text}` names" if request.tf.given else ""
-        if not any(_named(candidate.release, request) for candidate in decision.candidates):
-            near = tf_request.nearest_releases(request.tf, [row.version for row in matrix.releases])
-            raise InputError(
-                f"no stable TensorFlow release is `{request.tf.text}` (matrix of {matrix.date})",
-                f"the nearest are {', '.join(map(str, near))}",
-            )
-        hint = advice[0] if advice else None
-        raise NothingFits(f"no TensorFlow release{asked} fits this machine", hint, data=report)
+        raise refusal(here, matrix, request, decision, advice)
     return decision
 
 
-def _named(release: Release, request: Request) -> bool:
-    return request.tf.specifier.contains(release.version, prereleases=True)
+def doubts(candidate: Candidate) -> tuple[str, ...]:
+    """What is not known of a release, a line for each rule."""
+    return tuple(
+        f"not known of tensorflow {candidate.version}: {verdict.rule}: needs {verdict.wanted}, "
+        f"found {verdict.found}"
+        for verdict in candidate.verdicts
+        if verdict.fit is Fit.UNKNOWN
+    )
 
 
 def refuse_without_gpu(here: Situation, request: Request) -> None:

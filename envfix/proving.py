@@ -33,14 +33,16 @@ def proven(
     accelerator: Accelerator,
     timeout: float,
     folder: str | None,
+    again: str,
 ) -> Installed:
-    """The outcome with its verification. Raises Interrupted, with what was installed as its data."""
+    """The outcome with its verification. Raises Interrupted, with what was installed as its data and the
+    command `again` that verifies it."""
     try:
         proof = run_checks(parts, here, installed.python, accelerator, timeout, folder)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted while verifying: tensorflow {installed.tensorflow} is installed, and not verified",
-            f"envfix verify --python {installed.python}",
+            again,
             data=installed,
         ) from None
     return structs.replace(installed, verification=proof)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from msgspec import UNSET, Struct, structs
@@ -9,7 +10,7 @@ from msgspec import UNSET, Struct, structs
 from envfix.errors import InputError
 from envfix.model.machine import Gpu, Machine, Outcome, known
 from envfix.model.matrix import Matrix
-from envfix.model.request import ResolverName
+from envfix.model.request import Accelerator, ResolverName
 from envfix.model.target import PipConfig, Target
 from envfix.model.versions import PythonRelease
 from envfix.ports import Index, Outside, Resolver
@@ -32,6 +33,13 @@ class Where(Struct, frozen=True, kw_only=True):
     python: str | None = None
     venv: str | None = None
     machine: str | None = None
+
+    def verify_command(self, python: str, accelerator: Accelerator) -> str:
+        """The command line that verifies `python` for the same machine, to be pasted into a shell."""
+        words = ["envfix", "verify", "--python", python]
+        words += ["--machine", self.machine] if self.machine else []
+        words += ["--accelerator", "cpu"] if accelerator is Accelerator.CPU else []
+        return shlex.join(words)
 
 
 class Situation(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from envfix.choice import Choice
 from envfix.errors import EnvfixError, IndexUnreachable, LockMismatch, NothingFits
-from envfix.install import libraries
+from envfix.install import libraries, loader
 from envfix.matrix import rank, system_cuda
 from envfix.model.decision import Bound, Candidate, Decision, Fit
 from envfix.model.machine import Os, known
@@ -20,12 +20,11 @@ from envfix.ports import Outside
 from envfix.resolve import bounds as machine_bounds
 from envfix.resolve import planning, remembered, wanted
 from envfix.situation import Parts, Situation, config_of
-from envfix.standing import installed_candidate, lacking, system_libraries
+from envfix.standing import lacking, standing_release, system_libraries
 
 NEWEST = "the newest release whose rules are all yes"
 UNSURE = "no release is all yes; the newest that nothing forbids"
 ASKED = "the newest that fits what --tf asks for"
-KEPT = "installed, and it fits"
 
 
 def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, decision: Decision) -> Choice:
@@ -33,13 +32,14 @@ def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, deci
 
     `request.accelerator` is `gpu` or `cpu` here. Raises NothingFits when there is neither.
     """
-    candidate = installed_candidate(here, matrix, request)
-    why = KEPT
-    if candidate is None:
+    stands = standing_release(here, matrix, request)
+    if stands:
+        candidate, why = stands
+    elif decision.recommended:
         candidate = decision.recommended
-        if candidate is None:
-            raise NothingFits("no TensorFlow release fits this machine and request")
         why = ASKED if request.tf.given else NEWEST if candidate.fit is Fit.YES else UNSURE
+    else:
+        raise NothingFits("no TensorFlow release fits this machine and request")
     if request.accelerator is Accelerator.CPU:
         choice = _choose_cpu(here, matrix, request, candidate, why)
     else:
@@ -103,7 +103,7 @@ def _choose_gpu(
     outside: Outside, here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str
 ) -> Choice:
     bounds = _bounds(here, matrix, candidate.release)
-    full = wanted.gpu_wanted(candidate.release, bounds, request.companions, why)
+    full = wanted.gpu_wanted(candidate.release, here.target, bounds, request.companions, why)
     choice = Choice(
         candidate=candidate, accelerator=Accelerator.GPU, cuda=CudaSource.WHEELS, bounds=bounds, wanted=full
     )
@@ -128,7 +128,7 @@ def _choose_gpu(
         choice,
         cuda=CudaSource.SYSTEM,
         bounds=caps,
-        wanted=wanted.gpu_wanted(candidate.release, caps, request.companions, why),
+        wanted=wanted.gpu_wanted(candidate.release, here.target, caps, request.companions, why),
     )
 
 
@@ -220,6 +220,18 @@ def plan_of_keeping(choice: Choice, target: Target) -> Plan:
         download_bytes=0,
         installed_bytes=0,
     )
+
+
+def with_loader(plan: Plan, target: Target) -> Plan:
+    """The plan of an environment that lacks nothing but the loader."""
+    package = PlannedPackage(
+        name=loader.NAME,
+        version=loader.VERSION,
+        size=0,
+        change=Change.UPGRADE if target.version_of(loader.NAME) else Change.ADD,
+        because="through it TensorFlow finds its CUDA libraries",
+    )
+    return structs.replace(plan, packages=(package, *plan.packages))
 
 
 def newer_offer(decision: Decision, choice: Choice) -> str:

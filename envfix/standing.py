@@ -5,6 +5,7 @@ from __future__ import annotations
 from packaging.version import InvalidVersion, Version
 
 from envfix.choice import Choice, Lacks
+from envfix.errors import NothingFits
 from envfix.install import libraries, loader
 from envfix.matrix import rank
 from envfix.model.decision import Candidate, Fit
@@ -14,37 +15,58 @@ from envfix.ports import Outside
 from envfix.resolve import wanted
 from envfix.situation import Situation
 
+KEPT = "installed, and it fits"
+KEPT_UNSURE = "installed, and nothing is known against it"
+GPU_BUILDS = ("tensorflow", "tensorflow-gpu")
 
-def installed_candidate(here: Situation, matrix: Matrix, request: Request) -> Candidate | None:
-    """The installed release with its verdicts, when nothing else is asked for and no rule refuses it."""
+
+def standing_release(here: Situation, matrix: Matrix, request: Request) -> tuple[Candidate, str] | None:
+    """The installed release with its verdicts, and why it is the one to have; None where another one is
+    asked for, or a rule refuses it.
+
+    Of a CPU build where the GPU is asked for, the release stays and the build changes.
+    """
     dist = wanted.tensorflow_installed(here.target)
     if dist is None or request.upgrade:
         return None
     if request.tf.given and not request.tf.specifier.contains(dist.version, prereleases=True):
         return None
-    if request.accelerator is Accelerator.GPU and dist.name not in ("tensorflow", "tensorflow-gpu"):
-        return None  # tensorflow-cpu and its like are CPU builds
     # A local build (`2.17.0+nv25.2` of NVIDIA's containers) is judged as the release it is made from.
     found = _public(dist.version)
     release = next((row for row in matrix.releases if row.version == found), None)
     if release is None:
         return None
     candidate = rank.judge(matrix, here.machine, release, request.accelerator)
-    return candidate if candidate.fit is not Fit.NO else None
+    if request.accelerator is Accelerator.GPU and dist.name not in GPU_BUILDS:
+        why = f"the release of the {dist.name} that is installed, for the GPU"
+        return (candidate, why) if candidate.fit is Fit.YES else None
+    if candidate.fit is Fit.NO:
+        return None
+    return candidate, KEPT if candidate.fit is Fit.YES else KEPT_UNSURE
 
 
 def unjudged(here: Situation, matrix: Matrix, request: Request) -> str:
     """The installed TensorFlow that the matrix is too old to know; empty where it knows it, or where another
     one is asked for.
 
-    Putting an older release in its place would be a downgrade that nobody asked for.
+    Putting an older release in its place would be a downgrade that nobody asked for. Raises NothingFits for
+    companions that are not there, since nobody knows which would fit beside it.
     """
     dist = wanted.tensorflow_installed(here.target)
     if dist is None or request.upgrade or request.tf.given:
         return ""
     newest = max(row.version for row in matrix.releases)
     found = _public(dist.version)
-    return dist.version if dist.name == "tensorflow" and found is not None and found > newest else ""
+    if dist.name != "tensorflow" or found is None or found <= newest:
+        return ""
+    missing = wanted.unmet_companions(request.companions, here.target)
+    if missing:
+        raise NothingFits(
+            f"tensorflow {dist.version} is newer than this matrix ({matrix.date}), so which `--with "
+            f"{missing[0]}` fits beside it is not known",
+            f"name a release that it knows: --tf '<={newest}'",
+        )
+    return dist.version
 
 
 def _public(version: str) -> Version | None:

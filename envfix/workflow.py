@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from envfix.aftercare import add_loader, install_loader, restart_advice
 from envfix.choice import Choice, Lacks
-from envfix.deciding import decide, no_gpu_advice, refuse_without_gpu, with_accelerator
+from envfix.deciding import decide, doubts, no_gpu_advice, refuse_without_gpu, with_accelerator
 from envfix.environment import allowed, environment, read_again
 from envfix.errors import EnvfixError, InputError
 from envfix.install import apply
@@ -38,6 +38,7 @@ from envfix.solution import (
     plan_of_keeping,
     recall,
     solve,
+    with_loader,
 )
 from envfix.standing import unjudged
 
@@ -47,10 +48,12 @@ NO_PLAN = Plan(packages=(), download_bytes=0, installed_bytes=0)
 class InstallOptions(Struct, frozen=True, kw_only=True):
     """How to install: what does not decide, but says what may be done and what to do afterwards.
 
-    `approve` is shown the plan before the first change, and raises to stop there.
+    `approve` is shown the plan before the first change, and raises to stop there. `again` is this command
+    line, to be pasted where it was interrupted.
     """
 
     approve: Callable[[Installed], None]
+    again: str = "envfix install"
     lock: str | None = None
     dry_run: bool = False
     break_system_packages: bool = False
@@ -143,19 +146,16 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
         note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
         kept = _kept(here, newer, request.accelerator, NO_PLAN, (note,), options)
         folder = driver_stub(parts, here, request.accelerator, options.proves)
-        return (
-            proven(parts, here, kept, request.accelerator, options.timeout, folder)
-            if options.proves
-            else kept
-        )
+        return _proven(parts, here, where, options, kept, request.accelerator, folder)
     if made is not None:
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
     else:
         decision = decide(here, matrix, request)
         choice = choose(parts, here, matrix, request, decision)
-        # Advice is about the recommended release; of one that is kept it would be noise.
-        advice = decision.advice if choice.candidate is decision.recommended else ()
+        # Advice is about the recommended release; of another one, what is not known of it is said.
+        taken = choice.candidate is decision.recommended
+        advice = decision.advice if taken else doubts(choice.candidate)
         notes = (request.tf.note, newer_offer(decision, choice), *advice)
 
     plan = plan_of_keeping(choice, here.target)
@@ -164,12 +164,13 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     if choice.lacks is Lacks.PACKAGES:
         work = _Work(parts, here, matrix, request, where, options, choice)
         installed = _change(work, made, installed)
-    elif choice.lacks is Lacks.LOADER and not options.dry_run:
-        result, restart = add_loader(parts, here, choice, options.break_system_packages)
-        installed = structs.replace(installed, result=result, restart=restart)
-    if not options.proves:
-        return installed
-    return proven(parts, here, installed, choice.accelerator, options.timeout, folder)
+    elif choice.lacks is Lacks.LOADER:
+        installed = structs.replace(installed, plan=with_loader(plan, here.target))
+        if not options.dry_run:
+            options.approve(installed)
+            result, restart = add_loader(parts, here, choice, options.break_system_packages)
+            installed = structs.replace(installed, result=result, restart=restart)
+    return _proven(parts, here, where, options, installed, choice.accelerator, folder)
 
 
 def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float) -> Verified:
@@ -188,6 +189,22 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
 def machines(parts: Parts) -> MachineList:
     """The machines that can be named with --machine."""
     return MachineList(machines=machine_file.list_machines(parts.outside, f"{parts.matrix_dir}/machines"))
+
+
+def _proven(
+    parts: Parts,
+    here: Situation,
+    where: Where,
+    options: InstallOptions,
+    installed: Installed,
+    accelerator: Accelerator,
+    folder: str | None,
+) -> Installed:
+    """The outcome with its verification, where one is wanted."""
+    if not options.proves:
+        return installed
+    again = where.verify_command(installed.python, accelerator)
+    return proven(parts, here, installed, accelerator, options.timeout, folder, again)
 
 
 def _kept(
@@ -234,11 +251,13 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
             break_system_packages=managed,
             from_urls=options.lock is not None,
             disposable=new,
+            again=options.again,
         )
         config, reread = config_of(parts, here.target), partial(read_again, parts, here)
         result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread)
         restart = restart_advice(parts, here, choice, result, new)
-        result = structs.replace(result, loader=install_loader(parts, here, choice, result, new))
+        said = install_loader(parts, here, choice, result, new, options.again)
+        result = structs.replace(result, loader=said)
     return structs.replace(
         installed, python=here.target.executable, plan=plan, result=result, restart=restart
     )

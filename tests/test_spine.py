@@ -264,6 +264,19 @@ def test_a_release_that_finds_its_libraries_itself_is_right_without_the_loader(
     assert contents(tmp_path / "demo") == before and index.asked == []
 
 
+def test_a_loader_that_is_missing_is_planned_and_shown_before_it_comes(envfix: Any, tmp_path: Path) -> None:
+    assert envfix(*install("--tf", UNAIDED)).returncode == 0
+    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+    (site / "_envfix_loader.pth").unlink()
+    before = contents(tmp_path / "demo")
+    dry = json.loads(envfix(*install("--dry-run")).stdout)["data"]
+    added = [one["name"] for one in dry["plan"]["packages"] if one["change"] != "keep"]
+    assert added == ["envfix-loader"] and contents(tmp_path / "demo") == before
+    real = envfix(*install())
+    assert json.loads(real.stdout)["data"]["changed"] == ["envfix-loader"]
+    assert "envfix-loader" in real.stderr and (site / "_envfix_loader.pth").exists()
+
+
 def test_a_release_newer_than_the_matrix_is_left_alone(
     envfix: Any, index: IndexServer, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ class Manner(Struct, frozen=True, kw_only=True):
 
     `installer` is `uv` or `pip`. `from_urls`: the lock is one the user named, whose files may be of another
     index. A `disposable` target was made for this install, and the caller removes it when `apply` raises: it
-    is never said to be changed.
+    is never said to be changed. `again` is the command line that finishes what was interrupted.
     """
 
     installer: str = "uv"
@@ -33,6 +33,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     break_system_packages: bool = False
     from_urls: bool = False
     disposable: bool = False
+    again: str = "envfix install"
 
 
 class _Job(Struct, frozen=True, kw_only=True):
@@ -41,13 +42,13 @@ class _Job(Struct, frozen=True, kw_only=True):
     outside: Outside
     installer: Installer
     target: Target
-    tensorflow: str
     packages: tuple[LockedPackage, ...]
     removed: tuple[str, ...]
     repaired: frozenset[str]
     before: Fingerprint
     reread: Callable[[], Target]
     disposable: bool
+    again: str
 
     @property
     def affected(self) -> tuple[str, ...]:
@@ -83,7 +84,6 @@ def apply(
             outside=outside,
             installer=_installer(outside, target, config, manner),
             target=target,
-            tensorflow=lock.tensorflow,
             packages=packages,
             removed=removed,
             repaired=frozenset(
@@ -92,6 +92,7 @@ def apply(
             before=take(outside, target, (*changing, *removed)),
             reread=reread,
             disposable=manner.disposable,
+            again=manner.again,
         )
     )
 
@@ -147,12 +148,12 @@ def _outcome(job: _Job, message: str, unchanged: type[EnvfixError]) -> EnvfixErr
         now = job.reread()
     except EnvfixError as problem:
         return EnvironmentChanged(
-            f"{message}; the environment cannot be read any more: {problem.message}", _again(job)
+            f"{message}; the environment cannot be read any more: {problem.message}", job.again
         )
     if take(job.outside, now, job.affected) == job.before:
         return unchanged(f"{message}; the environment is as it was")
     changed = ", ".join(_differences(job, now)) or "files were left behind or are gone"
-    return EnvironmentChanged(f"{message}; the environment is changed: {changed}", _again(job))
+    return EnvironmentChanged(f"{message}; the environment is changed: {changed}", job.again)
 
 
 def _differences(job: _Job, now: Target) -> list[str]:
@@ -162,10 +163,6 @@ def _differences(job: _Job, now: Target) -> list[str]:
         if before != after:
             found.append(f"{name} {before or 'was not there'} -> {after or 'gone'}")
     return found
-
-
-def _again(job: _Job) -> str:
-    return f"envfix install --python {job.target.executable} --tf {job.tensorflow}"
 
 
 def _result(job: _Job) -> InstallResult:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from envfix.model.conflicts import TENSORFLOWS
 from envfix.model.decision import Bound
@@ -28,16 +29,21 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 def gpu_wanted(
-    release: Release, bounds: Iterable[Bound], companions: Sequence[Requirement], why: str
+    release: Release,
+    target: Target,
+    bounds: Iterable[Bound],
+    companions: Sequence[Requirement],
+    why: str,
 ) -> Wanted:
     """The CUDA build of a release with its NVIDIA wheels pinned.
 
     The `and-cuda` extra is never asked for by name: it is absent before 2.14, cannot be installed in 2.14 on
     Python 3.11 and in 2.15.0, and floats from 2.20 on; its pins arrive as bounds instead.
     """
-    roots = [f"{release.package}=={release.version}"]
+    package = gpu_package(release, target)
+    roots = [f"{package}=={release.version}"]
     caps: list[str] = []
-    because = {release.package: why}
+    because = {package: why}
     for bound in bounds:
         name = canonicalize_name(Requirement(bound.requirement).name)
         because[name] = bound.because
@@ -65,6 +71,15 @@ def cpu_wanted(
     )
 
 
+def gpu_package(release: Release, target: Target) -> str:
+    """`tensorflow`; or `tensorflow-gpu` where that is installed in this release and nothing asks for the
+    other name: until 2.11 it was the same build (2.12 has nothing in it and only says so)."""
+    old = "tensorflow-gpu"
+    same = _holds(target, old, SpecifierSet(f"=={release.version}"))
+    needed = any(_requires(dist, release.package) for dist in target.installed)
+    return old if same and release.version < Version("2.12") and not needed else release.package
+
+
 def cpu_package(release: Release, target: Target, companions: Sequence[Requirement]) -> str:
     """`tensorflow-cpu` has wheels for x86_64 Linux and Windows; elsewhere `tensorflow` is the CPU build.
 
@@ -72,9 +87,7 @@ def cpu_package(release: Release, target: Target, companions: Sequence[Requireme
     """
     if target.os is Os.MACOS or target.arch is not Arch.X86_64 or release.version.is_postrelease:
         return release.package
-    if SpecifierSet(f"=={release.version}").contains(
-        target.version_of(release.package) or "", prereleases=True
-    ):
+    if _holds(target, release.package, SpecifierSet(f"=={release.version}")):
         return release.package
     names = {canonicalize_name(companion.name) for companion in companions}
     needed = any(_requires(dist, "tensorflow") for dist in target.installed) or "tf-keras" in names
@@ -96,6 +109,16 @@ def unmet(wanted: Wanted, target: Target) -> tuple[str, ...]:
         if version is not None and not requirement.specifier.contains(version, prereleases=True):
             missing.append(f"{text} (found {version})")
     return tuple(missing)
+
+
+def unmet_companions(companions: Sequence[Requirement], target: Target) -> tuple[str, ...]:
+    """Those of `--with` that the environment does not hold."""
+    return tuple(str(one) for one in companions if not _holds(target, one.name, one.specifier))
+
+
+def _holds(target: Target, name: str, specifier: SpecifierSet) -> bool:
+    version = target.version_of(canonicalize_name(name))
+    return version is not None and specifier.contains(version, prereleases=True)
 
 
 def tensorflow_installed(target: Target) -> Distribution | None:
