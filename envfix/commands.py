@@ -17,7 +17,9 @@ from envfix.model.request import Accelerator, CudaSource, Request, ResolverName,
 from envfix.model.results import Installed, MatrixShown
 from envfix.model.target import PipConfig
 from envfix.ports import Index, Outside, Resolver
+from envfix.probe import kernel
 from envfix.render import Rendered, json, markdown, text
+from envfix.render.plan import plan
 from envfix.resolve import pip_config
 from envfix.situation import Parts, Where
 from envfix.system.outside import RealOutside
@@ -27,6 +29,7 @@ def run(options: argparse.Namespace) -> Rendered:
     """The rendered result of one command. Raises EnvfixError for everything it refuses or fails in."""
     _end_like_ctrl_c()
     outside = RealOutside(quiet=False)
+    outside.in_cell = options.command == "install" and in_cell(outside)
     parts = Parts(
         outside=outside,
         matrix_dir=load.matrix_dir(),
@@ -44,6 +47,12 @@ def run(options: argparse.Namespace) -> Rendered:
         _write(outside, options.output, rendered)
         rendered = ""
     return Rendered(rendered, exit_code)
+
+
+def in_cell(outside: Outside) -> bool:
+    """Whether envfix was started with `!` in a notebook, which pretends to be a terminal (a pty)."""
+    # jupyter_client sets the variable for its kernels; /proc tells it of the others, where there is one.
+    return bool(outside.environ.get("JPY_PARENT_PID")) or kernel.find_kernel(outside) is not None
 
 
 def _end_like_ctrl_c() -> None:
@@ -179,9 +188,10 @@ def _absolute(path: str | None) -> str | None:
 
 def _approve(outside: Outside, installed: Installed, options: argparse.Namespace) -> None:
     """Show the plan; ask only a person at a terminal who did not say `--yes`."""
-    for line in text.plan(installed.plan):
+    for line in plan(installed.plan):
         outside.say(line)
-    asked = sys.stdin.isatty() and sys.stderr.isatty() and not options.json
+    # In a notebook's cell there seems to be a terminal, but nobody can type there.
+    asked = sys.stdin.isatty() and sys.stderr.isatty() and not options.json and not in_cell(outside)
     if installed.plan.breaks and not options.yes and not asked:
         broken = ", ".join(f"{one.package} (needs {one.requirement})" for one in installed.plan.breaks)
         raise InputError(f"the plan would break installed packages: {broken}", "--yes accepts that")
