@@ -105,7 +105,8 @@ def _fail(command: str, error: EnvfixError, as_json: bool) -> int:
         from envfix.render import text
 
         _deliver(text.failure(error), error.exit_code)
-    _complain(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+    hints = error.hint.splitlines() if error.hint else ()
+    _complain("\n".join((f"error: {error.message}", *(f"hint: {hint}" for hint in hints))))
     return error.exit_code
 
 

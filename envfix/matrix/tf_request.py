@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -12,12 +13,18 @@ from packaging.version import InvalidVersion, Version
 
 from envfix.errors import InputError
 from envfix.matrix.nearest import nearest
+from envfix.model.conflicts import TENSORFLOWS
 from envfix.model.request import TensorFlowRequest
 
-_HINT = "such as `2.20.*`, `>=2.16,<2.20`, `tensorflow==2.19.0`"
-_NOTES = {
-    "tensorflow-gpu": "`tensorflow-gpu` is a removed name: since 2.1 `tensorflow` is the same build",
-    "tensorflow-cpu": "`tensorflow-cpu` is the CPU build of `tensorflow`: `--accelerator cpu` installs it",
+_HINT = "name a release or a range: `2.20.*`, `>=2.16,<2.20`, `tensorflow==2.19.0`"
+_NEWEST = (
+    "leave `--tf` out: the newest release that fits is taken, with `--upgrade` over an installed one too"
+)
+_NEWEST_WORDS = frozenset(("latest", "newest", "stable", "current", "recent", "best", "any", "auto", "*"))
+# Old names, and why the new one is the same.
+_RENAMED = {
+    "tensorflow-gpu": "the old name ended with 2.11, and `tensorflow` is the same build since 2.1",
+    "tensorflow-cpu": "`--accelerator cpu` installs the CPU build",
 }
 
 
@@ -29,7 +36,9 @@ def parse_tf(text: str) -> TensorFlowRequest:
     """
     wanted = " ".join(text.split())
     if not wanted:
-        raise InputError("`--tf` names nothing", _HINT)
+        raise InputError("`--tf` names nothing", _NEWEST)
+    if wanted.lower() in _NEWEST_WORDS:
+        raise InputError(f"`--tf {wanted}` is no release", _NEWEST)
     if wanted[0].isalpha() and not re.match(r"v\d", wanted):
         return _from_requirement(wanted)
     return TensorFlowRequest(specifier=_specifier(wanted), text=wanted)
@@ -66,19 +75,29 @@ def _bare(text: str) -> str | None:
 def _from_requirement(text: str) -> TensorFlowRequest:
     try:
         requirement = Requirement(text)
-    except InvalidRequirement as problem:
-        raise InputError(f"`--tf {text}` does not parse: {str(problem).splitlines()[0]}", _HINT) from None
+    except InvalidRequirement:
+        spaced = re.fullmatch(r"([\w-]+) v?(\d[\w.]*)", text)
+        hint = f"`{spaced[1]}=={spaced[2]}`?" if spaced else _HINT
+        raise InputError(f"`--tf {text}` is neither a release nor a requirement", hint) from None
     name = canonicalize_name(requirement.name)
+    if name != "tensorflow" and name not in _RENAMED:
+        raise _other_package(text, requirement, name)
     if requirement.url or requirement.marker:
         raise InputError(f"`--tf {text}`: a URL or a marker cannot be asked for here", _HINT)
-    if name != "tensorflow" and name not in _NOTES:
-        raise InputError(
-            f"`--tf` names a release of tensorflow, found `{requirement.name}`",
-            f"other packages go with `--with {requirement.name}`",
-        )
-    note = _NOTES.get(name, "")
+    why = _RENAMED.get(name, "")
     return TensorFlowRequest(
         specifier=requirement.specifier,
         text=text,
-        note=f"{note}; taken as `tensorflow{requirement.specifier}`" if note else "",
+        note=f"`{text}` is taken as `tensorflow{requirement.specifier}`: {why}" if why else "",
     )
+
+
+def _other_package(text: str, requirement: Requirement, name: str) -> InputError:
+    if name.startswith("tf-nightly"):
+        return InputError(f"`--tf {text}`: nightly builds are not in the matrix, only stable releases", _HINT)
+    if name in TENSORFLOWS:
+        return InputError(f"`--tf {text}`: envfix installs `tensorflow`, not its build `{name}`", _HINT)
+    if requirement.specifier:
+        hint = f"other packages go with `--with {shlex.quote(text)}`"
+        return InputError(f"`--tf` takes releases of tensorflow, found `{requirement.name}`", hint)
+    return InputError(f"`--tf {text}` is no release of tensorflow", _HINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from packaging.version import Version
 
 from envfix.model.decision import Bound, Decision
 from envfix.model.machine import Machine
@@ -12,13 +13,17 @@ from envfix.model.plan import Lock, Plan
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """A dry run: every release's verdicts on one machine and the plan for the recommended one."""
+    """A dry run: every release's verdicts on one machine and the plan for the recommended one.
+
+    `named` are the releases that were asked for, where none of them fits.
+    """
 
     machine: Machine
     decision: Decision
     plan: Plan | None
     bounds: tuple[Bound, ...] = ()
     advice: tuple[str, ...] = ()
+    named: tuple[Version, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -26,10 +26,17 @@ def result(value: object) -> str:
 
 
 def failure(error: EnvfixError) -> str:
-    """What is known although the command stopped: the verdicts on every release, where there are any."""
-    if isinstance(error.data, Report) and error.data.decision.candidates:
-        return clean(report(error.data))
-    return ""
+    """What is known although the command stopped: the verdicts on the releases that were asked for.
+
+    Of a single one the error itself says it all.
+    """
+    if not isinstance(error.data, Report):
+        return ""
+    named = [one for one in error.data.decision.candidates if one.version in error.data.named]
+    if len(named) < 2:
+        return ""
+    lines = [f"machine  {summary(error.data.machine)}", "", *_release_lines(named, None)]
+    return clean("\n".join(lines))
 
 
 def _result(value: object) -> str:
