@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from envfix.system.outside import KEPT, RealOutside
+from envfix.system.outside import RealOutside
+from envfix.system.processes import KEPT
 
 OUTSIDE = RealOutside(quiet=True)
 

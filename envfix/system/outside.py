@@ -7,22 +7,17 @@ import contextlib
 import glob
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from envfix.ports import Outside, Ran
 from envfix.printable import clean
 from envfix.system import streams
+from envfix.system.processes import finish
 from envfix.system.shown import Shown
-
-KEPT = 64 << 20  # bytes that are kept of what a child prints on one stream
 
 
 class RealOutside(Outside):
@@ -61,59 +56,7 @@ class RealOutside(Outside):
             )
         except OSError as problem:
             return Ran(tuple(argv), None, "", "", error=f"could not be started: {problem.strerror}")
-        return self._wait(child, argv, timeout, stdin, Shown(keep) if show else None)
-
-    def _wait(
-        self,
-        child: subprocess.Popen[bytes],
-        argv: Sequence[str],
-        timeout: float,
-        stdin: str | None,
-        shown: Shown | None,
-    ) -> Ran:
-        show = shown is not None
-        out, err = _Kept(child, group=not show), _Kept(child, group=not show, shown=shown)
-        threads = [
-            threading.Thread(target=target, args=(stream,), daemon=True)
-            for target, stream in ((out.read, child.stdout), (err.read, child.stderr))
-            if stream is not None
-        ]
-        if stdin is not None:
-            threads.append(
-                threading.Thread(target=_feed, args=(child.stdin, stdin.encode("utf-8")), daemon=True)
-            )
-        for thread in threads:
-            thread.start()
-        timed_out, deadline = False, time.monotonic() + timeout
-        try:
-            _await_end(child, threads, deadline)
-            for thread in threads:
-                # A grandchild may hold the pipe open after the child has ended.
-                thread.join(5 if show else max(0, deadline - time.monotonic()))
-            if not show and any(thread.is_alive() for thread in threads):
-                timed_out = True
-                _kill(child, group=True)
-        except subprocess.TimeoutExpired:
-            timed_out = True
-            _kill(child, group=not show)
-            child.wait()
-        except BaseException:
-            _kill(child, group=not show)
-            child.wait()
-            raise
-        for thread in threads:
-            thread.join(timeout=2)
-        ended = f"timed out after {timeout:g} s" if timed_out else ""
-        if out.overrun or err.overrun:
-            ended = f"printed more than {KEPT >> 20} MiB"
-        return Ran(
-            tuple(argv),
-            None if ended else child.returncode,
-            out.text,
-            err.text,
-            timed_out=timed_out,
-            error=ended,
-        )
+        return finish(child, argv, timeout, stdin, Shown(keep) if show else None)
 
     def which(self, name: str) -> str | None:
         # An empty or relative entry of PATH means the working directory, which must never supply a program.
@@ -187,72 +130,6 @@ class RealOutside(Outside):
         if not self.quiet:
             # Where nobody reads any more (`2>&1 | head`, a full disk), the work still goes to its end.
             streams.write(clean(text) + "\n", sys.stderr)
-
-
-class _Kept:
-    """What a child prints on one stream.
-
-    One that prints without end is killed before it fills the memory; of a stream that is shown, the end is
-    kept.
-    """
-
-    def __init__(self, child: subprocess.Popen[bytes], group: bool, shown: Shown | None = None) -> None:
-        self.child, self.group, self.shown = child, group, shown
-        self.data = bytearray()
-        self.overrun = False
-
-    @property
-    def text(self) -> str:
-        return bytes(self.data).decode("utf-8", "replace")
-
-    def read(self, source: IO[bytes]) -> None:
-        """Take everything until the stream ends."""
-        descriptor = source.fileno()
-        while chunk := os.read(descriptor, 1 << 16):
-            self.data += chunk
-            if self.shown is not None:
-                self.shown.feed(chunk)
-                del self.data[:-KEPT]
-            elif len(self.data) > KEPT:
-                self.overrun = True
-                _kill(self.child, self.group)
-                break
-        if self.shown is not None:
-            self.shown.end()
-        source.close()
-
-
-def _feed(target: IO[bytes] | None, data: bytes) -> None:
-    """Hand the child its input; one that does not want it has closed the pipe."""
-    if target is None:
-        return
-    with contextlib.suppress(OSError):
-        target.write(data)
-    with contextlib.suppress(OSError):
-        target.close()
-
-
-def _await_end(child: subprocess.Popen[bytes], readers: Sequence[threading.Thread], deadline: float) -> None:
-    """Return when the child has ended. Raises subprocess.TimeoutExpired at the deadline.
-
-    Its pipes close when it ends, which is known at once; `Popen.wait` with a time limit looks only every
-    50 ms.
-    """
-    while child.poll() is None:
-        left = deadline - time.monotonic()
-        open_ones = [thread for thread in readers if thread.is_alive()]
-        if left <= 0 or not open_ones:
-            child.wait(max(0, left))
-        else:
-            open_ones[0].join(min(left, 0.05))
-
-
-def _kill(child: subprocess.Popen[bytes], group: bool) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if group and hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
 
 
 def _existing(path: str) -> Path:
