@@ -136,7 +136,8 @@ def test_on_the_cpu_only_wheel_python_libc_and_cpu_count() -> None:
     here = machine(HOST | {"driver": None, "gpus": []})
     candidate = judged(here, "2.21.0", Accelerator.CPU)
     assert (candidate.fit, candidate.code) == (Fit.YES, Code.NONE)
-    assert {verdict.rule for verdict in candidate.verdicts} == {"wheel", "known-bad", "cpu"}
+    rules = {verdict.rule for verdict in candidate.verdicts}
+    assert rules == {"wheel", "known-bad", "cpu", "companions", "installed"}
     mac = machine(HOST | {"os": "macos", "arch": "aarch64", "driver": None, "gpus": []})
     assert judged(mac, "2.21.0", Accelerator.CPU).fit is Fit.YES
     assert judged(machine(HOST | {"python": "3.14"}), "2.21.0", Accelerator.CPU).fit is Fit.NO

@@ -1,34 +1,29 @@
-"""Each rule both ways, from tests/data/rules/rules.yaml, and what must hold of all of them."""
+"""Each rule both ways, from tests/data/verdicts.yaml, and what must hold of all of them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, structs
+from packaging.requirements import Requirement
 
 from envfix.matrix import rank
-from envfix.matrix.rules import GPU_RULES
+from envfix.matrix.rules.case import case_of
 from envfix.matrix.rules.gpu import code_of
 from envfix.matrix.rules.libraries import judge_cudnn
-from envfix.model.decision import Code, Fit
-from envfix.model.machine import Driver, Gpu, Machine
+from envfix.model.decision import Code, Fit, Verdict
+from envfix.model.machine import Driver, Gpu, Machine, known
+from envfix.model.request import CudaSource
+from envfix.model.target import Distribution
 from envfix.model.versions import ComputeCapability, CudnnRelease, DriverCuda, DriverRelease, PythonRelease
-from tests.shipped import cases, judged, machine, matrix, request
+from envfix.reading import parse_yaml
+from tests.shipped import machine, matrix, request
 
-T4: dict[str, Any] = {
-    "os": "linux",
-    "wsl": False,
-    "arch": "x86_64",
-    "glibc": "2.35",
-    "python": "3.12",
-    "driver": {"release": "550.54.15", "cuda": "12.4"},
-    "gpus": [{"name": "Tesla T4", "compute_capability": "7.5"}],
-    "cpu_flags": ["avx", "avx2"],
-    "installed": {},
-}
+TABLE = parse_yaml((Path(__file__).parent / "data" / "verdicts.yaml").read_text(), "verdicts.yaml")
 ORDER = {Fit.NO: 0, Fit.UNKNOWN: 1, Fit.YES: 2}
 # Releases of the driver with the CUDA that each reports, ascending.
 DRIVERS = (
@@ -66,36 +61,58 @@ CAPABILITIES = (
 )
 
 
+MACHINES: dict[str, dict[str, Any]] = TABLE["machines"]
+T4 = MACHINES["t4"]
+
+
 def changed(change: dict[str, Any]) -> Machine:
-    """The T4 machine with facts changed; a null takes the fact away, save where null is a value."""
-    facts = T4 | change
-    return machine({key: value for key, value in facts.items() if value is not None or key == "driver"})
+    """The T4 machine with facts changed; `unknown` takes a fact away."""
+    return machine({key: value for key, value in (T4 | change).items() if value != "unknown"})
+
+
+def answer(case: dict[str, Any]) -> Verdict:
+    """What the case's rule says on the case's machine."""
+    here = changed(MACHINES[case["machine"]] | case.get("also", {}))
+    requires = case.get("requires")
+    installed = requires and [
+        Distribution(name=name, version=version, requires=tuple(requires.get(name, ())))
+        for name, version in known(here.installed, {}).items()
+    ]
+    asked = structs.replace(
+        request(),
+        companions=tuple(map(Requirement, case.get("with", ()))),
+        cuda=CudaSource(case.get("cuda", "auto")),
+    )
+    row = next(row for row in matrix().releases if str(row.version) == case["tf"])
+    candidate = rank.judge(matrix(), here, row, request=asked, installed=installed)
+    return next(one for one in candidate.verdicts if one.rule == case["rule"])
 
 
 def name(case: dict[str, Any]) -> str:
-    return f"{case['rule']}-{case['tf']}-{case['change']}"
+    words = (case["rule"], case["fit"], case["machine"], case["tf"])
+    return "-".join([*words, str({key: case[key] for key in ("also", "with", "cuda") if key in case})])
 
 
-@pytest.mark.parametrize("case", cases("rules"), ids=name)
+@pytest.mark.parametrize("case", TABLE["verdicts"], ids=name)
 def test_a_rule_answers_as_its_case_says(case: dict[str, Any]) -> None:
-    facts = changed({key: value for key, value in case["change"].items() if value != "unknown"})
-    if "unknown" in case["change"].values():
-        facts = structs.replace(
-            facts, **{key: UNSET for key, value in case["change"].items() if value == "unknown"}
-        )
-    verdict = next(one for one in judged(facts, case["tf"]).verdicts if one.rule == case["rule"])
+    verdict = answer(case)
     assert verdict.fit.value == case["fit"], verdict
     assert case.get("says", "") in verdict.found
-    assert verdict.wanted and verdict.found and verdict.source
+    assert case.get("wants", "") in verdict.wanted
+    assert case.get("from", "") in verdict.source
+    assert case["source"] and verdict.wanted and verdict.found and verdict.source
 
 
 def test_every_rule_is_shown_both_ways() -> None:
-    answers = {(case["rule"], case["fit"]) for case in cases("rules")}
-    rules = {verdict.rule for verdict in judged(changed({}), "2.20.0").verdicts}
+    answers = {(case["rule"], case["fit"]) for case in TABLE["verdicts"]}
+    everything = structs.replace(request(), cuda=CudaSource.SYSTEM)
+    row = matrix().releases[-1]
+    rules = {verdict.rule for verdict in rank.judge(matrix(), changed({}), row, request=everything).verdicts}
     assert {rule for rule, _ in answers} == rules
-    # cuDNN is chosen to fit: a wrong one is had below alone, with a release that contradicts itself.
-    assert {rule for rule in rules if (rule, "no") not in answers} == {"cudnn"}
+    # What is installed may be upgraded or given up, which is the user's to say: it forbids nothing.
+    assert {rule for rule in rules if (rule, "no") not in answers} == {"installed"}
     assert {rule for rule in rules if (rule, "yes") not in answers} == set()
+    assert {rule for rule in rules if (rule, "unknown") not in answers} == set()
 
 
 @pytest.mark.parametrize(
@@ -122,15 +139,18 @@ def test_the_bytes_alone_tell_how_kernels_run(version: str, capability: str, cod
 )
 def test_cudnn_is_of_the_same_major_and_not_older_than_the_one_compiled_against(built: str, fit: str) -> None:
     row = next(row for row in matrix().releases if str(row.version) == "2.19.1")
-    verdict = judge_cudnn(structs.replace(row, built_with_cudnn=CudnnRelease(built)), changed({}), matrix())
+    other = structs.replace(row, built_with_cudnn=CudnnRelease(built))
+    verdict = judge_cudnn(case_of(other, changed({}), matrix()))
     assert (verdict.fit.value, verdict.found) == (fit, "cuDNN 9.3.0.75")
 
 
-def test_a_verdict_names_what_was_wanted_and_found_and_a_source_for_every_release() -> None:
-    for row in matrix().releases:
-        for rule in GPU_RULES:
-            verdict = rule(row, changed({}), matrix())
-            assert verdict.wanted and verdict.found and verdict.source
+@pytest.mark.parametrize("facts", MACHINES.values(), ids=list(MACHINES))
+def test_a_verdict_names_what_was_wanted_and_found_and_a_source_for_every_release(
+    facts: dict[str, Any],
+) -> None:
+    for candidate in rank.decide(matrix(), changed(facts), request()).candidates:
+        for verdict in candidate.verdicts:
+            assert verdict.wanted and verdict.found and verdict.source, verdict
 
 
 def host(driver: int, capability: str, python: str, wsl: bool, glibc: str) -> Machine:

@@ -9,6 +9,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from envfix.errors import MatrixError
 from envfix.model.decision import Code
@@ -21,9 +22,11 @@ def check(matrix: Matrix) -> None:
     _check_cuda(matrix)
     _check_cudnn(matrix)
     _check_known_bad(matrix)
+    _check_companions(matrix)
     for row, fact in enumerate(matrix.wheels):
         _specifier("wheels.yaml", f"wheels[{row}].tf", fact.tf)
     _unique("gpus.yaml", "gpus", "name", [gpu.name for gpu in matrix.gpus.gpus])
+    _ascending("gpus.yaml", "drivers_end", "up_to", [row.up_to for row in matrix.gpus.drivers_end])
     codes = {code.value for code in Code}
     if set(matrix.gpus.codes) != codes:
         raise MatrixError(f"gpus.yaml: codes: expected {_listed(codes)}, found {_listed(matrix.gpus.codes)}")
@@ -90,6 +93,14 @@ def _check_known_bad(matrix: Matrix) -> None:
         if row.code and row.code not in {code.value for code in Code}:
             expected = _listed(code.value for code in Code)
             raise MatrixError(f"known_bad.yaml: {place}.code: expected {expected}, found `{row.code}`")
+
+
+def _check_companions(matrix: Matrix) -> None:
+    for number, row in enumerate(matrix.companions):
+        for key in ("version", "tensorflow"):
+            _specifier("companions.yaml", f"companions[{number}].{key}", getattr(row, key))
+        if row.name != canonicalize_name(row.name):
+            raise MatrixError(f"companions.yaml: companions[{number}].name: `{row.name}` is not normalised")
 
 
 def _ascending(file: str, table: str, key: str, values: Sequence[Any]) -> None:

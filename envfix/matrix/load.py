@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from envfix.errors import MatrixError
 from envfix.matrix import invariants
 from envfix.matrix.parsed import plain_tables
+from envfix.model.companions import CompanionTable
 from envfix.model.matrix import (
     CudaTable,
     CudnnTable,
@@ -24,7 +25,15 @@ from envfix.ports import Outside
 from envfix.reading import convert
 
 T = TypeVar("T")
-FILES = ("tensorflow.yaml", "wheels.yaml", "cuda.yaml", "cudnn.yaml", "gpus.yaml", "known_bad.yaml")
+FILES = (
+    "tensorflow.yaml",
+    "wheels.yaml",
+    "cuda.yaml",
+    "cudnn.yaml",
+    "gpus.yaml",
+    "known_bad.yaml",
+    "companions.yaml",
+)
 
 
 class ReleaseTable(Row, frozen=True):
@@ -64,6 +73,7 @@ def load(outside: Outside, directory: str) -> Matrix:
         cudnn=_table(tables, "cudnn.yaml", CudnnTable),
         gpus=_table(tables, "gpus.yaml", GpuTable),
         known_bad=_table(tables, "known_bad.yaml", KnownBadTable).known_bad,
+        companions=_table(tables, "companions.yaml", CompanionTable).companions,
         digest=digest,
         date=releases.date,
     )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
+from packaging.specifiers import SpecifierSet
 
-from envfix.matrix.rules import GPU_RULES, Rule
+from envfix.matrix.rules import CPU_RULES, GPU_RULES
+from envfix.matrix.rules.case import case_of
 from envfix.matrix.rules.defects import RULE as DEFECTS
-from envfix.matrix.rules.defects import judge_defects_on_cpu
+from envfix.matrix.rules.demands import Demand, demands_of
 from envfix.matrix.rules.driver import major_floor
 from envfix.matrix.rules.gpu import code_of, jit_floor
-from envfix.matrix.rules.host import judge_any_wheel, judge_cpu
-from envfix.matrix.rules.libraries import planned
 from envfix.matrix.tf_request import nearest_releases
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
 from envfix.model.request import Accelerator, Request, TensorFlowRequest
+from envfix.model.target import Distribution
 
-CPU_RULES: tuple[Rule, ...] = (judge_any_wheel, judge_defects_on_cpu, judge_cpu)
+_NOTHING_ASKED = Request(tf=TensorFlowRequest(specifier=SpecifierSet(), text=""))
 # What compilation by the driver costs.
 _JIT_TIME = {
     Code.NATIVE_JIT: "the driver compiles elementwise ops on first use and keeps them (minutes, once)",
@@ -27,29 +28,61 @@ _JIT_TIME = {
 }
 
 
-def decide(matrix: Matrix, machine: Machine, request: Request) -> Decision:
+def decide(
+    matrix: Matrix,
+    machine: Machine,
+    request: Request,
+    installed: Sequence[Distribution] | None = None,
+) -> Decision:
     """Every release of the matrix with its verdicts, newest first, and the one to take.
 
     `recommended` is the newest `yes` of those that the request names, else the newest `unknown`, else None.
-    With accelerator `cpu` the rules about GPUs do not count; `auto` is judged as `gpu`.
+    With accelerator `cpu` the rules about GPUs do not count; `auto` is judged as `gpu`. `installed` are the
+    distributions of the interpreter that is really there, with their requirements; without them the
+    machine's names and versions must do.
     """
     newest_first = sorted(matrix.releases, key=lambda release: release.version, reverse=True)
-    candidates = tuple(judge(matrix, machine, release, request.accelerator) for release in newest_first)
+    demands = demands_of(machine, matrix, installed)
+    candidates = tuple(_judge(matrix, machine, release, request, demands) for release in newest_first)
     eligible = [candidate for candidate in candidates if _named(candidate.release, request.tf)]
     recommended = next((one for fit in (Fit.YES, Fit.UNKNOWN) for one in eligible if one.fit is fit), None)
     if eligible:
-        advice = tuple(_advice(eligible, recommended, machine, matrix))
+        advice = tuple(_advice(eligible, recommended, machine, matrix, request))
     else:
         advice = (_no_such_release(request.tf, matrix),)
     return Decision(candidates=candidates, recommended=recommended, advice=advice)
 
 
 def judge(
-    matrix: Matrix, machine: Machine, release: Release, accelerator: Accelerator = Accelerator.GPU
+    matrix: Matrix,
+    machine: Machine,
+    release: Release,
+    accelerator: Accelerator = Accelerator.GPU,
+    *,
+    request: Request | None = None,
+    installed: Sequence[Distribution] | None = None,
 ) -> Candidate:
-    """One release with everything the rules say of it."""
-    on_cpu = accelerator is Accelerator.CPU
-    verdicts = tuple(rule(release, machine, matrix) for rule in (CPU_RULES if on_cpu else GPU_RULES))
+    """One release with everything the rules say of it.
+
+    `request` is asked for `--with` and `--cuda` alone, not for the releases or the accelerator that it names.
+    """
+    asked = structs.replace(request or _NOTHING_ASKED, accelerator=accelerator)
+    return _judge(matrix, machine, release, asked, demands_of(machine, matrix, installed))
+
+
+def _judge(
+    matrix: Matrix,
+    machine: Machine,
+    release: Release,
+    request: Request,
+    demands: tuple[Demand, ...] | None,
+) -> Candidate:
+    on_cpu = request.accelerator is Accelerator.CPU
+    case = case_of(
+        release, machine, matrix, cuda=request.cuda, companions=request.companions, demands=demands
+    )
+    answers = [rule(case) for rule in (CPU_RULES if on_cpu else GPU_RULES)]
+    verdicts = tuple(verdict for verdict in answers if verdict is not None)
     return Candidate(
         release=release,
         fit=worst(verdicts),
@@ -87,7 +120,11 @@ def _named(release: Release, tf: TensorFlowRequest) -> bool:
 
 
 def _advice(
-    eligible: list[Candidate], recommended: Candidate | None, machine: Machine, matrix: Matrix
+    eligible: list[Candidate],
+    recommended: Candidate | None,
+    machine: Machine,
+    matrix: Matrix,
+    request: Request,
 ) -> Iterator[str]:
     newest = eligible[0]
     if newest is not recommended:
@@ -103,7 +140,7 @@ def _advice(
     if recommended.code in _JIT_TIME:
         yield f"{name}: {_JIT_TIME[recommended.code]}"
     if recommended.code is not Code.NONE:
-        yield from _ptxas(recommended.release, machine, matrix)
+        yield from _ptxas(recommended.release, machine, matrix, request)
 
 
 def _no_such_release(tf: TensorFlowRequest, matrix: Matrix) -> str:
@@ -117,11 +154,11 @@ def _why(verdict: Verdict) -> str:
     return f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}"
 
 
-def _ptxas(release: Release, machine: Machine, matrix: Matrix) -> Iterator[str]:
+def _ptxas(release: Release, machine: Machine, matrix: Matrix, request: Request) -> Iterator[str]:
     """In XLA's words: "the driver is older than the PTX compiler version, XLA is disabling parallel
     compilation"."""
     driver = known(machine.driver, None)
-    toolkit = planned(release, machine, matrix).cuda
+    toolkit = case_of(release, machine, matrix, cuda=request.cuda).libraries.cuda
     if driver is None or driver.cuda is UNSET or toolkit is None:
         return
     if driver.cuda.cut(2).key < toolkit.cut(2).key:

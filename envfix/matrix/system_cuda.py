@@ -11,16 +11,20 @@ from envfix.model.versions import CudaRelease, CudnnRelease
 from envfix.nvidia.support import cuda_knows, cudnn_knows
 
 RULE = "system-cuda"
-# Minor-version compatibility makes any toolkit of the same major serve; see the page for its limits.
+# Within a major NVIDIA keeps old interfaces and adds new ones: a library newer than the one built with will
+# do, an older one may lack what the wheel calls.
 SOURCE = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"
 
 
 def judge_system_cuda(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
-    """Yes when toolkit and cuDNN are of the wheel's majors, not older than it needs, and know the GPUs."""
+    """Yes when toolkit and cuDNN are of the wheel's majors, not older than it needs, and know the GPUs.
+
+    Unknown with a toolkit of an earlier minor: NVIDIA promises nothing of it.
+    """
     built, cudnn_built = release.built_with_cuda, release.built_with_cudnn
     if built is None or cudnn_built is None:
         return _verdict(Fit.NO, "a CUDA build", "a release without one")
-    wanted = f"toolkit {built.major}.x and cuDNN {cudnn_built.major}.x >= {cudnn_built}"
+    wanted = f"toolkit {built.major}.x >= {built.cut(2)} and cuDNN {cudnn_built.major}.x >= {cudnn_built}"
     toolkit, cudnn = machine.toolkit, machine.cudnn
     if toolkit is None or cudnn is None:
         return _verdict(Fit.NO, wanted, f"toolkit {_shown(toolkit)}, cuDNN {_shown(cudnn)}")
@@ -34,7 +38,10 @@ def judge_system_cuda(release: Release, machine: Machine, matrix: Matrix) -> Ver
     )
     if not right:
         return _verdict(Fit.NO, wanted, found)
-    return _judge_gpus(machine, matrix, toolkit.version, cudnn.version, wanted, found)
+    verdict = _judge_gpus(machine, matrix, toolkit.version, cudnn.version, wanted, found)
+    if verdict.fit is Fit.YES and toolkit.version.cut(2) < built.cut(2):
+        return _verdict(Fit.UNKNOWN, wanted, f"{found}, older than the wheel was built with")
+    return verdict
 
 
 def _judge_gpus(

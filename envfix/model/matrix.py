@@ -7,6 +7,7 @@ from enum import Enum
 from msgspec import Struct
 from packaging.version import Version
 
+from envfix.model.companions import Companion
 from envfix.model.machine import Arch, Os
 from envfix.model.versions import (
     ComputeCapability,
@@ -127,11 +128,15 @@ class PtxFloor(Row, frozen=True):
 
 
 class ToolkitSupport(Row, frozen=True):
-    """The compute capabilities that a CUDA release's libraries and compiler know, and its own driver."""
+    """The compute capabilities that a CUDA release's libraries and compiler know, and its own driver.
+
+    `without` are those between `first` and `last` that came later all the same.
+    """
 
     cuda: CudaRelease
     first: ComputeCapability
     last: ComputeCapability
+    without: tuple[ComputeCapability, ...] = ()
     linux: str | None = None
     windows: str | None = None
     source: str = ""
@@ -201,11 +206,20 @@ class GpuName(Row, frozen=True):
     source: str = ""
 
 
+class DriverEnd(Row, frozen=True):
+    """The last driver branch for GPUs up to a compute capability, such as 470 for Kepler."""
+
+    up_to: ComputeCapability
+    last_branch: int
+    source: str
+
+
 class GpuTable(Row, frozen=True):
-    """`gpus.yaml`: names, and what the words for `code` mean."""
+    """`gpus.yaml`: names, what the words for `code` mean, and where drivers end (ascending)."""
 
     codes: dict[str, str]
     gpus: tuple[GpuName, ...]
+    drivers_end: tuple[DriverEnd, ...] = ()
 
 
 class Effect(str, Enum):
@@ -227,7 +241,8 @@ class KnownBad(Row, frozen=True):
     `cudnn_below` the cuDNN. `effect` is `no`, `unknown`, `loader` (the loader fix cures it), `caps`
     (the `requirements` cure it), `slow` or `note` (works; say so), or `avoided` (envfix does not step into
     it). `code` names what the kernels come to where the fat binaries alone would say better; `python` is a
-    specifier of feature releases. With `gpu_only` the CPU build of the release is none the worse.
+    specifier of feature releases. With `gpu_only` the CPU build of the release is none the worse; with
+    `without_system_cuda` the row does not count where the machine's own toolkit and cuDNN serve the release.
     """
 
     id: str
@@ -240,6 +255,7 @@ class KnownBad(Row, frozen=True):
     python: str = ""
     code: str = ""
     gpu_only: bool = False
+    without_system_cuda: bool = False
     os: Os | None = None
     arch: Arch | None = None
     gpu_first: ComputeCapability | None = None
@@ -261,5 +277,6 @@ class Matrix(Struct, frozen=True, kw_only=True):
     cudnn: CudnnTable
     gpus: GpuTable
     known_bad: tuple[KnownBad, ...]
+    companions: tuple[Companion, ...] = ()
     digest: str
     date: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msgspec import UNSET
-from packaging.specifiers import SpecifierSet
 
 from envfix.model.machine import Machine
 from envfix.model.matrix import Effect, Matrix, Release
+from envfix.model.specifiers import allows
 from envfix.model.versions import CudnnRelease
-from envfix.nvidia.pins import Pin, allows, are_held, exact, floor, is_for, requirement
+from envfix.nvidia.pins import Pin, are_held, exact, floor, is_for, requirement
 from envfix.nvidia.support import cudnn_knows, known_capabilities
 
 
@@ -27,14 +27,13 @@ def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Map
         return pinned or Pin(name=name, version=floor(named[0]), because="the oldest that the release allows")
     # Any newer release with the same soname serves, so the major of the one built with is the upper limit.
     if named and not pinned:
-        specifier = named[0].specifier
+        specifier = str(named[0].specifier)
     else:
         specifier = _same_soname(CudnnRelease(pinned.version) if pinned else release.built_with_cudnn)
-    text = str(specifier)
     fitting = [
         version
         for version in published
-        if allows(text, str(version))
+        if allows(specifier, str(version))
         and cudnn_knows(matrix, version, known_capabilities(machine))
         and not _troubled(release, version, matrix, Effect.NO)
     ]
@@ -54,8 +53,8 @@ def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Map
     return Pin(name=name, version=wished, because="no cuDNN fits this machine") if wished else None
 
 
-def _same_soname(built: CudnnRelease | None) -> SpecifierSet:
-    return SpecifierSet(f">={built},<{built.major + 1}") if built else SpecifierSet()
+def _same_soname(built: CudnnRelease | None) -> str:
+    return f">={built},<{built.major + 1}" if built else ""
 
 
 def _published(machine: Machine, matrix: Matrix, major: int) -> list[CudnnRelease]:

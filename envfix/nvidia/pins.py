@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from envfix.model.matrix import Release
+from envfix.model.specifiers import allows
 
 # Installed packages that pin NVIDIA wheels themselves, so that changing those breaks them.
 _HOLDERS = frozenset({"torch", "jax-cuda12-plugin", "jax-cuda12-pjrt"})
@@ -58,12 +59,6 @@ def floor(requirement: Requirement) -> str:
 def is_for(specifier: str, release: Release) -> bool:
     """Whether a row of the matrix with this `tf` is about the release."""
     return allows(specifier, str(release.version))
-
-
-@cache
-def allows(specifier: str, version: str) -> bool:
-    """Whether the specifier holds; asked once, for the same few meet with every rule and release."""
-    return SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 @cache

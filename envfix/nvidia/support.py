@@ -25,7 +25,9 @@ def cudnn_support(matrix: Matrix, cudnn: CudnnRelease) -> CudnnSupport | None:
 
 def cuda_knows(matrix: Matrix, cuda: CudaRelease, capabilities: Iterable[ComputeCapability]) -> bool:
     row = toolkit_support(matrix, cuda)
-    return row is not None and all(row.first <= capability <= row.last for capability in capabilities)
+    return row is not None and all(
+        row.first <= capability <= row.last and capability not in row.without for capability in capabilities
+    )
 
 
 def cudnn_knows(matrix: Matrix, cudnn: CudnnRelease, capabilities: Iterable[ComputeCapability]) -> bool:

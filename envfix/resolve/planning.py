@@ -13,8 +13,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from envfix.errors import IndexUnreachable
+from envfix.model import markers
 from envfix.model.conflicts import in_the_way
-from envfix.model.machine import Arch, Os
 from envfix.model.plan import Break, Change, LockedFile, LockedPackage, Plan, PlannedPackage, Resolution
 from envfix.model.target import Target
 from envfix.ports import Index, IndexFile, Outside
@@ -132,30 +132,8 @@ def _applies(line: str, environment: Mapping[str, str]) -> bool:
 
 
 def marker_environment(target: Target) -> dict[str, str]:
-    """The values of the environment markers in the target (dependency specifiers, "Environment Markers")."""
-    names = {Os.LINUX: ("posix", "linux", "Linux"), Os.WINDOWS: ("nt", "win32", "Windows")}
-    os_name, sys_platform, system = names.get(target.os, ("posix", "darwin", "Darwin"))
-    machine = target.arch.value
-    if target.os is Os.WINDOWS:
-        machine = "AMD64" if target.arch is Arch.X86_64 else "ARM64"
-    elif target.os is Os.MACOS and target.arch is Arch.AARCH64:
-        machine = "arm64"
-    return {
-        "os_name": os_name,
-        "sys_platform": sys_platform,
-        "platform_system": system,
-        "platform_machine": machine,
-        "platform_python_implementation": {"cpython": "CPython", "pypy": "PyPy"}.get(
-            target.implementation, target.implementation
-        ),
-        "implementation_name": target.implementation,
-        "implementation_version": str(target.python),
-        "python_version": str(target.feature),
-        "python_full_version": str(target.python),
-        "platform_release": "",
-        "platform_version": "",
-        "extra": "",
-    }
+    """The values of the environment markers in the target."""
+    return markers.marker_environment(target.os, target.arch, target.python, target.implementation)
 
 
 def unpacked_sizes(

@@ -6,18 +6,14 @@ a yes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from envfix.matrix.rules.defects import judge_defects
+from envfix.matrix.rules.case import Rule
+from envfix.matrix.rules.companions import judge_companions
+from envfix.matrix.rules.defects import judge_defects, judge_defects_on_cpu
 from envfix.matrix.rules.driver import judge_driver
 from envfix.matrix.rules.gpu import judge_gpu, judge_gpu_code
-from envfix.matrix.rules.host import judge_cpu, judge_wheel
-from envfix.matrix.rules.libraries import judge_cudnn, judge_libraries
-from envfix.model.decision import Verdict
-from envfix.model.machine import Machine
-from envfix.model.matrix import Matrix, Release
-
-Rule = Callable[[Release, Machine, Matrix], Verdict]
+from envfix.matrix.rules.host import judge_any_wheel, judge_cpu, judge_wheel
+from envfix.matrix.rules.installed import judge_installed
+from envfix.matrix.rules.libraries import judge_cudnn, judge_libraries, judge_system
 
 # In the order in which a reader wants to know: is there a wheel and a GPU at all, then whether they fit.
 GPU_RULES: tuple[Rule, ...] = (
@@ -25,8 +21,18 @@ GPU_RULES: tuple[Rule, ...] = (
     judge_gpu,
     judge_driver,
     judge_gpu_code,
+    judge_system,
     judge_libraries,
     judge_cudnn,
     judge_defects,
     judge_cpu,
+    judge_companions,
+    judge_installed,
+)
+CPU_RULES: tuple[Rule, ...] = (
+    judge_any_wheel,
+    judge_defects_on_cpu,
+    judge_cpu,
+    judge_companions,
+    judge_installed,
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from envfix.matrix.rules.libraries import planned
+from envfix.matrix.rules.case import Case
 from envfix.matrix.rules.match import Match, matches
+from envfix.matrix.system_cuda import judge_system_cuda
 from envfix.model.decision import Fit, Verdict
-from envfix.model.machine import Machine
-from envfix.model.matrix import Effect, KnownBad, Matrix, Release
+from envfix.model.matrix import Effect, KnownBad, Release
 
 RULE = "known-bad"
 WANTED = "no known defect, or one that envfix mends"
@@ -14,15 +14,14 @@ WANTED = "no known defect, or one that envfix mends"
 REPORTS = "https://github.com/tensorflow/tensorflow/issues"
 
 
-def judge_defects(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_defects(case: Case) -> Verdict:
     """No row of `known_bad.yaml` applies, or what applies is mended."""
-    return _judge(release, machine, matrix, matrix.known_bad)
+    return _judge(case, case.matrix.known_bad)
 
 
-def judge_defects_on_cpu(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_defects_on_cpu(case: Case) -> Verdict:
     """As `judge_defects`, without what is about GPUs and their libraries."""
-    rows = tuple(row for row in matrix.known_bad if not _about_gpu(row))
-    return _judge(release, machine, matrix, rows)
+    return _judge(case, tuple(row for row in case.matrix.known_bad if not _about_gpu(row)))
 
 
 def _about_gpu(row: KnownBad) -> bool:
@@ -30,14 +29,12 @@ def _about_gpu(row: KnownBad) -> bool:
     return row.effect is Effect.LOADER or row.gpu_only or any(conditions)
 
 
-def _judge(release: Release, machine: Machine, matrix: Matrix, rows: tuple[KnownBad, ...]) -> Verdict:
-    chosen = planned(release, machine, matrix)
-    cudnn = chosen.cudnn if chosen.pins else None
+def _judge(case: Case, rows: tuple[KnownBad, ...]) -> Verdict:
     verdicts = []
     for row in rows:
-        match = matches(row, release, machine, cudnn=cudnn)
-        if match is not Match.NO:
-            fit = _fit(row, release, match)
+        match = matches(row, case.release, case.machine, cudnn=case.cudnn)
+        if match is not Match.NO and not (row.without_system_cuda and _system_serves(case)):
+            fit = _fit(row, case.release, match)
             if fit is not None:
                 verdicts.append((fit, row))
     for wanted in (Fit.NO, Fit.UNKNOWN):
@@ -49,6 +46,10 @@ def _judge(release: Release, machine: Machine, matrix: Matrix, rows: tuple[Known
         return _verdict(Fit.YES, "none", REPORTS)
     found = "; ".join(_mended(row) for row in said)
     return _verdict(Fit.YES, found, said[0].source)
+
+
+def _system_serves(case: Case) -> bool:
+    return judge_system_cuda(case.release, case.machine, case.matrix).fit is Fit.YES
 
 
 def _fit(row: KnownBad, release: Release, match: Match) -> Fit | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct
 
+from envfix.matrix.rules.case import Case
 from envfix.model.decision import Fit, Verdict
 from envfix.model.machine import Machine, Os
-from envfix.model.matrix import DriverFloor, Matrix, PtxFloor, Release, ToolkitSupport
+from envfix.model.matrix import DriverFloor, Matrix, PtxFloor, ToolkitSupport
 from envfix.model.versions import CudaRelease, DriverRelease
 
 RULE = "driver"
@@ -32,8 +33,9 @@ class Floor(Struct, frozen=True, kw_only=True):
         return f"driver >= {self.driver}" if self.driver else f"a driver for CUDA {self.cuda}"
 
 
-def judge_driver(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_driver(case: Case) -> Verdict:
     """The driver reaches the floor of the wheel's CUDA major (minor-version compatibility)."""
+    release, machine, matrix = case.release, case.machine, case.matrix
     if release.built_with_cuda is None:
         return _verdict(Fit.UNKNOWN, "the wheel's CUDA", "not known", MINOR_VERSIONS)
     floor = major_floor(release.built_with_cuda, machine, matrix)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from msgspec import UNSET, Struct
 
 from envfix.matrix.rules import driver
+from envfix.matrix.rules.case import Case
 from envfix.matrix.rules.match import Match, matches
 from envfix.model.decision import Code, Fit, Verdict
 from envfix.model.machine import Gpu, Machine, known
-from envfix.model.matrix import Kernels, Matrix, Release
+from envfix.model.matrix import Kernels, KnownBad, Matrix, Release
 from envfix.model.versions import ComputeCapability, PtxIsa
 
 RULE = "gpu-code"
@@ -22,15 +23,20 @@ _JIT = (Code.JIT, Code.NATIVE_JIT, Code.PARTIAL)
 
 
 class GpuCode(Struct, frozen=True, kw_only=True):
-    """How one GPU runs a release, and the PTX ISA that its driver must know (None: no PTX, or not known)."""
+    """How one GPU runs a release, and the PTX ISA that its driver must know (None: no PTX, or not known).
+
+    `source` says who reported it, empty where it follows from the wheel's bytes.
+    """
 
     gpu: Gpu
     code: Code
     isa: PtxIsa | None = None
+    source: str = ""
 
 
-def judge_gpu(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_gpu(case: Case) -> Verdict:
     """There is an NVIDIA GPU."""
+    machine = case.machine
     source = "https://www.tensorflow.org/install/pip#hardware-requirements"
     wanted = "an NVIDIA GPU with a driver"
     if machine.has_no_gpu:
@@ -48,8 +54,9 @@ def code_of(release: Release, machine: Machine, matrix: Matrix) -> Code:
     return codes[0].code if codes else Code.UNKNOWN
 
 
-def judge_gpu_code(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_gpu_code(case: Case) -> Verdict:
     """SASS or portable PTX for every GPU, and a driver that compiles the PTX where it is needed."""
+    release, machine, matrix = case.release, case.machine, case.matrix
     wanted = _wanted(release)
     codes = _codes(release, machine, matrix)
     if not codes:
@@ -80,14 +87,17 @@ def _code(release: Release, gpu: Gpu, machine: Machine, matrix: Matrix) -> GpuCo
     ways = tuple(_way(group, capability) for group in groups)
     isas = [group.ptx_isa for group, way in zip(groups, ways, strict=True) if way is Code.JIT]
     isa = max((isa for isa in isas if isa), default=None) if all(isas) else None
-    return GpuCode(gpu=gpu, code=_reported(release, machine, matrix, capability) or _together(ways), isa=isa)
+    row = _reported(release, machine, matrix, capability)
+    if row is not None:
+        return GpuCode(gpu=gpu, code=Code(row.code), isa=isa, source=row.source)
+    return GpuCode(gpu=gpu, code=_together(ways), isa=isa)
 
 
-def _reported(release: Release, machine: Machine, matrix: Matrix, gpu: ComputeCapability) -> Code | None:
+def _reported(release: Release, machine: Machine, matrix: Matrix, gpu: ComputeCapability) -> KnownBad | None:
     """What `known_bad.yaml` says of the kernels on this GPU: it goes before what follows from the bytes."""
     for row in matrix.known_bad:
         if row.code and matches(row, release, machine, gpu=gpu) is Match.YES:
-            return Code(row.code)
+            return row
     return None
 
 
@@ -112,7 +122,7 @@ def _way(kernels: Kernels, capability: ComputeCapability) -> Code:
 def _judge_one(one: GpuCode, release: Release, machine: Machine, matrix: Matrix, wanted: str) -> Verdict:
     found = f"{_name(one.gpu)}: {one.code.value}"
     if one.code in (Code.NONE, Code.BROKEN):
-        return _verdict(Fit.NO, wanted, found)
+        return _verdict(Fit.NO, wanted, found, one.source or PORTABILITY)
     if one.code is Code.UNKNOWN:
         return _verdict(Fit.UNKNOWN, wanted, found)
     if one.code is Code.NATIVE:
@@ -126,7 +136,8 @@ def _judge_one(one: GpuCode, release: Release, machine: Machine, matrix: Matrix,
     if one.code is Code.PARTIAL and fit is Fit.YES:
         fit = Fit.UNKNOWN
     ptx = f"PTX ISA {one.isa}" if one.isa else f"PTX of CUDA {floor.cuda} at most"
-    return _verdict(fit, f"{floor.wanted} ({ptx})", f"{found}, {driver.shown(machine)}", PTX)
+    source = one.source if one.source and fit is Fit.UNKNOWN else PTX
+    return _verdict(fit, f"{floor.wanted} ({ptx})", f"{found}, {driver.shown(machine)}", source)
 
 
 def _floor(one: GpuCode, release: Release, machine: Machine, matrix: Matrix) -> driver.Floor | None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from msgspec import UNSET
 
+from envfix.matrix.rules.case import Case
 from envfix.model.decision import Fit, Verdict
 from envfix.model.machine import Arch, Machine, known
-from envfix.model.matrix import Matrix, Release, WheelSet
+from envfix.model.matrix import Release, WheelSet
 from envfix.model.versions import PythonRelease
 
 TAGS = "https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/"
@@ -16,19 +17,19 @@ TAGS = "https://packaging.python.org/en/latest/specifications/platform-compatibi
 AVX = "https://www.tensorflow.org/install/pip#hardware-requirements"
 
 
-def judge_wheel(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_wheel(case: Case) -> Verdict:
     """A CUDA build exists for this OS, architecture, Python and C library."""
-    return _judge_wheel(release, machine, cuda=True)
+    return _judge_wheel(case.release, case.machine, cuda=True)
 
 
-def judge_any_wheel(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_any_wheel(case: Case) -> Verdict:
     """As `judge_wheel`, for a build of any kind: that is enough for the CPU."""
-    return _judge_wheel(release, machine, cuda=False)
+    return _judge_wheel(case.release, case.machine, cuda=False)
 
 
-def judge_cpu(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_cpu(case: Case) -> Verdict:
     """An x86_64 CPU has AVX."""
-    arch, flags = machine.arch, machine.cpu_flags
+    arch, flags = case.machine.arch, case.machine.cpu_flags
     if arch is not UNSET and arch is not Arch.X86_64:
         return _verdict("cpu", Fit.YES, "nothing of this architecture", arch.value, AVX)
     if flags is UNSET:

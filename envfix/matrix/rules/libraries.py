@@ -1,14 +1,14 @@
-"""Rules 4 and 5: whether the libraries that envfix would install know the GPU and suit the wheel."""
+"""Rules 4 and 5: whether the libraries that TensorFlow would open know the GPU and suit the wheel."""
 
 from __future__ import annotations
 
 from msgspec import UNSET
 
+from envfix.matrix.rules.case import Case
+from envfix.matrix.system_cuda import judge_system_cuda
 from envfix.model.decision import Fit, Verdict
-from envfix.model.machine import Machine, known
-from envfix.model.matrix import Matrix, Release
+from envfix.model.request import CudaSource
 from envfix.nvidia.support import cuda_knows, cudnn_knows, cudnn_support, toolkit_support
-from envfix.nvidia.wheels import CudaLibraries, libraries_for
 
 # CUDA 12 dropped Kepler and CUDA 13 everything before 7.5; later GPUs need the CUDA that brought them.
 ARCHITECTURES = (
@@ -19,14 +19,9 @@ ARCHITECTURES = (
 CUDNN = "https://github.com/tensorflow/tensorflow/blob/v2.19.0/third_party/xla/xla/stream_executor/cuda/cuda_dnn.cc"
 
 
-def planned(release: Release, machine: Machine, matrix: Matrix) -> CudaLibraries:
-    """The libraries that envfix would have on the machine for the release."""
-    return libraries_for(release, machine, matrix, known(machine.installed, {}))
-
-
-def judge_libraries(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_libraries(case: Case) -> Verdict:
     """The CUDA libraries and cuDNN have code for every GPU."""
-    chosen = planned(release, machine, matrix)
+    machine, matrix, chosen = case.machine, case.matrix, case.libraries
     if chosen.cuda is None or chosen.cudnn is None:
         return _verdict(Fit.UNKNOWN, "the libraries' CUDA and cuDNN", "not known")
     cuda, cudnn = toolkit_support(matrix, chosen.cuda), cudnn_support(matrix, chosen.cudnn)
@@ -55,17 +50,24 @@ def judge_libraries(release: Release, machine: Machine, matrix: Matrix) -> Verdi
     return _verdict(Fit.YES, wanted, ", ".join(sorted({str(capability) for capability in capabilities})))
 
 
-def judge_cudnn(release: Release, machine: Machine, matrix: Matrix) -> Verdict:
+def judge_cudnn(case: Case) -> Verdict:
     """cuDNN has the major that the wheel opens and is not older than the one compiled against."""
-    built, chosen = release.built_with_cudnn, planned(release, machine, matrix).cudnn
+    built, chosen = case.release.built_with_cudnn, case.libraries.cudnn
     if built is None or chosen is None:
-        found = "the wheel's cuDNN not known" if built is None else "no cuDNN wheel known for this machine"
+        found = "the wheel's cuDNN not known" if built is None else "no cuDNN known for this machine"
         return Verdict(rule="cudnn", fit=Fit.UNKNOWN, wanted="cuDNN", found=found, source=CUDNN)
     fits = chosen.major == built.major and chosen >= built
     wanted = f"cuDNN {built.major}.x >= {built}"
     return Verdict(
         rule="cudnn", fit=Fit.YES if fits else Fit.NO, wanted=wanted, found=f"cuDNN {chosen}", source=CUDNN
     )
+
+
+def judge_system(case: Case) -> Verdict | None:
+    """Rule 10: with `--cuda system`, the machine's own toolkit and cuDNN serve the release."""
+    if case.cuda is not CudaSource.SYSTEM:
+        return None
+    return judge_system_cuda(case.release, case.machine, case.matrix)
 
 
 def _verdict(fit: Fit, wanted: str, found: str, source: str = ARCHITECTURES) -> Verdict:

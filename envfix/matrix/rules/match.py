@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from functools import cache
 
 from msgspec import UNSET
-from packaging.specifiers import SpecifierSet
 
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import KnownBad, Release
+from envfix.model.specifiers import allows
 from envfix.model.versions import ComputeCapability, CudnnRelease
 from envfix.nvidia.pins import is_for
 
@@ -49,7 +48,7 @@ def _conditions(
         yield Match.MAYBE if machine.arch is UNSET else _of(machine.arch is row.arch)
     if row.python:
         python = machine.python
-        yield Match.MAYBE if python is UNSET else _of(specifier(row.python).contains(str(python.cut(2))))
+        yield Match.MAYBE if python is UNSET else _of(allows(row.python, str(python.cut(2))))
     if row.gpu_first is not None or row.gpu_last is not None:
         yield _gpu(row, machine) if gpu is None else _of(_within(row, gpu))
     if row.driver_below is not None:
@@ -78,8 +77,3 @@ def _within(row: KnownBad, capability: ComputeCapability) -> bool:
 
 def _of(condition: bool) -> Match:
     return Match.YES if condition else Match.NO
-
-
-@cache
-def specifier(text: str) -> SpecifierSet:
-    return SpecifierSet(text)

@@ -1,0 +1,70 @@
+"""What a rule is asked about: one release on one machine, with what the user asks beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import UNSET, Struct
+from packaging.requirements import Requirement
+
+from envfix.matrix.rules.demands import Demand
+from envfix.model.decision import Verdict
+from envfix.model.machine import Machine, known
+from envfix.model.matrix import Matrix, Release
+from envfix.model.request import CudaSource
+from envfix.model.versions import CudnnRelease
+from envfix.nvidia.wheels import CudaLibraries, libraries_for
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """`libraries` are those that TensorFlow would open: the NVIDIA wheels that envfix plans, or the machine's
+    own with `--cuda system`. `demands` are what installed packages ask (None: not known what is installed).
+    """
+
+    release: Release
+    machine: Machine
+    matrix: Matrix
+    libraries: CudaLibraries
+    cuda: CudaSource = CudaSource.AUTO
+    companions: tuple[Requirement, ...] = ()
+    demands: tuple[Demand, ...] | None = None
+
+    @property
+    def cudnn(self) -> CudnnRelease | None:
+        """The cuDNN that will be there; None where envfix neither installs nor uses a known one."""
+        planned = bool(self.libraries.pins) or self.cuda is CudaSource.SYSTEM
+        return self.libraries.cudnn if planned else None
+
+
+Rule = Callable[[Case], Verdict | None]
+"""One rule's answer; None where it has nothing to judge."""
+
+
+def case_of(
+    release: Release,
+    machine: Machine,
+    matrix: Matrix,
+    *,
+    cuda: CudaSource = CudaSource.AUTO,
+    companions: Sequence[Requirement] = (),
+    demands: tuple[Demand, ...] | None = None,
+) -> Case:
+    return Case(
+        release=release,
+        machine=machine,
+        matrix=matrix,
+        libraries=_system(machine)
+        if cuda is CudaSource.SYSTEM
+        else libraries_for(release, machine, matrix, known(machine.installed, {})),
+        cuda=cuda,
+        companions=tuple(companions),
+        demands=demands,
+    )
+
+
+def _system(machine: Machine) -> CudaLibraries:
+    toolkit, cudnn = known(machine.toolkit, None), known(machine.cudnn, None)
+    return CudaLibraries(
+        cuda=None if toolkit is None or toolkit.version is UNSET else toolkit.version.cut(2),
+        cudnn=None if cudnn is None or cudnn.version is UNSET else cudnn.version,
+    )

@@ -1,0 +1,73 @@
+"""Rule 9: what is installed and stays keeps its requirements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from packaging.utils import canonicalize_name
+
+from envfix.matrix.rules.brought import Brought, brought_by
+from envfix.matrix.rules.case import Case
+from envfix.matrix.rules.demands import Demand
+from envfix.model.decision import Fit, Verdict
+from envfix.model.specifiers import contradict, name_in
+
+RULE = "installed"
+WANTED = "what is installed keeps its requirements"
+# An installer does not look after the requirements of packages that it leaves alone.
+INSTALLERS = "https://pip.pypa.io/en/stable/topics/dependency-resolution/"
+_SHOWN = 3
+
+
+class Clash(Struct, frozen=True, kw_only=True):
+    """Two requirements on one package that no version satisfies."""
+
+    demand: Demand
+    brought: Brought
+
+    @property
+    def text(self) -> str:
+        return f"{self.demand.text}, {self.brought.text}"
+
+
+def judge_installed(case: Case) -> Verdict | None:
+    """No requirement of an installed package that holds today meets a contradicting one.
+
+    Never a no: the package may be upgraded or given up, which is the user's to say, so a clash is unknown
+    and the plan names what breaks. None where nothing is known of what is installed.
+    """
+    if case.demands is None:
+        return None
+    found = clashes(case)
+    if not found:
+        return _verdict(Fit.YES, "nothing that contradicts them", INSTALLERS)
+    shown = "; ".join(clash.text for clash in found[:_SHOWN])
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return _verdict(Fit.UNKNOWN, f"{shown}{more}", found[0].demand.source)
+
+
+def clashes(case: Case) -> Sequence[Clash]:
+    """The demands that the release cannot meet.
+
+    Packages that are resolved anew with it demand nothing: its own requirements and what `--with` names.
+    """
+    moving = {name_in(line) for line in case.release.requires}
+    moving.update(canonicalize_name(companion.name) for companion in case.companions)
+    brought: dict[str, tuple[Brought, ...]] = {}
+    found = []
+    for demand in case.demands or ():
+        if demand.package in moving:
+            continue
+        if demand.name not in brought:
+            brought[demand.name] = tuple(brought_by(case, demand.name))
+        against = next(
+            (one for one in brought[demand.name] if contradict(demand.specifier, one.specifier)), None
+        )
+        if against is not None:
+            found.append(Clash(demand=demand, brought=against))
+    return found
+
+
+def _verdict(fit: Fit, found: str, source: str) -> Verdict:
+    return Verdict(rule=RULE, fit=fit, wanted=WANTED, found=found, source=source)
