@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -175,10 +177,24 @@ def _companion(value: str) -> Requirement:
 
 def _where(options: argparse.Namespace) -> Where:
     return Where(
-        python=_absolute(options.python),
+        python=_python(options.python),
         venv=_absolute(options.venv),
         machine=getattr(options, "machine", None),
     )
+
+
+def _python(given: str | None, which: Callable[[str], str | None] | None = None) -> str | None:
+    """An interpreter's path; a bare name such as `python3.10` is looked for on PATH, as the shell does."""
+    if given is not None and not re.search(r"[/\\]", given):
+        found = (which or RealOutside().which)(given)
+        if found:
+            return found
+        if not Path(given).exists():
+            raise InputError(
+                f"no interpreter `{given}` is on PATH",
+                "name one that is there, by its path or a name on PATH: --python /usr/bin/python3",
+            )
+    return _absolute(given)
 
 
 def _absolute(path: str | None) -> str | None:

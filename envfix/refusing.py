@@ -12,7 +12,7 @@ from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.matrix import rank, tf_request
 from envfix.matrix.rules import defects
 from envfix.model.decision import Candidate, Decision, Fit, Verdict
-from envfix.model.machine import Machine, known
+from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, Request, TensorFlowRequest
 from envfix.model.results import Report
@@ -75,7 +75,7 @@ def _reason(verdict: Verdict) -> str:
 
 def _ways_out(here: Situation, matrix: Matrix, request: Request, named: Iterable[Candidate]) -> Iterator[str]:
     """Another Python for what was asked for, else another release for this one."""
-    for python in _other_pythons(here.machine, named):
+    for python in _pythons(here.machine, named):
         # In a new environment of another Python nothing is installed yet.
         machine = structs.replace(here.machine, python=python, installed={})
         best = rank.decide(matrix, machine, request).recommended
@@ -88,12 +88,10 @@ def _ways_out(here: Situation, matrix: Matrix, request: Request, named: Iterable
         yield f"tensorflow {best.version} is the newest that fits here: --tf {best.version}"
 
 
-def _other_pythons(machine: Machine, named: Iterable[Candidate]) -> list[PythonRelease]:
+def _pythons(machine: Machine, named: Iterable[Candidate]) -> list[PythonRelease]:
     """The feature releases that some wheel of the named releases is for, the newest first."""
     wheels = [wheels for candidate in named for wheels in candidate.release.wheels]
-    pythons = {python for one in wheels if one.os is machine.os for python in one.python}
-    feature = known(machine.python, None)
-    return sorted((python for python in pythons if python != feature), reverse=True)
+    return sorted({python for one in wheels if one.os is machine.os for python in one.python}, reverse=True)
 
 
 def _command(here: Situation, request: Request, python: PythonRelease) -> str:

@@ -167,6 +167,15 @@ def test_an_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert capsys.readouterr().err.startswith("error: interrupted")
 
 
+def test_an_interpreter_can_be_named_as_in_a_shell() -> None:
+    on_path = {"python3.10": "/usr/bin/python3.10"}.get
+    assert commands._python("python3.10", on_path) == "/usr/bin/python3.10"
+    assert commands._python("env/bin/python", on_path) == str(Path.cwd() / "env/bin/python")
+    assert commands._python(None, on_path) is None
+    with pytest.raises(InputError, match=r"no interpreter `python3\.99` is on PATH"):
+        commands._python("python3.99", on_path)
+
+
 def approve_on_a_terminal(monkeypatch: pytest.MonkeyPatch, typed: str, plan: Plan, **outside: object) -> None:
     options = build_parser().parse_args(["install"])
     terminal = io.StringIO(typed)
