@@ -80,9 +80,10 @@ def _digest(data: bytes) -> str:
 class IndexServer:
     """What is served, and how it misbehaves.
 
-    `faults` maps the end of a path to an HTTP status, or to "drop" (the connection ends halfway) or "stall"
-    (no answer until the server stops). `lies` maps file names to the SHA-256 the page claims instead of the
-    true one. `asked` keeps every request.
+    `faults` maps the end of a path to an HTTP status, or to "drop" (the connection ends halfway), "stall"
+    (no answer until the server stops), "portal" (a page of something else) or "broken" (half a JSON page).
+    `lies` maps file names to the SHA-256 the page claims instead of the true one. `asked` keeps every
+    request.
     """
 
     url: str = ""
@@ -173,6 +174,10 @@ def _handler(index: IndexServer) -> type[BaseHTTPRequestHandler]:
             if fault == "stall":
                 index.stopped.wait(30)
                 self.close_connection = True
+            elif fault == "portal":
+                self.send(200, b"<!DOCTYPE html><html><body>please log in</body></html>", "text/html", body)
+            elif fault == "broken":
+                self.send(200, b'{"meta": {', JSON_PAGE, body)
             elif isinstance(fault, int):
                 self.send(fault, b"fault", "text/plain", body)
             elif path.startswith("/simple/"):

@@ -223,7 +223,7 @@ def test_credentials_reach_the_index_and_no_lock(
 @pytest.mark.parametrize(
     ("requirements", "kind", "words"),
     [
-        (["no-such-thing"], ResolutionFailed, "no-such-thing"),
+        (["numb", "no-such-thing"], ResolutionFailed, "no-such-thing"),
         (["numb==9.9"], ResolutionFailed, "numb==9.9"),
         (["flow-tensor==2.0", "numb>=3"], ResolutionFailed, "numb"),
         (["numb ==== what"], InputError, "numb ==== what"),
@@ -249,6 +249,123 @@ def test_an_index_that_is_down_is_said(name: str, here: Target, tmp_path: Path) 
         resolver(name, tmp_path, config).resolve(["numb"], [], here, config, offline=False)
     assert "127.0.0.1:9" in caught.value.message
     assert caught.value.exit_code == 4
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (401, "answered HTTP 401"),
+        (403, "answered HTTP 403"),
+        (500, "answered HTTP 500"),
+        (200, "is no page of a package index: "),
+        ("broken", "is no page of a package index: "),
+    ],
+)
+def test_an_index_that_answers_with_something_else_is_said(
+    name: str, fault: int | str, words: str, index: IndexServer, here: Target, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("envfix.system.index.BACKOFF", 0)
+    index.faults["/"] = fault
+    config = configured(index, index_url=index.simple.replace("//", "//me:s3cr3t@"))
+    with pytest.raises(IndexUnreachable) as caught:
+        resolver(name, tmp_path, config).resolve(["numb", "flow-tensor"], [], here, config, offline=False)
+    assert words in caught.value.message and index.url.removeprefix("http://") in caught.value.message
+    assert "s3cr3t" not in caught.value.message and "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+@BOTH
+@pytest.mark.parametrize("fault", [404, "portal"])
+def test_an_index_without_one_of_the_projects_is_the_wrong_setting(
+    name: str, fault: int | str, index: IndexServer, here: Target, tmp_path: Path
+) -> None:
+    index.faults["/"] = fault
+    config = configured(index, index_url=index.simple.replace("//", "//me:s3cr3t@"))
+    with pytest.raises(InputError) as caught:
+        resolver(name, tmp_path, config).resolve(["numb", "tensorflow"], [], here, config, offline=False)
+    shown = index.simple.replace("//", "//****@")
+    assert caught.value.message == f"pip's `index-url` `{shown}` has no project `tensorflow`"
+
+
+@BOTH
+def test_no_index_without_the_wheels_is_the_wrong_setting(name: str, here: Target, tmp_path: Path) -> None:
+    config = PipConfig(no_index=True)
+    with pytest.raises(InputError, match="pip's `no-index` is set, and no `find-links` is"):
+        resolver(name, tmp_path, config).resolve(["numb"], [], here, config, offline=False)
+    (tmp_path / "links").mkdir()
+    config = structs.replace(config, find_links=(str(tmp_path / "links"),))
+    with pytest.raises(InputError, match=r"`find-links` \(`/.*/links`\) holds no `numb`"):
+        resolver(name, tmp_path, config).resolve(["numb"], [], here, config, offline=False)
+
+
+def test_uvs_own_settings_are_named(index: IndexServer, here: Target, tmp_path: Path) -> None:
+    config = configured(index)
+
+    def problem(**variables: str) -> EnvfixError:
+        with pytest.raises(EnvfixError) as caught:
+            resolver("uv", tmp_path, config, **variables).resolve(["numb"], [], here, config, offline=False)
+        return caught.value
+
+    wrong = problem(UV_DEFAULT_INDEX="mine=nowhere")
+    assert isinstance(wrong, InputError)
+    assert wrong.message == "UV_DEFAULT_INDEX: expected a URL or a folder that is there, found `nowhere`"
+    assert "UV_FIND_LINKS: expected" in problem(UV_FIND_LINKS="/nowhere").message
+    offline = problem(UV_OFFLINE="1")
+    assert isinstance(offline, IndexUnreachable)
+    assert offline.message.startswith("UV_OFFLINE: ") and offline.hint == "unset UV_OFFLINE"
+    assert "UV_HTTP_TIMEOUT" in problem(UV_HTTP_TIMEOUT="soon").message
+    with serving() as empty:
+        assert f"UV_INDEX_URL `{empty.simple}` has no project `numb`" == (
+            problem(UV_INDEX_URL=empty.simple).message
+        )
+
+
+def test_a_cache_that_cannot_be_written_is_named(index: IndexServer, here: Target, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = configured(index)
+    with pytest.raises(InputError, match=r"uv cannot write its cache `/.*/file/cache`: ") as caught:
+        resolver("uv", tmp_path, config, UV_CACHE_DIR=str(tmp_path / "file/cache")).resolve(
+            ["numb"], [], here, config, offline=False
+        )
+    assert "UV_CACHE_DIR" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"index_url": None},
+        {},
+        {"no_index": True, "find_links": ("http://index.example/links",)},
+        {"index_url": "file:///", "extra_index_urls": ("http://index.example/simple",)},
+        {"no_index": True, "constraints": ("https://index.example/caps.txt",)},
+    ],
+)
+def test_pip_tools_offline_refuses_whatever_needs_the_network(
+    place: dict[str, object], index: IndexServer, here: Target, tmp_path: Path
+) -> None:
+    config = configured(index, **place)
+    with pytest.raises(IndexUnreachable, match="--offline: pip-tools would read") as caught:
+        resolver("pip-tools", tmp_path, config).resolve(["numb"], [], here, config, offline=True)
+    assert index.asked == [] and caught.value.hint == "--resolver uv has a cache"
+
+
+def test_pip_tools_offline_follows_no_link_out_of_a_folder(
+    index: IndexServer, here: Target, tmp_path: Path
+) -> None:
+    config = PipConfig(index_url=tmp_path.as_uri())
+    page = tmp_path / "numb/index.html"
+    page.parent.mkdir()
+    page.write_text(f'<a href="{index.url}/files/numb-3.0-py3-none-any.whl">numb-3.0-py3-none-any.whl</a>')
+    with pytest.raises(EnvfixError):
+        resolver("pip-tools", tmp_path, config).resolve(["numb"], [], here, config, offline=True)
+    assert index.asked == []
+    wheel = index.wheels["numb-3.0-py3-none-any.whl"]
+    (page.parent / wheel.filename).write_bytes(wheel.data)
+    page.write_text(f'<a href="{wheel.filename}#sha256={wheel.sha256}">{wheel.filename}</a>')
+    found = resolver("pip-tools", tmp_path, config).resolve(["numb"], [], here, config, offline=True)
+    assert found.version_of("numb") == "3.0"
 
 
 def test_uv_works_offline_from_its_cache_and_says_when_it_cannot(

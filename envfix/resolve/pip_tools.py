@@ -22,23 +22,25 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
+from envfix.errors import IndexUnreachable, InputError, ResolutionFailed
 from envfix.installers import pip_environment
 from envfix.model.plan import LockedFile, LockedPackage, Resolution
 from envfix.model.target import PipConfig, Target
 from envfix.model.urls import redact, without_credentials
-from envfix.ports import Index, IndexFile, Outside, Ran, Resolver
-from envfix.resolve.explanation import shortened
+from envfix.ports import Index, IndexFile, Outside, Resolver
 from envfix.resolve.find_links import find_links_files
+from envfix.resolve.pip_tools_failure import failure, reason
+from envfix.resolve.places import is_remote
 from envfix.resolve.staying import installed_versions
+from envfix.resolve.unavailable import holds_none
 from envfix.resolve.wheels import installable, target_tags
 
 TIME_LIMIT = 1800.0
 # What pip's explanation names: it may have no versions because a page could not be fetched.
 _NAMED = re.compile(r"(?:depends on|requested|the requirement) ([A-Za-z0-9][A-Za-z0-9._-]*)")
-_BROKEN_DOWNLOAD = re.compile(
-    r"IncompleteRead|Connection broken|Read timed out|\b5\d\d Server Error|ConnectionError"
-)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# The port of the discard service (RFC 863), where nothing answers.
+_NOWHERE = "http://127.0.0.1:9"
 _INSTALL = "pip install 'envfix-tf[pip-tools]'"
 
 
@@ -62,11 +64,9 @@ class PipToolsResolver(Resolver):
         *,
         offline: bool,
     ) -> Resolution:
-        if offline and config.index_url is None and not config.no_index:
-            raise IndexUnreachable(
-                "--offline: pip-tools reads the index anew for every resolution", "--resolver uv has a cache"
-            )
-        pins = self._pins(requirements, constraints, target, config)
+        if offline:
+            _check_local(config)
+        pins = self._pins(requirements, constraints, target, config, offline)
         tags = target_tags(target)
         local = find_links_files(self.outside, config.find_links, frozenset(pins))
         packages = [
@@ -76,9 +76,17 @@ class PipToolsResolver(Resolver):
         return Resolution(packages=tuple(packages), resolver="pip-tools")
 
     def _pins(
-        self, requirements: Sequence[str], constraints: Sequence[str], target: Target, config: PipConfig
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        target: Target,
+        config: PipConfig,
+        offline: bool,
     ) -> dict[str, Version]:
         env = pip_environment(self.outside.environ, config)
+        if offline:
+            # pip has no offline mode, and a page in a folder may have links to anywhere.
+            env.update(PIP_PROXY=_NOWHERE, PIP_RETRIES="0")
         python = _runner(self.outside, target, env)
         folder = self.outside.temporary_dir()
         self.outside.write_text(f"{folder}/requirements.in", "\n".join(requirements) + "\n")
@@ -100,17 +108,23 @@ class PipToolsResolver(Resolver):
             argv += ["--uploaded-prior-to", self.index_date]
         ran = self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=folder)
         if not ran.ok:
-            self._ask_again(f"{ran.out}\n{ran.err}")
-            raise _failure(ran)
+            if not ran.timed_out:
+                self._ask_again(f"{ran.out}\n{ran.err}", requirements, config)
+            raise failure(ran, TIME_LIMIT, offline)
         return read_pins(self.outside.read_text(f"{folder}/pins.txt"))
 
-    def _ask_again(self, said: str) -> None:
-        """Raises IndexUnreachable where a page that pip went on without does not answer us either.
+    def _ask_again(self, said: str, requirements: Sequence[str], config: PipConfig) -> None:
+        """Raises what an index says to us: IndexUnreachable where a page that pip went on without does not
+        come now either, InputError for an index that has not one of the projects.
 
         pip takes a page that it cannot fetch for a project that is not there.
         """
-        for name in sorted({canonicalize_name(found[1]) for found in _NAMED.finditer(said)}):
-            self.index.files(name)
+        roots = [canonicalize_name(found[0]) for line in requirements if (found := _NAME.match(line))]
+        named = sorted({canonicalize_name(found[1]) for found in _NAMED.finditer(said)})
+        has = {name: bool(self.index.files(name)) for name in named}
+        local = find_links_files(self.outside, config.find_links, frozenset(roots))
+        if roots and not any(name in local or has.get(name) or self.index.files(name) for name in roots):
+            raise holds_none(self.outside.environ, config, roots, uv=False)
 
     def _files(self, name: str, version: Version, target: Target) -> list[IndexFile]:
         """The files of one pin that the target's Python may have, uploaded in time."""
@@ -121,6 +135,17 @@ class PipToolsResolver(Resolver):
             and _allows(file.requires_python, target)
             and not (self.index_date and file.upload_time and file.upload_time[:10] > self.index_date[:10])
         ]
+
+
+def _check_local(config: PipConfig) -> None:
+    """Raises IndexUnreachable for a setting that pip could only follow over the network."""
+    index = [] if config.no_index else [config.index_url or "", *config.extra_index_urls]
+    remote = [place for place in (*index, *config.find_links, *config.constraints) if is_remote(place)]
+    if remote or "" in index:
+        what = f"`{redact(remote[0])}`" if remote else "the package index"
+        raise IndexUnreachable(
+            f"--offline: pip-tools would read {what} anew for every resolution", "--resolver uv has a cache"
+        )
 
 
 def read_pins(text: str) -> dict[str, Version]:
@@ -168,37 +193,10 @@ def _runner(outside: Outside, target: Target, env: dict[str, str]) -> str:
     tried = outside.run([target.executable, "-m", "piptools", "compile", "--version"], timeout=60, env=env)
     if not tried.ok:
         raise InputError(
-            f"pip-tools of envfix does not run in Python {target.python}: {_reason('', tried.err)}",
+            f"pip-tools of envfix does not run in Python {target.python}: {reason('', tried.err)}",
             f"{target.executable} -m pip install pip-tools",
         )
     return target.executable
-
-
-def _failure(ran: Ran) -> EnvfixError:
-    text = redact(ran.err or ran.error)
-    why = shortened(_reason(redact(ran.out), text))
-    if ran.timed_out:
-        return ResolutionFailed(
-            f"pip-tools did not finish within {TIME_LIMIT:g} s", "--resolver uv is faster"
-        )
-    if "No such option" in text or "requires pip" in text.lower():
-        return InputError(f"this pip-tools is too old: {why}", "pip install --upgrade pip pip-tools")
-    if "Invalid requirement" in text or "Could not open requirements file" in text:
-        return InputError(f"pip-tools does not accept the request: {why}")
-    if _BROKEN_DOWNLOAD.search(text):
-        return IndexUnreachable(f"the package index does not answer: {why}")
-    return ResolutionFailed(f"no set of packages holds every requirement: {why}")
-
-
-def _reason(out: str, err: str) -> str:
-    """pip's explanation: its conflict and its errors; else the message of the exception that ended it."""
-    conflict = re.search(r"The conflict is caused by:\n(.*?)\n\s*To fix this", out, re.S)
-    lines = [line.strip() for line in (conflict[1] if conflict else "").splitlines()]
-    lines += [line.strip() for line in err.splitlines() if line.strip().startswith(("ERROR:", "Error:"))]
-    if not lines:
-        last = [line for line in err.splitlines() if line and not line[0].isspace()][-1:]
-        lines = [re.sub(r"^[\w.]+(?:Exception|Found): ", "", line) for line in last]
-    return "\n".join(lines)
 
 
 def _package(

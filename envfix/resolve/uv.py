@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
-from envfix.installers import uv_binary, uv_environment
+from envfix.errors import InputError, ResolutionFailed
+from envfix.installers import uv_binary, uv_environment, uv_settings
 from envfix.model.machine import Os
 from envfix.model.plan import LockedFile, LockedPackage, Resolution
 from envfix.model.target import PipConfig, Target
 from envfix.model.urls import redact, without_credentials
 from envfix.ports import Outside, Ran, Resolver
 from envfix.reading import parse_toml
-from envfix.resolve.explanation import shortened
+from envfix.resolve.places import index_place, links_place
 from envfix.resolve.staying import installed_versions
+from envfix.resolve.unavailable import UV_INDEXES, holds_none
+from envfix.resolve.uv_failure import failure, knows_nothing, refusal
 from envfix.resolve.wheels import installable, target_tags
 
 TIME_LIMIT = 900.0
@@ -45,6 +48,10 @@ class UvResolver(Resolver):
         *,
         offline: bool,
     ) -> Resolution:
+        for setting, place in uv_settings(self.outside.environ, *UV_INDEXES):
+            index_place(self.outside, setting, place)
+        for setting, place in uv_settings(self.outside.environ, "UV_FIND_LINKS"):
+            links_place(self.outside, setting, place)
         found = self._solution(requirements, constraints, target, config, offline)
         # uv 0.13.9 forgets its preference for an installed version where a package is on several indexes, so
         # what moved is asked for once more in the version that is there.
@@ -70,37 +77,58 @@ class UvResolver(Resolver):
         offline: bool,
     ) -> Resolution:
         folder = self.outside.temporary_dir()
-        argv = [uv_binary(self.outside), "pip", "compile", "-", "--format", "pylock.toml", "--quiet"]
-        argv += ["--no-header", "--no-annotate", "--no-progress", "--color", "never", *_aim(target)]
+        argv = ["--format", "pylock.toml", *_aim(target)]
         # uv keeps the versions that the file it writes already has, where they fit.
         lock = f"{folder}/pylock.toml"
         self.outside.write_text(lock, _preferred(target))
         argv += ["--output-file", lock]
+        env = uv_environment(self.outside.environ, config)
         files = list(config.constraints)
         # An option on the command line would replace what the user's variable says, so it is joined in.
-        files += self.outside.environ.get("UV_CONSTRAINT", "").split()
+        files += env.get("UV_CONSTRAINT", "").split()
         if constraints:
             self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
             files.append(f"{folder}/caps.txt")
         for file in files:
             argv += ["--constraints", file]
-        if config.no_index:
-            argv.append("--no-index")
         if offline:
             argv.append("--offline")
-        if self.index_date and not self.outside.environ.get("UV_EXCLUDE_NEWER"):
-            argv += ["--exclude-newer", self.index_date]
-        ran = self.outside.run(
-            argv,
-            timeout=TIME_LIMIT,
-            env=uv_environment(self.outside.environ, config),
-            stdin="\n".join(requirements) + "\n",
-            # Away from the user's folder: a project's own `[tool.uv]` there is about that project.
-            cwd=folder,
-        )
+        ran = self._compile(requirements, argv, folder, env, config)
         if not ran.ok:
-            raise _failure(ran, offline)
+            problem = failure(ran, TIME_LIMIT, offline, env.get("UV_CACHE_DIR", "of the user"))
+            if isinstance(problem, ResolutionFailed) and knows_nothing(ran):
+                self._check_index(requirements, target, folder, env, config)
+            raise problem
         return read_resolution(self.outside.read_text(lock), target)
+
+    def _compile(
+        self, lines: Sequence[str], more: list[str], folder: str, env: dict[str, str], config: PipConfig
+    ) -> Ran:
+        argv = [uv_binary(self.outside), "pip", "compile", "-", *more, "--quiet", "--no-header"]
+        argv += ["--no-annotate", "--no-progress", "--color", "never"]
+        argv += ["--no-index"] if config.no_index else []
+        if self.index_date and not env.get("UV_EXCLUDE_NEWER"):
+            argv += ["--exclude-newer", self.index_date]
+        # Away from the user's folder: a project's own `[tool.uv]` there is about that project.
+        return self.outside.run(argv, timeout=TIME_LIMIT, env=env, stdin="\n".join(lines) + "\n", cwd=folder)
+
+    def _check_index(
+        self, requirements: Sequence[str], target: Target, folder: str, env: dict[str, str], config: PipConfig
+    ) -> None:
+        """Raises for an index that has not one of the projects: it is the wrong one, or keeps us out.
+
+        uv takes 401 and 403 for "no such project"; only where the first index decides does it say them.
+        """
+        names = list(dict.fromkeys(canonicalize_name(Requirement(line).name) for line in requirements))
+        env = {**env, "UV_INDEX_STRATEGY": "first-index"}
+        for name in names:
+            ran = self._compile([name], ["--no-deps", *_aim(target)], folder, env, config)
+            if not knows_nothing(ran):
+                return
+            refused = refusal(ran)
+            if refused is not None:
+                raise refused
+        raise holds_none(self.outside.environ, config, names, uv=True)
 
 
 def _preferred(target: Target) -> str:
@@ -142,29 +170,6 @@ def _platform(target: Target) -> str:
     if not known:
         raise InputError(f"uv resolves for glibc >= 2.17, found {target.glibc}")
     return f"{arch}-manylinux_2_{known[-1]}"
-
-
-def _failure(ran: Ran, offline: bool) -> EnvfixError:
-    text = redact(ran.err or ran.error)
-    why = shortened(text)
-    if ran.timed_out:
-        return IndexUnreachable(f"uv did not finish resolving within {TIME_LIMIT:g} s")
-    if offline and re.search(r"network (connectivity )?(is|was) disabled|not found in the cache", text, re.I):
-        return IndexUnreachable(
-            f"--offline: uv's cache does not hold what this solution needs: {why}",
-            "run it once without --offline",
-        )
-    if "No solution found" in text:
-        return ResolutionFailed(f"no set of packages holds every requirement: {why}")
-    if re.search(
-        r"error sending request|Request failed|Failed to fetch|HTTP status|timed out|dns error", text
-    ):
-        return IndexUnreachable(f"the package index does not answer: {why}")
-    if re.search(
-        r"Couldn't parse|Failed to parse|failed to open file|[Nn]o interpreter found|File not found", text
-    ):
-        return InputError(f"uv does not accept the request: {why}")
-    return ResolutionFailed(f"uv could not resolve: {why}")
 
 
 def read_resolution(text: str, target: Target) -> Resolution:

@@ -34,6 +34,7 @@ from envfix.errors import IndexUnreachable
 from envfix.model.target import PipConfig
 from envfix.model.urls import redact, without_credentials
 from envfix.ports import Index, IndexFile
+from envfix.resolve.unavailable import not_an_index, unanswered
 
 T = TypeVar("T")
 # pip's own default (`pip --timeout`), in seconds; it bounds each wait for bytes, not a whole transfer.
@@ -149,13 +150,12 @@ class RealIndex(Index):
             return action()
         except NoSuchProjectError:
             raise
-        except (UnsupportedContentTypeError, UnsupportedRepoVersionError) as problem:
-            raise IndexUnreachable(f"{redact(url)} is not a package index: {redact(str(problem))}") from None
+        except (
+            UnsupportedContentTypeError, UnsupportedRepoVersionError, requests.exceptions.JSONDecodeError
+        ) as problem:  # fmt: skip
+            raise not_an_index(url, str(problem)) from None
         except (requests.RequestException, remotezip.RemoteZipError, OSError) as problem:
-            raise IndexUnreachable(
-                f"the package index at `{_host(url)}` did not answer: {_reason(problem)}",
-                "check the network and pip's `index-url`, or use `--offline`",
-            ) from None
+            raise unanswered(url, _reason(problem)) from None
         except (zipfile.BadZipFile, ValueError) as problem:
             raise IndexUnreachable(
                 f"{redact(url)} is not what the index says: {redact(str(problem))}"
@@ -264,8 +264,9 @@ def _reason(problem: Exception) -> str:
         if inner is None or inner is reason or isinstance(inner, str):
             break
         reason = inner
+    by = " (by way of the proxy)" if isinstance(problem, requests.exceptions.ProxyError) else ""
     if isinstance(reason, OSError) and reason.strerror:
-        return reason.strerror
+        return f"{reason.strerror}{by}"
     # urllib3 puts the connection object in front: `HTTPConnection(host=..., port=...): Failed to ...`.
     text = re.sub(r"^[\w.]+\([^()]*\): ", "", redact(str(reason)))
-    return text.split("(Caused by")[0].strip() or type(reason).__name__
+    return (text.split("(Caused by")[0].strip() or type(reason).__name__) + by
