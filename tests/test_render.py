@@ -160,7 +160,8 @@ def test_checks_that_were_not_run_share_a_line_and_libraries_are_counted_by_plac
     site = "/env/lib/python3.12/site-packages/nvidia"
     libraries = (
         f"libcublas.so.12 ({site}/cublas/lib/libcublas.so.12), "
-        f"libcuda.so.1 (/usr/lib64-nvidia/libcuda.so.1), libcudnn.so.9 ({site}/cudnn/lib/libcudnn.so.9)"
+        f"libcuda.so.1 (/usr/lib64-nvidia/libcuda.so.1), libcudnn.so.9 ({site}/cudnn/lib/libcudnn.so.9), "
+        "libnvidia-ml.so.1 (/home/you/.cache/envfix/stub-2b82a6f6/libnvidia-ml.so.1)"
     )
     checks = (
         Check(name="libraries", status=Status.PASSED, expected="", observed=libraries),
@@ -170,12 +171,21 @@ def test_checks_that_were_not_run_share_a_line_and_libraries_are_counted_by_plac
     )
     shown = text.result(Verified(verification=structs.replace(PASSED, checks=checks))).splitlines()
     assert shown[1:4] == [
-        "  ok     libraries: 3 opened: 2 from the NVIDIA wheels, 1 from /usr/lib64-nvidia",
+        "  ok     libraries: 4 opened: 2 from the NVIDIA wheels, 1 from /usr/lib64-nvidia, "
+        "1 from the driver stub",
         "  -      not run: matmul, jit (no GPU here)",
         "  -      not reached: end",
     ]
     answer = json.data(Verified(verification=structs.replace(PASSED, checks=checks)))
     assert answer["checks"][0]["observed"] == libraries
+
+
+def test_a_cause_that_two_checks_share_is_said_once() -> None:
+    failed = FAILED.checks[0]
+    twice = structs.replace(FAILED, checks=(failed, structs.replace(failed, name="libraries")))
+    shown = text.result(Verified(verification=twice))
+    assert shown.count("libcusolver.so.11 is not found") == shown.count("envfix install") == 1
+    assert shown.count("FAILED") == 2
 
 
 def added(name: str, size: int | None, because: str) -> PlannedPackage:

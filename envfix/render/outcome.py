@@ -19,8 +19,10 @@ PROVEN = {
     Proof.CPU: "cpu: the ops above ran on the CPU",
 }
 _LIBRARY = re.compile(r"\S+ \((/[^()]*)/[^()/]*\)(?:, |$)")
-# Where the NVIDIA wheels lie in an environment.
-_WHEELS = re.compile(r"/(?:site|dist)-packages/nvidia/")
+_PLACES = (
+    (re.compile(r"/(?:site|dist)-packages/nvidia/"), "the NVIDIA wheels"),
+    (re.compile(r"/envfix/stub-[0-9a-f]+/$"), "the driver stub"),
+)
 IF_IMPORTED = 6  # names that are worth being read
 
 
@@ -71,11 +73,13 @@ def _how(advice: RestartAdvice) -> list[str]:
 def verification(value: Verification) -> list[str]:
     """Each check with what was expected and seen, then what it proves and no more."""
     lines = [f"verify   tensorflow {value.tensorflow or '?'} in {value.python}"]
+    said: set[str] = set()
     for skipped, group in groupby(value.checks, key=_why_skipped):
         checks = list(group)
         if skipped is None:
             for check in checks:
-                lines += _check(check)
+                lines += [line for line in _check(check) if line not in said]
+                said.update(lines)
         else:
             observed, cause = skipped
             names = ", ".join(check.name for check in checks)
@@ -112,10 +116,12 @@ def _check(check: Check) -> list[str]:
 
 def _opened(folders: Sequence[str]) -> str:
     """`21 opened: 19 from the NVIDIA wheels, 2 from /usr/lib64-nvidia`; each path is in the JSON."""
-    places = Counter(
-        "the NVIDIA wheels" if _WHEELS.search(f"{folder}/") else folder for folder in folders
-    ).most_common()
+    places = Counter(map(_place, folders)).most_common()
     return f"{len(folders)} opened: " + ", ".join(f"{number} from {place}" for place, number in places)
+
+
+def _place(folder: str) -> str:
+    return next((name for pattern, name in _PLACES if pattern.search(f"{folder}/")), folder)
 
 
 def _number(count: int, noun: str) -> str:

@@ -27,7 +27,7 @@ OPERATIONS = {"matmul": "matmul", "convolution": "convolution", "jit": "jit_comp
 TOLERANCE = 0.005
 REPAIR = "run `envfix install`"
 NO_DRIVER = "`nvidia-smi` must work here first; `envfix probe` says what was found of the driver"
-NO_KERNELS = "no GPU here, and kernels cannot run under the driver stub"
+NO_KERNELS = "no GPU here: the driver stub runs no kernels"
 
 
 def verify(
