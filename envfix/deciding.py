@@ -17,11 +17,16 @@ from envfix.situation import Situation, searched
 
 def decide(here: Situation, matrix: Matrix, request: Request) -> Decision:
     """The decision, or NothingFits with every release's reason."""
-    decision = rank.decide(matrix, here.machine, request)
+    decision = ranked(here, matrix, request)
     if decision.recommended is None:
         advice = (*decision.advice, *no_gpu_advice(here, request))
         raise refusal(here, matrix, request, decision, advice)
     return decision
+
+
+def ranked(here: Situation, matrix: Matrix, request: Request) -> Decision:
+    """Every release on this machine, beside what is installed and what `--with` brings."""
+    return rank.decide(matrix, here.machine, request, here.distributions, here.beside)
 
 
 def doubts(candidate: Candidate) -> tuple[str, ...]:
@@ -61,6 +66,6 @@ def with_accelerator(request: Request, here: Situation, matrix: Matrix) -> Reque
     if request.accelerator is not Accelerator.AUTO:
         return request
     gpu = structs.replace(request, accelerator=Accelerator.GPU)
-    if here.machine.has_no_gpu or rank.decide(matrix, here.machine, gpu).recommended is None:
+    if here.machine.has_no_gpu or ranked(here, matrix, gpu).recommended is None:
         return structs.replace(request, accelerator=Accelerator.CPU)
     return gpu

@@ -83,7 +83,9 @@ def _ways_out(here: Situation, matrix: Matrix, request: Request, named: Iterable
             yield f"with Python {python} tensorflow {best.version} fits: {_command(here, request, python)}"
             yield f"`uv python install {python}` brings that Python, where there is none"
             return
-    best = rank.decide(matrix, here.machine, structs.replace(request, tf=EVERY)).recommended
+    best = rank.decide(
+        matrix, here.machine, structs.replace(request, tf=EVERY), here.distributions, here.beside
+    ).recommended
     if request.tf.given and best is not None:
         yield f"tensorflow {best.version} is the newest that fits here: --tf {best.version}"
 

@@ -11,7 +11,7 @@ from envfix.errors import InputError
 from envfix.model.machine import Gpu, Machine, Outcome, known
 from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, ResolverName
-from envfix.model.target import PipConfig, Target
+from envfix.model.target import Distribution, PipConfig, Target
 from envfix.model.versions import PythonRelease
 from envfix.ports import Index, Outside, Resolver
 from envfix.probe import interpreter, machine_file, survey
@@ -45,13 +45,21 @@ class Where(Struct, frozen=True, kw_only=True):
 class Situation(Struct, frozen=True, kw_only=True):
     """`target` is the interpreter (of a `--venv` that is still to be made: the one it is made with).
 
-    `named` says that the machine is one that was named, not the one envfix runs on.
+    `named` says that the machine is one that was named, not the one envfix runs on. `beside` are the packages
+    of `--with` that ask for NVIDIA wheels themselves, with these requirements.
     """
 
     target: Target
     machine: Machine
     named: bool
     new_venv: bool = False
+    beside: tuple[Distribution, ...] = ()
+
+    @property
+    def distributions(self) -> tuple[Distribution, ...] | None:
+        """What is installed, None where that is not known."""
+        known_of = self.target.installed or self.machine.installed is not UNSET
+        return self.target.installed if known_of else None
 
     @property
     def site_packages(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from envfix.model.matrix import Matrix, Release
 from envfix.model.plan import Change, Floors, Lock, Plan, PlannedPackage, Resolution
 from envfix.model.request import Accelerator, CudaSource, Request
 from envfix.model.target import Target
+from envfix.nvidia.beside import kept_out
 from envfix.ports import Outside
 from envfix.resolve import bounds as machine_bounds
 from envfix.resolve import planning, remembered, wanted
@@ -64,7 +65,7 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
                 f"the lock uses the system's CUDA, which here lacks {', '.join(missing)}",
                 "envfix lock --cuda wheels",
             )
-    candidate = rank.judge(matrix, here.machine, release, accelerator)
+    candidate = rank.judge(matrix, here.machine, release, accelerator, installed=here.distributions)
     no = next((verdict for verdict in candidate.verdicts if verdict.fit is Fit.NO), None)
     if no is not None:
         raise LockMismatch(
@@ -104,6 +105,9 @@ def _choose_gpu(
 ) -> Choice:
     bounds = _bounds(here, matrix, candidate.release)
     full = wanted.gpu_wanted(candidate.release, here.target, bounds, request.companions, why)
+    if here.beside and candidate.release.built_with_cuda:
+        out = kept_out(candidate.release.built_with_cuda.major)
+        full = structs.replace(full, caps=(*full.caps, *out))
     choice = Choice(
         candidate=candidate, accelerator=Accelerator.GPU, cuda=CudaSource.WHEELS, bounds=bounds, wanted=full
     )
@@ -134,7 +138,7 @@ def _choose_gpu(
 
 def _bounds(here: Situation, matrix: Matrix, release: Release) -> tuple[Bound, ...]:
     installed = {dist.name: dist.version for dist in here.target.installed}
-    return machine_bounds.bounds(release, here.machine, matrix, installed)
+    return machine_bounds.bounds(release, here.machine, matrix, installed, here.beside)
 
 
 def solve(parts: Parts, here: Situation, request: Request, choice: Choice) -> Resolution:

@@ -36,7 +36,15 @@ def standing_release(here: Situation, matrix: Matrix, request: Request) -> tuple
     release = next((row for row in matrix.releases if row.version == found), None)
     if release is None:
         return None
-    candidate = rank.judge(matrix, here.machine, release, request.accelerator)
+    candidate = rank.judge(
+        matrix,
+        here.machine,
+        release,
+        request.accelerator,
+        request=request,
+        installed=here.distributions,
+        beside=here.beside,
+    )
     if request.accelerator is Accelerator.GPU and dist.name not in GPU_BUILDS:
         why = f"the release of the {dist.name} that is installed, for the GPU"
         return (candidate, why) if candidate.fit is Fit.YES else None

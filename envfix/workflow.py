@@ -14,13 +14,13 @@ from msgspec import Struct, structs
 
 from envfix.aftercare import add_loader, install_loader, restart_advice
 from envfix.choice import Choice, Lacks
-from envfix.deciding import decide, doubts, no_gpu_advice, refuse_without_gpu, with_accelerator
+from envfix.deciding import doubts, no_gpu_advice, ranked, refuse_without_gpu, with_accelerator
 from envfix.environment import allowed, environment, read_again
 from envfix.errors import EnvfixError, InputError
 from envfix.install import apply
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
-from envfix.matrix import load, rank
+from envfix.matrix import load
 from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
@@ -41,6 +41,7 @@ from envfix.solution import (
     with_loader,
 )
 from envfix.standing import unjudged
+from envfix.together import decide_together, pairs_that_fit, with_beside
 
 NO_PLAN = Plan(packages=(), download_bytes=0, installed_bytes=0)
 
@@ -87,9 +88,14 @@ def report(parts: Parts, request: Request, where: Where) -> Report:
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
     request = with_accelerator(request, here, matrix)
-    decision = rank.decide(matrix, here.machine, request)
-    advice = [*decision.advice, *no_gpu_advice(here, request)]
+    try:
+        here, unasked = with_beside(parts, here, matrix, request), ""
+    except EnvfixError as problem:
+        unasked = f"what `--with` brings is not known: {problem.message}"
+    decision = ranked(here, matrix, request)
+    advice = [*decision.advice, *no_gpu_advice(here, request), *([unasked] if unasked else [])]
     if decision.recommended is None:
+        advice += pairs_that_fit(parts, here, matrix, request)
         return Report(machine=here.machine, decision=decision, plan=None, advice=tuple(advice))
     # A report is about the newest release that fits, whatever is installed.
     choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
@@ -108,7 +114,7 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
     request = with_accelerator(request, here, matrix)
-    decision = decide(here, matrix, request)
+    here, decision = decide_together(parts, here, matrix, request)
     choice = choose(parts, here, matrix, request, decision)
     made = make_lock(here, matrix, choice, solve(parts, here, request, choice))
     texts = {path: pylock.render_pylock(made), requirements_path: requirements.render_requirements(made)}
@@ -151,7 +157,7 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
     else:
-        decision = decide(here, matrix, request)
+        here, decision = decide_together(parts, here, matrix, request)
         choice = choose(parts, here, matrix, request, decision)
         # Advice is about the recommended release; of another one, what is not known of it is said.
         taken = choice.candidate is decision.recommended

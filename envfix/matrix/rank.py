@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
 from packaging.specifiers import SpecifierSet
 
 from envfix.matrix.rules import CPU_RULES, GPU_RULES
@@ -33,17 +33,19 @@ def decide(
     machine: Machine,
     request: Request,
     installed: Sequence[Distribution] | None = None,
+    beside: Sequence[Distribution] = (),
 ) -> Decision:
     """Every release of the matrix with its verdicts, newest first, and the one to take.
 
     `recommended` is the newest `yes` of those that the request names, else the newest `unknown`, else None.
     With accelerator `cpu` the rules about GPUs do not count; `auto` is judged as `gpu`. `installed` are the
     distributions of the interpreter that is really there, with their requirements; without them the
-    machine's names and versions must do.
+    machine's names and versions must do. `beside` are the packages of `--with` that ask for
+    NVIDIA wheels themselves.
     """
     newest_first = sorted(matrix.releases, key=lambda release: release.version, reverse=True)
-    demands = demands_of(machine, matrix, installed)
-    candidates = tuple(_judge(matrix, machine, release, request, demands) for release in newest_first)
+    asked = _Asked(machine, request, demands_of(machine, matrix, installed), beside)
+    candidates = tuple(_judge(matrix, release, asked) for release in newest_first)
     eligible = [candidate for candidate in candidates if _named(candidate.release, request.tf)]
     recommended = next((one for fit in (Fit.YES, Fit.UNKNOWN) for one in eligible if one.fit is fit), None)
     if eligible:
@@ -61,25 +63,36 @@ def judge(
     *,
     request: Request | None = None,
     installed: Sequence[Distribution] | None = None,
+    beside: Sequence[Distribution] = (),
 ) -> Candidate:
     """One release with everything the rules say of it.
 
     `request` is asked for `--with` and `--cuda` alone, not for the releases or the accelerator that it names.
     """
-    asked = structs.replace(request or _NOTHING_ASKED, accelerator=accelerator)
-    return _judge(matrix, machine, release, asked, demands_of(machine, matrix, installed))
+    request = structs.replace(request or _NOTHING_ASKED, accelerator=accelerator)
+    return _judge(matrix, release, _Asked(machine, request, demands_of(machine, matrix, installed), beside))
 
 
-def _judge(
-    matrix: Matrix,
-    machine: Machine,
-    release: Release,
-    request: Request,
-    demands: tuple[Demand, ...] | None,
-) -> Candidate:
+class _Asked(Struct, frozen=True):
+    """What every release is judged by."""
+
+    machine: Machine
+    request: Request
+    demands: tuple[Demand, ...] | None
+    beside: Sequence[Distribution]
+
+
+def _judge(matrix: Matrix, release: Release, asked: _Asked) -> Candidate:
+    request, machine = asked.request, asked.machine
     on_cpu = request.accelerator is Accelerator.CPU
     case = case_of(
-        release, machine, matrix, cuda=request.cuda, companions=request.companions, demands=demands
+        release,
+        machine,
+        matrix,
+        cuda=request.cuda,
+        companions=request.companions,
+        demands=asked.demands,
+        beside=asked.beside,
     )
     answers = [rule(case) for rule in (CPU_RULES if on_cpu else GPU_RULES)]
     verdicts = tuple(verdict for verdict in answers if verdict is not None)

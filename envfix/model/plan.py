@@ -6,7 +6,6 @@ from enum import Enum
 
 from msgspec import Struct
 
-
 # Why a package is in a plan that nothing but other packages of it asks for.
 NEEDED = "the others need it"
 

@@ -15,7 +15,7 @@ from envfix.model.matrix import Release
 from envfix.model.specifiers import allows
 
 # Installed packages that pin NVIDIA wheels themselves, so that changing those breaks them.
-_HOLDERS = frozenset({"torch", "jax-cuda12-plugin", "jax-cuda12-pjrt"})
+HOLDERS = frozenset({"torch", "jax-cuda12-plugin", "jax-cuda12-pjrt"})
 
 
 class Pin(Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ def kept(name: str, allowed: SpecifierSet, installed: Mapping[str, str]) -> Pin 
 
 def are_held(installed: Mapping[str, str]) -> bool:
     """Whether another package that is installed pins the NVIDIA wheels."""
-    return not _HOLDERS.isdisjoint(installed)
+    return not HOLDERS.isdisjoint(installed)
 
 
 def floor(requirement: Requirement) -> str:

@@ -12,13 +12,16 @@ from envfix.model.decision import Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
 from envfix.model.request import CudaSource
+from envfix.model.target import Distribution
 from envfix.model.versions import CudnnRelease
-from envfix.nvidia.wheels import CudaLibraries, libraries_for
+from envfix.nvidia.beside import libraries_beside
+from envfix.nvidia.wheels import CudaLibraries
 
 
 class Case(Struct, frozen=True, kw_only=True):
     """`libraries` are those that TensorFlow would open: the NVIDIA wheels that envfix plans, or the machine's
-    own with `--cuda system`. `demands` are what installed packages ask (None: not known what is installed).
+    own with `--cuda system`. `demands` are what installed packages ask (None: not known what is installed),
+    `beside` the packages of `--with` that ask for NVIDIA's wheels too.
     """
 
     release: Release
@@ -28,6 +31,7 @@ class Case(Struct, frozen=True, kw_only=True):
     cuda: CudaSource = CudaSource.AUTO
     companions: tuple[Requirement, ...] = ()
     demands: tuple[Demand, ...] | None = None
+    beside: tuple[Distribution, ...] = ()
 
     @property
     def cudnn(self) -> CudnnRelease | None:
@@ -48,6 +52,7 @@ def case_of(
     cuda: CudaSource = CudaSource.AUTO,
     companions: Sequence[Requirement] = (),
     demands: tuple[Demand, ...] | None = None,
+    beside: Sequence[Distribution] = (),
 ) -> Case:
     return Case(
         release=release,
@@ -55,10 +60,11 @@ def case_of(
         matrix=matrix,
         libraries=_system(machine)
         if cuda is CudaSource.SYSTEM
-        else libraries_for(release, machine, matrix, known(machine.installed, {})),
+        else libraries_beside(release, machine, matrix, known(machine.installed, {}), beside),
         cuda=cuda,
         companions=tuple(companions),
         demands=demands,
+        beside=tuple(beside),
     )
 
 

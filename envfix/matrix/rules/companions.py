@@ -13,8 +13,9 @@ from envfix.matrix.rules.case import Case
 from envfix.model.companions import Companion
 from envfix.model.decision import Fit, Verdict
 from envfix.model.machine import Arch, Os, known
-from envfix.model.specifiers import allows, contradict, requirement
+from envfix.model.specifiers import allows, contradict, name_in, requirement
 from envfix.model.versions import PythonRelease
+from envfix.nvidia.beside import Ask, asks_of, other_majors
 
 RULE = "companions"
 # Those that old notebooks and other packages quarrel about.
@@ -41,6 +42,9 @@ def judge_companions(case: Case) -> Verdict:
 
     What nobody wrote down is left to the resolver, and said so: it is no reason against a release.
     """
+    met = next(_met(case), None)
+    if met is not None:
+        return met
     wrong = sorted(misfits(case), key=lambda misfit: misfit.fit is not Fit.NO)
     if wrong:
         first = wrong[0]
@@ -56,6 +60,32 @@ def judge_companions(case: Case) -> Verdict:
         found=found or "nothing else is asked for",
         source=f"METADATA of {case.release.package} {case.release.version}",
     )
+
+
+def _met(case: Case) -> Iterator[Verdict]:
+    """What a companion needs of an NVIDIA wheel that TensorFlow cannot have."""
+    release = case.release
+    tensorflow = f"{release.package} {release.version}"
+    foreign = other_majors(release.built_with_cuda.major) if release.built_with_cuda else ()
+    for ask in asks_of(case.beside):
+        if ask.name in foreign:
+            yield _no(ask, f"its files overwrite those of CUDA {release.built_with_cuda} for {tensorflow}")
+        for one in brought_by(case, ask.name):
+            if contradict(ask.specifier, one.specifier):
+                # Its own range says it better than the one version of it that would be taken.
+                own = [text for text in release.and_cuda if name_in(text) == ask.name]
+                told = [text for text in own if _contradicts(ask.specifier, text)]
+                yield _no(ask, f"{tensorflow} needs {told[0]}" if told else one.text)
+
+
+def _no(ask: Ask, found: str) -> Verdict:
+    wanted = f"{ask.name}{ask.specifier} for {ask.holder}"
+    return Verdict(rule=RULE, fit=Fit.NO, wanted=wanted, found=found, source=f"METADATA of {ask.holder}")
+
+
+def _contradicts(specifier: str, line: str) -> bool:
+    parsed = requirement(line)
+    return parsed is not None and contradict(specifier, str(parsed.specifier))
 
 
 def misfits(case: Case) -> Iterator[Misfit]:

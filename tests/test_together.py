@@ -1,0 +1,129 @@
+"""TensorFlow beside packages that ask for NVIDIA wheels themselves: decided together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envfix.model.target import Distribution
+from envfix.nvidia.beside import kept_out, libraries_beside
+from tests.index_server import IndexServer, build_wheel, serving
+from tests.shipped import matrix
+from tests.test_spine import TF, envfix, pins, wheels  # noqa: F401 - envfix is a fixture
+from tests.values import T4
+
+CUBLAS = "nvidia-cublas-cu12"
+CUBLAS_FILES = {f"nvidia/cublas/lib/{name}.so.12": "" for name in ("libcublas", "libcublasLt")}
+LINKER = "nvidia-nvjitlink-cu12"  # goes up with what calls it
+NEWER = "12.8.4.1"  # within what TensorFlow 2.20 allows, above what it was built with
+
+
+def torch(version: str, *requires: str) -> Any:
+    linux = [f"{text}; platform_system == 'Linux'" for text in requires]
+    return build_wheel("torch", version, linux, modules={"torch/__init__.py": ""})
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[IndexServer]:
+    with serving(
+        *wheels(),
+        build_wheel(CUBLAS, NEWER, modules=CUBLAS_FILES),
+        build_wheel(CUBLAS, "12.4.5.8", modules=CUBLAS_FILES),
+        build_wheel(LINKER, "12.8.93"),
+        build_wheel("nvidia-cudnn-cu13", "9.20.0.48", modules={"nvidia/cudnn/lib/libcudnn.so.9": ""}),
+        torch("2.6.0", f"{CUBLAS}==12.4.5.8"),
+        torch("2.10.0", f"{CUBLAS}=={NEWER}"),
+        torch("2.12.0", "nvidia-cudnn-cu13==9.20.0.48"),
+    ) as server:
+        yield server
+
+
+def answer(run: Any, *argv: str) -> dict[str, Any]:
+    done = run(*argv, "--json")
+    assert "Traceback" not in done.stderr, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def planned(data: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["version"] for one in data["plan"]["packages"]}
+
+
+def test_the_newest_that_goes_with_the_same_cuda_is_taken_and_its_wheels_serve_both(
+    envfix: Any,  # noqa: F811
+) -> None:
+    said = answer(envfix, "report", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "torch")
+    plan = planned(said["data"])
+    assert (plan["torch"], plan[CUBLAS]) == ("2.10.0", NEWER)
+    assert "nvidia-cudnn-cu13" not in plan
+    why = next(one["because"] for one in said["data"]["plan"]["packages"] if one["name"] == CUBLAS)
+    assert why == "torch 2.10.0 pins it"
+
+
+def test_two_that_meet_on_one_wheel_are_named_with_a_pair_that_fits(envfix: Any) -> None:  # noqa: F811
+    said = answer(envfix, "lock", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "torch==2.6.0")
+    assert said["exit_code"] == 3
+    (error,) = said["errors"]
+    assert f"needs {CUBLAS}==12.4.5.8 for torch 2.6.0" in error["message"]
+    assert f"tensorflow {TF} needs {CUBLAS}" in error["message"]
+    known = "nothing is known against this pair: "
+    assert error["hint"].splitlines() == [
+        # The newest for the companion that is asked for, and the newest companion for this release.
+        f"{known}--tf 2.17.1 --with torch==2.6.0",
+        f"{known}--tf {TF} --with torch==2.10.0",
+    ]
+
+
+def test_wheels_whose_files_overwrite_each_other_are_not_put_together(envfix: Any) -> None:  # noqa: F811
+    said = answer(envfix, "report", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "torch==2.12.0")
+    assert said["exit_code"] == 3 and said["data"]["plan"] is None
+    row = next(one for one in said["data"]["releases"] if one["version"] == TF)
+    verdict = next(one for one in row["verdicts"] if one["rule"] == "companions")
+    assert verdict["fit"] == "no" and "nvidia-cudnn-cu13" in verdict["wanted"]
+    assert "overwrite" in verdict["found"]
+    assert f"nothing is known against this pair: --tf {TF} --with torch==2.10.0" in said["data"]["advice"]
+
+
+def test_installed_together_it_is_right_and_asks_nothing_the_second_time(
+    envfix: Any,  # noqa: F811
+    index: IndexServer,
+    tmp_path: Path,
+) -> None:
+    argv = ["install", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "torch", "--venv", "both"]
+    first = answer(envfix, *argv, "--yes", "--no-verify")
+    assert first["exit_code"] == 0, first
+    assert "torch" in first["data"]["changed"]
+    index.asked.clear()
+    again = answer(envfix, *argv, "--yes", "--no-verify")
+    assert again["data"]["changed"] == [] and index.asked == []
+
+
+def holder(*requires: str, name: str = "torch") -> Distribution:
+    return Distribution(name=name, version="1.0", requires=requires)
+
+
+def beside(*requires: str, name: str = "torch") -> dict[str, tuple[str, str]]:
+    release = next(row for row in matrix().releases if str(row.version) == TF)
+    found = libraries_beside(release, T4, matrix(), {}, [holder(*requires, name=name)])
+    return {pin.name: (pin.version, pin.because) for pin in found.pins}
+
+
+def test_a_range_raises_what_is_too_old_for_it_and_nothing_else() -> None:
+    own = pins()
+    low = beside(f"{CUBLAS}>=12.1", name="jax-cuda12-plugin")
+    assert low[CUBLAS][0] == own[CUBLAS]
+    high = beside(f"{CUBLAS}>={NEWER}", name="jax-cuda12-plugin")
+    assert high[CUBLAS] == (NEWER, f"jax-cuda12-plugin 1.0 asks for {CUBLAS}>={NEWER}")
+    assert {name for name in own if own[name] != high[name][0]} == {CUBLAS, LINKER}
+
+
+def test_what_the_release_does_not_allow_stays_out() -> None:
+    assert beside(f"{CUBLAS}==12.4.5.8")[CUBLAS][0] == pins()[CUBLAS]
+
+
+def test_wheels_of_other_majors_with_the_same_files_are_kept_out() -> None:
+    assert "nvidia-cudnn-cu13<0" in kept_out(12) and "nvidia-nccl-cu11<0" in kept_out(12)
+    assert not any("cu12" in cap for cap in kept_out(12))
