@@ -82,7 +82,20 @@ def test_nothing_recommended_is_exit_3_in_text_and_json_alike() -> None:
     answer = plain_json.loads(json.success("report", report, report.exit_code))
     assert report.exit_code == answer["exit_code"] == 3
     assert answer["status"] == "failed" and answer["errors"][0]["code"] == "nothing-fits"
-    assert "needs driver >= 525.60.13, found 470.82.01" in text.report(report)
+    lines = text.report(report).splitlines()
+    assert lines[2:4] == [
+        "  release  fit      code        proof   why not",
+        "  2.20.0   no       native      loader  driver: needs driver >= 525.60.13, found 470.82.01",
+    ]
+    assert lines[-1] == "best     none: no TensorFlow release fits this machine"
+
+
+def test_of_a_known_defect_the_defect_is_said() -> None:
+    defect = structs.replace(VERDICT, rule="known-bad", wanted="no known defect", found="it hangs")
+    candidate = structs.replace(NO, verdicts=(defect,))
+    report = Report(machine=T4, decision=Decision(candidates=(candidate,), recommended=None), plan=None)
+    for shown in (text.report(report), markdown.report(report)):
+        assert "known-bad: it hangs" in shown and "no known defect" not in shown
 
 
 def test_a_failure_carries_what_is_known() -> None:

@@ -133,7 +133,7 @@ class RealOutside(Outside):
 
 
 def _environment(env: Mapping[str, str], draws: bool) -> dict[str, str]:
-    """Without what forces colours into a pipe: a notebook's kernel sets it, and no line could be recognised."""
+    """Without what forces colours into a pipe, as a notebook's kernel does: no line would be recognised."""
     forced = () if draws else ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS")
     return {name: value for name, value in env.items() if name not in forced}
 
