@@ -15,6 +15,7 @@ from envfix.model.plan import NEEDED, Break, Change, Plan, PlannedPackage
 from envfix.model.results import Installed, Report, Verified
 from envfix.render import json, markdown, text
 from envfix.render.words import columns, size
+from envfix.verify.checks import REPAIR
 from tests.values import RELEASE, T4
 
 VERDICT = Verdict(
@@ -191,6 +192,12 @@ def test_checks_that_were_not_run_share_a_line_and_libraries_are_counted_by_plac
     ]
     answer = json.data(Verified(verification=structs.replace(PASSED, checks=checks)))
     assert answer["checks"][0]["observed"] == libraries
+
+
+def test_install_does_not_advise_to_install() -> None:
+    failed = structs.replace(FAILED, checks=(structs.replace(FAILED.checks[0], hint=REPAIR),))
+    assert REPAIR in text.result(Verified(verification=failed))
+    assert REPAIR not in text.result(install_of(failed, CHANGED))
 
 
 def test_a_cause_that_two_checks_share_is_said_once() -> None:
