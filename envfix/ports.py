@@ -162,6 +162,10 @@ class Index(abc.ABC):
     def member(self, file: IndexFile, name: str) -> bytes:
         """One member of the wheel, by range requests; KeyError when it is not in it."""
 
+    def stream(self, file: IndexFile, name: str) -> Iterator[bytes]:
+        """The member piece by piece, for what is too large to hold; who stops early reads no more of it."""
+        yield self.member(file, name)
+
 
 class Resolver(abc.ABC):
     """What turns requirements into pins with hashed files; envfix has none of its own."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from envfix.errors import IndexUnreachable
 from envfix.model.target import PipConfig
 from envfix.system import index as module
 from envfix.system.index import RealIndex
+from envfix.system.wheel_tail import without_missing_members
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
 
 MEMBER = "demo/build_info.py"
@@ -57,6 +64,60 @@ def test_without_metadata_beside_it_the_wheel_is_read_by_ranges() -> None:
         index.metadata = False
         (file,) = client(index).files("demo")
         assert "Requires-Dist: numpy>=1" in client(index).metadata(file)
+
+
+def large() -> Wheel:
+    """A central directory of 300 KB, as large wheels have it, with METADATA near its end."""
+    modules = {f"demo/{number:04}{'x' * 60}.py": "" for number in range(3000)}
+    return build_wheel("demo", "1.0", ["numpy>=1"], modules=modules)
+
+
+LARGE = large().data
+
+
+def test_metadata_of_a_large_wheel_costs_its_end_and_not_its_whole_directory() -> None:
+    bodies: list[Any] = []
+    with serving(large()) as index:
+        index.metadata = False
+        config = PipConfig(index_url=index.simple)
+        read = RealIndex(config, on_response=lambda answer: bodies.append(answer.raw))
+        (file,) = read.files("demo")
+        bodies.clear()
+        assert "Requires-Dist: numpy>=1" in read.metadata(file)
+        assert sum(body.tell() for body in bodies) < 70_000
+
+
+def test_metadata_that_stands_elsewhere_is_found_in_the_whole_directory() -> None:
+    wheel = large()
+    data = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(data, "w") as new:
+        for name in sorted(old.namelist(), key=lambda name: "METADATA" not in name):
+            new.writestr(name, old.read(name))
+    with serving(replace(wheel, data=data.getvalue())) as index:
+        index.metadata = False
+        (file,) = client(index).files("demo")
+        assert "Requires-Dist: numpy>=1" in client(index).metadata(file)
+
+
+@given(st.binary(max_size=200), st.integers(200, len(LARGE)))
+def test_the_end_of_an_archive_is_an_archive_of_its_last_members(noise: bytes, length: int) -> None:
+    assert len(without_missing_members(noise, length)) == len(noise)
+    start = len(LARGE) - length
+    trimmed = without_missing_members(LARGE[start:], start)
+    assert len(trimmed) == length
+    with zipfile.ZipFile(io.BytesIO(LARGE[:start] + trimmed)) as archive:
+        assert archive.namelist()[-1] == "demo-1.0.dist-info/RECORD"
+        assert archive.testzip() is None
+
+
+def test_a_member_is_streamed_and_no_more_of_it_is_read_than_is_taken() -> None:
+    with serving(demo()) as index:
+        (file,) = client(index).files("demo")
+        assert b"".join(client(index).stream(file, "demo/big.py")) == b"#" * 200_000
+        pieces = client(index).stream(file, MEMBER)
+        assert next(pieces) == b"built = '1.0'\n"
+        with pytest.raises(KeyError):
+            next(client(index).stream(file, "demo/absent.py"))
 
 
 def test_members_are_read_one_by_one() -> None:

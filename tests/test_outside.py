@@ -76,6 +76,16 @@ def test_a_shown_child_is_passed_on_line_by_line_and_kept_whole(capsys: pytest.C
     assert ran.err == "one\ntwo \x1b[31m\nthree"
 
 
+def test_a_notebook_forces_no_colours_into_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ipykernel sets these for every `!command`."""
+    forced = {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
+    for name, value in forced.items():
+        monkeypatch.setenv(name, value)
+    code = python("import os; print(os.environ.get('FORCE_COLOR'), os.environ.get('CLICOLOR_FORCE'))")
+    assert OUTSIDE.run(code, timeout=20).out == "None None\n"
+    assert OUTSIDE.run(code, timeout=20, env={**os.environ, **forced}).out == "None None\n"
+
+
 def test_a_shown_child_draws_on_a_real_terminal_and_not_on_that_of_a_cell() -> None:
     """The child sees a terminal in the first case; in the second its lines are picked."""
     code = (

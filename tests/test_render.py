@@ -15,6 +15,7 @@ from envfix.model.plan import NEEDED, Break, Change, Plan, PlannedPackage
 from envfix.model.results import Installed, Report, Verified
 from envfix.render import json, markdown, text
 from envfix.render.words import columns, size
+from envfix.verify.checks import REPAIR
 from tests.values import RELEASE, T4
 
 VERDICT = Verdict(
@@ -82,7 +83,20 @@ def test_nothing_recommended_is_exit_3_in_text_and_json_alike() -> None:
     answer = plain_json.loads(json.success("report", report, report.exit_code))
     assert report.exit_code == answer["exit_code"] == 3
     assert answer["status"] == "failed" and answer["errors"][0]["code"] == "nothing-fits"
-    assert "needs driver >= 525.60.13, found 470.82.01" in text.report(report)
+    lines = text.report(report).splitlines()
+    assert lines[2:4] == [
+        "  release  fit      code        proof   why not",
+        "  2.20.0   no       native      loader  driver: needs driver >= 525.60.13, found 470.82.01",
+    ]
+    assert lines[-1] == "best     none: no TensorFlow release fits this machine"
+
+
+def test_of_a_known_defect_the_defect_is_said() -> None:
+    defect = structs.replace(VERDICT, rule="known-bad", wanted="no known defect", found="it hangs")
+    candidate = structs.replace(NO, verdicts=(defect,))
+    report = Report(machine=T4, decision=Decision(candidates=(candidate,), recommended=None), plan=None)
+    for shown in (text.report(report), markdown.report(report)):
+        assert "known-bad: it hangs" in shown and "no known defect" not in shown
 
 
 def test_a_failure_carries_what_is_known() -> None:
@@ -178,6 +192,12 @@ def test_checks_that_were_not_run_share_a_line_and_libraries_are_counted_by_plac
     ]
     answer = json.data(Verified(verification=structs.replace(PASSED, checks=checks)))
     assert answer["checks"][0]["observed"] == libraries
+
+
+def test_install_does_not_advise_to_install() -> None:
+    failed = structs.replace(FAILED, checks=(structs.replace(FAILED.checks[0], hint=REPAIR),))
+    assert REPAIR in text.result(Verified(verification=failed))
+    assert REPAIR not in text.result(install_of(failed, CHANGED))
 
 
 def test_a_cause_that_two_checks_share_is_said_once() -> None:

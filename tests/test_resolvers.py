@@ -20,7 +20,7 @@ from envfix.model.target import Distribution, PipConfig, Target
 from envfix.model.versions import GlibcRelease, PythonRelease
 from envfix.ports import Resolver
 from envfix.probe.interpreter import read_target
-from envfix.resolve.explanation import shortened
+from envfix.explanation import shortened
 from envfix.resolve.pip_tools import PipToolsResolver, read_pins
 from envfix.resolve.uv import UvResolver, read_resolution
 from envfix.resolve.wheels import installable, target_tags

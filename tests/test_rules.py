@@ -15,11 +15,18 @@ from envfix.matrix import rank
 from envfix.matrix.rules.case import case_of
 from envfix.matrix.rules.gpu import code_of
 from envfix.matrix.rules.libraries import judge_cudnn
-from envfix.model.decision import Code, Fit, Verdict
-from envfix.model.machine import Driver, Gpu, Machine, known
+from envfix.model.decision import Candidate, Code, Fit, Verdict
+from envfix.model.machine import Cudnn, Driver, Gpu, Machine, Toolkit, known
 from envfix.model.request import CudaSource
 from envfix.model.target import Distribution
-from envfix.model.versions import ComputeCapability, CudnnRelease, DriverCuda, DriverRelease, PythonRelease
+from envfix.model.versions import (
+    ComputeCapability,
+    CudaRelease,
+    CudnnRelease,
+    DriverCuda,
+    DriverRelease,
+    PythonRelease,
+)
 from envfix.reading import parse_yaml
 from tests.shipped import machine, matrix, request
 
@@ -169,6 +176,7 @@ HOSTS = {
     "wsl": st.booleans(),
     "glibc": st.sampled_from(["2.12", "2.17", "2.26", "2.31", "2.35"]),
 }
+COMPANIONS = ("", "numpy>=2", "tensorflow-text", "tensorflow-probability", "tf-keras==2.19.*", "keras<3")
 ROWS = st.integers(0, len(matrix().releases) - 1)
 
 
@@ -188,24 +196,41 @@ def test_a_newer_driver_never_makes_a_release_fit_worse(driver: int, row: int, *
     lost=st.sets(
         st.sampled_from(
             ["os", "wsl", "arch", "glibc", "python", "driver", "gpus", "cpu_flags", "installed",
-             "driver.release", "driver.cuda", "gpus.capability"]
+             "toolkit", "cudnn", "driver.release", "driver.cuda", "gpus.capability"]
         ),
         min_size=1,
     ),
     avx=st.booleans(),
     system=st.sampled_from(["linux", "windows"]),
+    cuda=st.sampled_from([CudaSource.AUTO, CudaSource.SYSTEM]),
+    companion=st.sampled_from(COMPANIONS),
+    own=st.sampled_from([("11.2", "8.1.1"), ("12.2", "8.9.7"), ("12.8", "9.5.1.17"), ("12.8", "9.24.0.43")]),
     **HOSTS,
 )  # fmt: skip
 def test_a_fact_that_is_not_known_never_turns_a_no_into_a_yes(
-    driver: int, row: int, lost: set[str], avx: bool, system: str, **facts: Any
+    driver: int,
+    row: int,
+    lost: set[str],
+    avx: bool,
+    system: str,
+    cuda: CudaSource,
+    companion: str,
+    own: tuple[str, str],
+    **facts: Any,
 ) -> None:
     release = matrix().releases[row]
-    known = structs.replace(
-        host(driver, **facts), cpu_flags=("avx",) if avx else (), os=changed({"os": system}).os
+    here = structs.replace(
+        host(driver, **facts),
+        cpu_flags=("avx",) if avx else (),
+        os=changed({"os": system}).os,
+        toolkit=Toolkit(version=CudaRelease(own[0])),
+        cudnn=Cudnn(version=CudnnRelease(own[1])),
     )
-    if rank.judge(matrix(), known, release).fit is not Fit.NO:
-        return
-    assert rank.judge(matrix(), without(known, lost), release).fit is not Fit.YES
+    wish = structs.replace(request(), cuda=cuda, companions=(Requirement(companion),) if companion else ())
+    before = rank.judge(matrix(), here, release, request=wish)
+    after = rank.judge(matrix(), without(here, lost), release, request=wish)
+    if before.fit is Fit.NO:
+        assert after.fit is not Fit.YES
 
 
 def without(facts: Machine, lost: set[str]) -> Machine:
@@ -233,6 +258,9 @@ def test_the_order_of_rows_decides_nothing(order: Any, driver: int, **facts: Any
         matrix(), releases=shuffled(matrix().releases), known_bad=shuffled(matrix().known_bad)
     )
     one, two = (rank.decide(each, host(driver, **facts), request()) for each in (matrix(), other))
-    assert [(c.version, c.fit, c.code) for c in one.candidates] == [
-        (c.version, c.fit, c.code) for c in two.candidates
-    ]
+    assert list(map(answers, one.candidates)) == list(map(answers, two.candidates))
+
+
+def answers(candidate: Candidate) -> tuple[object, ...]:
+    rules = tuple((verdict.rule, verdict.fit) for verdict in candidate.verdicts)
+    return candidate.version, candidate.fit, candidate.code, rules

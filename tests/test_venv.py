@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from msgspec import structs
 
 from envfix.errors import InputError, InstallFailed
 from envfix.install.permission import check_allowed
-from envfix.install.venv import ensure_venv
+from envfix.install.venv import check_venv, ensure_venv, remove_venv
 from envfix.model.machine import Platform
 from envfix.model.target import PipConfig
 from envfix.ports import Ran
@@ -134,6 +134,118 @@ def test_an_environment_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> No
     with pytest.raises(InstallFailed, match="cannot be made: nonsense"):
         ensure_venv(Apart(tmp_path / "c"), str(tmp_path / "env"), str(not_python))
     assert not (tmp_path / "env").exists()
+
+
+class Interrupted(Apart):
+    """Ctrl-C while uv makes the environment, which is half there then."""
+
+    def run(self, argv: Sequence[str], **more: object) -> Ran:  # type: ignore[override]
+        if "venv" in argv:
+            folder = Path(argv[-1])
+            (folder / "lib").mkdir(parents=True, exist_ok=True)
+            (folder / "lib64").symlink_to("lib")
+            (folder / "pyvenv.cfg").write_text("home = /usr\n")
+            raise KeyboardInterrupt
+        return super().run(argv, **more)  # type: ignore[arg-type]
+
+
+def test_an_interrupt_leaves_nothing_of_a_new_environment(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        ensure_venv(Interrupted(tmp_path / "c"), str(tmp_path / "there/a/b/env"), None)
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["empty", "link"])
+def test_an_interrupt_keeps_a_folder_that_was_there_and_empty(tmp_path: Path, name: str) -> None:
+    """It may be the working folder of the user's shell, or somebody's link."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    inode = (tmp_path / "empty").stat().st_ino
+    with pytest.raises(KeyboardInterrupt):
+        ensure_venv(Interrupted(tmp_path / "c"), str(tmp_path / name), None)
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert (tmp_path / "empty").stat().st_ino == inode and (tmp_path / "link").is_symlink()
+
+
+def test_a_new_environment_is_removed_with_the_folders_made_for_it(
+    tmp_path: Path, index: IndexServer
+) -> None:
+    outside, config = Apart(tmp_path / "c"), PipConfig(index_url=index.simple)
+    place = check_venv(outside, str(tmp_path / "a/b/env"), None)
+    assert not (tmp_path / "a").exists()
+    ensure_venv(outside, place.folder, None, config)
+    remove_venv(outside, place)
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "a").mkdir()
+    place = check_venv(outside, str(tmp_path / "a/b/env"), None)
+    ensure_venv(outside, place.folder, None, config)
+    (tmp_path / "a/b/mine").write_text("")
+    remove_venv(outside, place)
+    assert [path.name for path in (tmp_path / "a/b").iterdir()] == ["mine"]
+
+
+def test_an_environment_that_was_there_is_never_removed(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    outside = RealOutside()
+    place = check_venv(outside, str(tmp_path / "env"), None)
+    assert place.there
+    remove_venv(outside, place)
+    assert (tmp_path / "env/pyvenv.cfg").exists()
+
+
+@pytest.mark.parametrize("given", ["env with spaces", "./env/", "sub/../env", "~/env", "."])
+def test_a_folder_may_be_spelled_in_many_ways(
+    tmp_path: Path, index: IndexServer, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    python, made = ensure_venv(Apart(tmp_path / "c"), given, None, PipConfig(index_url=index.simple))
+    assert made and Path(python).is_absolute()
+    assert read_target(RealOutside(), python).virtual
+    assert ensure_venv(RealOutside(), given, None) == (python, False)
+
+
+def test_a_link_to_an_environment_is_that_environment(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    (tmp_path / "link").symlink_to("env")
+    assert ensure_venv(RealOutside(), str(tmp_path / "link"), None) == (f"{tmp_path}/link/bin/python", False)
+
+
+def test_what_no_environment_can_be_made_of_is_refused_without_making_anything(tmp_path: Path) -> None:
+    (tmp_path / "dead").symlink_to("nowhere")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/note").write_text("")
+    (tmp_path / "conda/bin").mkdir(parents=True)
+    (tmp_path / "conda/bin/python").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    outside = RealOutside()
+    for name, words in {
+        "dead": f"`{tmp_path}/dead` is a link to `{tmp_path}/nowhere`, which is not there",
+        "dead/env": f"`{tmp_path}/dead` is a link to",
+        "full": "is a folder with other files",
+        "full/note/env": f"`{tmp_path}/full/note` is a file, so",
+        "conda": "has a Python, but no `pyvenv.cfg`",
+    }.items():
+        with pytest.raises(InputError) as caught:
+            check_venv(outside, str(tmp_path / name), None)
+        assert words in caught.value.message, caught.value.message
+        assert caught.value.hint
+    with pytest.raises(InputError, match="no Python is at"):
+        check_venv(outside, str(tmp_path / "new"), str(tmp_path / "no-python"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_reason_an_environment_cannot_be_made_holds_no_password() -> None:
+    said = "error: Failed to fetch: https://me:s3cr3t@index.example/simple/pip/\n  cause: refused\n"
+    failing = Ran((), 2, "", said)
+    outside = FakeOutside({"/w/note": ""}, answers={"uv": failing, Path(sys.executable).name: failing})
+    with pytest.raises(InstallFailed) as caught:
+        ensure_venv(outside, "/w/env", None)
+    assert "s3cr3t" not in caught.value.message
 
 
 @pytest.mark.parametrize("platform", [None, Platform.TERMINAL, Platform.JUPYTER, Platform.CI])

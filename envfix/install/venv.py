@@ -5,14 +5,56 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import PurePath
+from typing import NamedTuple
 
 from envfix.errors import InputError, InstallFailed
+from envfix.explanation import why_failed
 from envfix.installers import pip_environment, uv_binary, uv_environment
 from envfix.model.target import PipConfig
 from envfix.ports import Outside, Ran
 
 _VERSION = "import sys; print('%s %d.%d.%d' % ((sys.implementation.name,) + sys.version_info[:3]))"
 TIME_LIMIT = 180.0
+_ANOTHER = "name another folder: --venv .venv"
+
+
+class Place(NamedTuple):
+    """Where an environment is or is to be made.
+
+    `folder` is absolute; `python` the interpreter in it; `base` the one to make it with; `there` says that
+    the environment is there; `kept` is the deepest folder on the way to it that was there before, `folder`
+    itself where it was there and empty.
+    """
+
+    folder: str
+    python: str
+    base: str
+    there: bool
+    kept: str
+
+
+def check_venv(outside: Outside, directory: str, python: str | None) -> Place:
+    """Where `--venv directory` leads, without making anything.
+
+    Raises InputError for a folder that is something else or cannot be written, an environment of another
+    Python than `python`, and a `python` that is not there.
+    """
+    folder = os.path.abspath(os.path.expanduser(directory))  # noqa: PTH100, PTH111
+    inside = _python_of(folder)
+    kept = _way(outside, folder)
+    if outside.exists(f"{folder}/pyvenv.cfg"):
+        _check_existing(outside, folder, inside, python)
+        return Place(folder, inside, inside, True, folder)
+    if outside.exists(inside):
+        raise InputError(
+            f"`{folder}` has a Python, but no `pyvenv.cfg`: it is no virtual environment",
+            f"install into it as it is: --python {inside}",
+        )
+    if outside.listdir(folder):
+        raise InputError(f"`{folder}` is a folder with other files, not a virtual environment", _ANOTHER)
+    if not outside.writable(folder):
+        raise InputError(f"`{folder}` cannot be made: no permission to write in `{kept}`", _ANOTHER)
+    return Place(folder, inside, _named(outside, python), False, kept)
 
 
 def ensure_venv(
@@ -25,43 +67,75 @@ def ensure_venv(
 ) -> tuple[str, bool]:
     """The environment's interpreter, and whether the environment was made now.
 
-    A new one is seeded with pip, because notebooks use `%pip`. Raises InputError for a folder that is
-    something else or an environment of another Python, InstallFailed when it cannot be made.
+    Raises what `check_venv` and `make_venv` raise.
     """
-    folder = os.path.abspath(os.path.expanduser(directory))  # noqa: PTH100, PTH111
-    inside = _python_of(folder)
-    _check_way(outside, folder)
-    if outside.exists(f"{folder}/pyvenv.cfg"):
-        _check_existing(outside, folder, inside, python)
-        return inside, False
-    if outside.listdir(folder):
-        raise InputError(
-            f"`{folder}` is a folder with other files, not a virtual environment",
-            "name another folder: --venv .venv",
-        )
-    if not outside.writable(folder):
-        raise InputError(
-            f"`{folder}` cannot be made: no permission to write there", "name another folder: --venv .venv"
-        )
-    _make(outside, folder, _named(outside, python), config or PipConfig(), offline)
-    if not outside.exists(inside):
-        raise InstallFailed(f"the new virtual environment `{folder}` has no interpreter `{inside}`")
-    return inside, True
+    place = check_venv(outside, directory, python)
+    if not place.there:
+        make_venv(outside, place, config, offline=offline)
+    return place.python, not place.there
+
+
+def make_venv(
+    outside: Outside, place: Place, config: PipConfig | None = None, *, offline: bool = False
+) -> None:
+    """Make the environment; nothing of it is left when this raises.
+
+    It is seeded with pip, because notebooks use `%pip`. Raises InstallFailed when it cannot be made.
+    """
+    try:
+        _make(outside, place, config or PipConfig(), offline)
+        if not outside.exists(place.python):
+            raise InstallFailed(
+                f"the new virtual environment `{place.folder}` has no interpreter `{place.python}`"
+            )
+    except BaseException:
+        remove_venv(outside, place)
+        raise
+
+
+def remove_venv(outside: Outside, place: Place) -> None:
+    """Remove an environment that was made now, with the folders made for it; what was there before stays."""
+    if place.there:
+        return
+    if place.folder == place.kept:
+        _clear(outside, place.folder)
+        return
+    if outside.exists(place.folder):
+        outside.remove_tree(place.folder)
+    for parent in PurePath(place.folder).parents:
+        if str(parent) == place.kept or outside.listdir(str(parent)):
+            return
+        if outside.exists(str(parent)):
+            outside.remove_tree(str(parent))
+
+
+def _clear(outside: Outside, folder: str) -> None:
+    """Empty a folder that was there before: a shell may be in it, or a link lead to it."""
+    real = outside.realpath(folder)
+    for name in outside.listdir(real):
+        path = str(PurePath(real, name))
+        # A virtual environment has a link to one of its own folders (`lib64`).
+        if outside.is_dir(path) and outside.realpath(path) == path:
+            outside.remove_tree(path)
+        else:
+            outside.remove(path)
 
 
 def _python_of(folder: str) -> str:
     return f"{folder}/Scripts/python.exe" if os.name == "nt" else f"{folder}/bin/python"
 
 
-def _check_way(outside: Outside, folder: str) -> None:
+def _way(outside: Outside, folder: str) -> str:
+    """The deepest folder on the way that is there. Raises InputError for a file or a dead link on the way."""
     for path in (PurePath(folder), *PurePath(folder).parents):
+        if outside.is_dir(str(path)):
+            return str(path)
         if outside.exists(str(path)):
-            if not outside.is_dir(str(path)):
-                raise InputError(
-                    f"`{path}` is a file, so no virtual environment can be at `{folder}`",
-                    "name another folder: --venv .venv",
-                )
-            return
+            raise InputError(f"`{path}` is a file, so no virtual environment can be at `{folder}`", _ANOTHER)
+        goal = outside.realpath(str(path))
+        if goal != f"{outside.realpath(str(path.parent)).rstrip('/')}/{path.name}" and os.name != "nt":
+            raise InputError(f"`{path}` is a link to `{goal}`, which is not there", _ANOTHER)
+    return "/"
 
 
 def _named(outside: Outside, python: str | None) -> str:
@@ -104,32 +178,24 @@ def _spoken(version: str) -> str:
     return f"Python {number}" if name == "cpython" else f"{name} (Python {number})"
 
 
-def _make(outside: Outside, folder: str, python: str, config: PipConfig, offline: bool) -> None:
+def _make(outside: Outside, place: Place, config: PipConfig, offline: bool) -> None:
     """uv first, for it is fast; where the index has no pip to seed, the standard library's venv."""
-    empty = outside.is_dir(folder)
-    argv = [uv_binary(outside), "venv", "--quiet", "--no-project", "--seed", "--python", python]
-    argv += [*(["--offline"] if offline else []), *(["--no-index"] if config.no_index else []), folder]
-    first = outside.run(argv, timeout=TIME_LIMIT, env=uv_environment(outside.environ, config))
+    argv = [uv_binary(outside), "venv", "--quiet", "--no-project", "--seed", "--python", place.base]
+    argv += [*(["--offline"] if offline else []), *(["--no-index"] if config.no_index else []), place.folder]
+    env = uv_environment(outside.environ, config)
+    # Away from the user's folder, whose `uv.toml` is about a project of its own.
+    first = outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=outside.temporary_dir())
     if first.ok:
         return
-    _clear(outside, folder, empty)
-    second = outside.run(
-        [python, "-I", "-m", "venv", folder], timeout=TIME_LIMIT, env=pip_environment(outside.environ, config)
-    )
+    remove_venv(outside, place)
+    argv = [place.base, "-I", "-m", "venv", place.folder]
+    second = outside.run(argv, timeout=TIME_LIMIT, env=pip_environment(outside.environ, config))
     if not second.ok:
-        _clear(outside, folder, empty)
         raise InstallFailed(
-            f"the virtual environment `{folder}` cannot be made: {_why(second) or _why(first)}"
+            f"the virtual environment `{place.folder}` cannot be made: "
+            f"{_said(second) or _said(first) or why_failed(second)}"
         )
 
 
-def _clear(outside: Outside, folder: str, keep: bool) -> None:
-    if outside.exists(folder):
-        outside.remove_tree(folder)
-    if keep:
-        outside.make_dirs(folder)
-
-
-def _why(ran: Ran) -> str:
-    lines = [line.strip() for line in (ran.err or ran.out).splitlines() if line.strip()]
-    return ran.error or (lines[-1] if lines else f"exit {ran.code}")
+def _said(ran: Ran) -> str:
+    return why_failed(ran) if ran.error or ran.err.strip() or ran.out.strip() else ""

@@ -46,7 +46,7 @@ def decide(
     newest_first = sorted(matrix.releases, key=lambda release: release.version, reverse=True)
     asked = _Asked(machine, request, demands_of(machine, matrix, installed), beside)
     candidates = tuple(_judge(matrix, release, asked) for release in newest_first)
-    eligible = [candidate for candidate in candidates if _named(candidate.release, request.tf)]
+    eligible = [candidate for candidate in candidates if is_named(candidate.release, request.tf)]
     recommended = next((one for fit in (Fit.YES, Fit.UNKNOWN) for one in eligible if one.fit is fit), None)
     if eligible:
         advice = tuple(_advice(eligible, recommended, machine, matrix, request))
@@ -120,7 +120,7 @@ def driver_floor(release: Release, machine: Machine, matrix: Matrix) -> str | No
     return str(max(drivers)) if drivers else None
 
 
-def _named(release: Release, tf: TensorFlowRequest) -> bool:
+def is_named(release: Release, tf: TensorFlowRequest) -> bool:
     """Whether the request allows the release.
 
     A yanked one only when it is named exactly (PEP 592), a pre-release only when one is named (PEP 440).

@@ -8,6 +8,7 @@ from msgspec import Struct
 from packaging.version import Version
 
 from envfix.model.matrix import Release
+from envfix.model.versions import DriverRelease
 
 
 class Fit(str, Enum):
@@ -64,4 +65,55 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     candidates: tuple[Candidate, ...]
     recommended: Candidate | None
+    advice: tuple[str, ...] = ()
+
+
+class ChangeKind(str, Enum):
+    """What would have to be changed, from what costs nothing to what nobody changes for a notebook."""
+
+    CUDA = "cuda"
+    COMPANION = "companion"
+    ENVIRONMENT = "environment"
+    HIDE_GPU = "hide-gpu"
+    PYTHON = "python"
+    WSL = "wsl"
+    DRIVER = "driver"
+    GLIBC = "glibc"
+    ARCH = "arch"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One change to the machine or the request, in words that follow "with": `driver >= 555.42.02`.
+
+    `driver` is that floor where the kind is `driver` and NVIDIA names one.
+    """
+
+    kind: ChangeKind
+    wanted: str
+    driver: DriverRelease | None = None
+
+
+class Remedy(Struct, frozen=True, kw_only=True):
+    """What would make a release fit better, found by judging it again after the changes.
+
+    `verdict` is what is in the way today. `fit` is what the release would come to; without `changes` nothing
+    that is known helps.
+    """
+
+    version: Version
+    verdict: Verdict
+    changes: tuple[Change, ...]
+    fit: Fit
+
+
+class Newer(Struct, frozen=True, kw_only=True):
+    """What releases newer than the recommended one would take, the newest first, and that in sentences.
+
+    `older` is the newest release that fits, where none that was asked for does.
+    """
+
+    remedies: tuple[Remedy, ...] = ()
+    older: Version | None = None
     advice: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from envfix.model.plan import Change
 from envfix.model.results import Report
 from envfix.printable import clean
 from envfix.render.text import summary
-from envfix.render.words import size
+from envfix.render.words import reason, size
 
 
 def report(value: Report) -> str:
@@ -18,7 +18,7 @@ def report(value: Report) -> str:
     lines += ["| release | fit | code | proven | why |", "|---|---|---|---|---|"]
     for candidate in value.decision.candidates:
         failed = [item for item in candidate.verdicts if item.fit is not Fit.YES]
-        why = "; ".join(f"{item.rule}: needs {item.wanted}, found {item.found}" for item in failed)
+        why = "; ".join(map(reason, failed))
         cells = (
             str(candidate.version),
             candidate.fit.value,

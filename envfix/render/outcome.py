@@ -10,6 +10,7 @@ from itertools import groupby
 from envfix.model.outcome import Check, Proof, RestartAdvice, Status, Verification
 from envfix.model.results import Installed
 from envfix.render.plan import plan
+from envfix.verify.checks import REPAIR
 
 MARK = {Status.PASSED: "ok    ", Status.FAILED: "FAILED", Status.SKIPPED: "-     "}
 PROVEN = {
@@ -34,7 +35,8 @@ def installed(value: Installed) -> list[str]:
     if value.result is not None and value.result.loader:
         lines.append(f"loader   {value.result.loader}")
     if value.verification is not None:
-        lines += verification(value.verification)
+        # What has just been run is no advice.
+        lines += [line for line in verification(value.verification) if line != _hint(REPAIR)]
     lines.append(_outcome(value))
     if value.restart is not None:
         lines += _restart(value.restart)
@@ -89,7 +91,7 @@ def verification(value: Verification) -> list[str]:
     if value.passed and value.proof is not None:
         lines.append(f"proof    {PROVEN[value.proof]}")
     else:
-        ended = f": the child ended with {value.ended}" if value.ended not in ("", "exit 0") else ""
+        ended = f": the process ended with {value.ended}" if value.ended not in ("", "exit 0") else ""
         lines.append(f"proof    none: verification failed{ended}")
     return lines
 
@@ -106,12 +108,13 @@ def _check(check: Check) -> list[str]:
     lines = [f"  {MARK[check.status]} {check.name}: {observed}"]
     if check.status is Status.FAILED:
         lines.append(f"         expected {check.expected}")
-        lines += [
-            f"         {label} {text}"
-            for label, text in (("cause", check.cause), ("hint ", check.hint))
-            if text
-        ]
+        lines += [f"         cause {check.cause}"] if check.cause else []
+        lines += [_hint(check.hint)] if check.hint else []
     return lines
+
+
+def _hint(text: str) -> str:
+    return f"         hint  {text}"
 
 
 def _opened(folders: Sequence[str]) -> str:

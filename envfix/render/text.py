@@ -17,7 +17,9 @@ from envfix.model.results import Installed, LockWritten, MachineList, MatrixShow
 from envfix.printable import clean
 from envfix.render.outcome import installed, verification
 from envfix.render.plan import plan
-from envfix.render.words import columns, one_line
+from envfix.render.words import columns, one_line, reason
+
+_COLUMNS = "{:<8} {:<11} {:<7} {}"
 
 
 def result(value: object) -> str:
@@ -120,22 +122,30 @@ def report(value: Report) -> str:
     lines += _release_lines(value.decision.candidates, best)
     if value.decision.candidates:
         lines.append("")
-    if best is not None:
-        sure = "" if best.fit is Fit.YES else " (nothing forbids it, but not every rule could be answered)"
-        lines.append(f"recommended: tensorflow {best.version}{sure}")
+    lines.append(f"best     {_best(best)}")
     if value.plan is not None:
-        lines += ["", *plan(value.plan)]
+        lines += plan(value.plan)
     lines += [f"note     {line}" for line in value.advice]
     return "\n".join(lines)
 
 
+def _best(candidate: Candidate | None) -> str:
+    if candidate is None:
+        return "none: no TensorFlow release fits this machine"
+    if candidate.fit is Fit.YES:
+        return f"tensorflow {candidate.version}"
+    return f"tensorflow {candidate.version}: nothing forbids it, but not every rule could be answered"
+
+
 def _release_lines(candidates: Sequence[Candidate], best: Candidate | None) -> list[str]:
-    """One line for each run of releases that are judged alike for the same reasons."""
+    """A head, and one line for each run of releases that are judged alike for the same reasons."""
+    if not candidates:
+        return []
     runs: list[tuple[str, list[Candidate]]] = []
     for candidate in candidates:
         mark = ">" if candidate is best else " "
-        proven = "proven" if candidate.proven else ""
-        words = f"{candidate.fit.value:<8} {candidate.code.value:<11} {proven:<7} {_why(candidate)}".rstrip()
+        proven = "loader" if candidate.proven else "-"
+        words = _COLUMNS.format(candidate.fit.value, candidate.code.value, proven, _why(candidate)).rstrip()
         if runs and mark == " " and runs[-1][0] == f"{mark} {words}":
             runs[-1][1].append(candidate)
         else:
@@ -143,16 +153,20 @@ def _release_lines(candidates: Sequence[Candidate], best: Candidate | None) -> l
     names = [
         str(run[0].version) if len(run) == 1 else f"{run[-1].version} - {run[0].version}" for _, run in runs
     ]
-    width = max((len(name) for name in names), default=0)
-    return [f"{words[0]} {name:<{width}}  {words[2:]}" for (words, _), name in zip(runs, names, strict=True)]
+    width = max(len(name) for name in (*names, "release"))
+    head = f"  {'release':<{width}}  " + _COLUMNS.format("fit", "code", "proof", "why not")
+    return [
+        head,
+        *(f"{words[0]} {name:<{width}}  {words[2:]}" for (words, _), name in zip(runs, names, strict=True)),
+    ]
 
 
 def _why(candidate: Candidate) -> str:
     reasons = [verdict for verdict in candidate.verdicts if verdict.fit is candidate.fit is not Fit.YES]
-    why = "; ".join(
-        f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}" for verdict in reasons[:1]
-    )
-    return f"{why} (and {len(reasons) - 1} more)" if len(reasons) > 1 else why
+    if not reasons:
+        return ""
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{reason(reasons[0])}{more}"
 
 
 def lock(value: LockWritten) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from envfix.matrix.rules.defects import RULE as DEFECTS
+from envfix.model.decision import Verdict
+
 
 def size(count: int | None) -> str:
     """Bytes in decimal units, as installers print them; `?` where they are not known."""
@@ -15,6 +18,13 @@ def size(count: int | None) -> str:
             return f"{value:.0f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
+
+
+def reason(verdict: Verdict) -> str:
+    """`driver: needs driver >= 525.60.13, found 470.82.01`; of a known defect, the defect alone."""
+    if verdict.rule == DEFECTS:
+        return f"{verdict.rule}: {verdict.found}"
+    return f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}"
 
 
 def one_line(text: str) -> str:

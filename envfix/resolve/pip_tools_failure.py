@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
+from envfix.explanation import shortened
 from envfix.model.urls import redact
 from envfix.ports import Ran
-from envfix.resolve.explanation import shortened
 from envfix.resolve.unavailable import unanswered
 
 _STATUS = re.compile(r"\b(5\d\d) Server Error: ([^:\n]*?) for url")

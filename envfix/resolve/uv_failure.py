@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
+from envfix.explanation import causes, shortened
 from envfix.model.urls import redact
 from envfix.ports import Ran
-from envfix.resolve.explanation import explained, shortened
 from envfix.resolve.unavailable import not_an_index, unanswered
 
 _OFFLINE = re.compile(r"network (connectivity )?(is|was) disabled|not found in the cache", re.I)
@@ -80,14 +80,8 @@ def _network(text: str) -> IndexUnreachable:
 
 
 def _sentence(text: str) -> str:
-    return ": ".join(_causes(text))
+    return ": ".join(causes(text)) or "it gave no reason"
 
 
 def _innermost(text: str) -> str:
-    return _causes(text)[-1]
-
-
-def _causes(text: str) -> list[str]:
-    """From the outermost to the innermost, without the system's numbers for them and uv's advice."""
-    lines = [line for line in explained(text) if not line.startswith("hint:")] or ["it gave no reason"]
-    return [re.sub(r" \(os error \d+\)$", "", line).rstrip(".") for line in lines]
+    return (causes(text) or ["it gave no reason"])[-1]

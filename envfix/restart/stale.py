@@ -17,7 +17,7 @@ HOW = {
     Platform.KAGGLE: "Run → Restart & clear cell outputs, then run the cells from the top",
     Platform.SAGEMAKER: "Kernel → Restart Kernel, then run the cells from the top",
     Platform.JUPYTER: "Kernel → Restart Kernel, then run the cells from the top",
-    Platform.VSCODE: "the Restart button above the notebook, then run the cells from the top",
+    Platform.VSCODE: "click Restart above the notebook, then run the cells from the top",
 }
 # Where a session is a notebook even when its kernel cannot be seen among the parents (another PID namespace).
 NOTEBOOKS = (Platform.COLAB, Platform.KAGGLE, Platform.SAGEMAKER, Platform.JUPYTER)

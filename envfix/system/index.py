@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
@@ -35,6 +35,7 @@ from envfix.model.target import PipConfig
 from envfix.model.urls import redact, without_credentials
 from envfix.ports import Index, IndexFile
 from envfix.resolve.unavailable import not_an_index, unanswered
+from envfix.system.wheel_tail import TailFetcher
 
 T = TypeVar("T")
 # pip's own default (`pip --timeout`), in seconds; it bounds each wait for bytes, not a whole transfer.
@@ -42,6 +43,7 @@ TIMEOUT = 15.0
 # An index that serves no ranges makes every member cost the whole file: more than this is not fetched.
 WHOLE_FILE_LIMIT = 64 << 20
 _CONNECTIONS = 16
+_CHUNK = 4 << 20
 # Seconds; each further try waits twice as long.
 BACKOFF = 0.4
 
@@ -52,12 +54,17 @@ class RealIndex(Index):
     User information in an index URL is sent to that host alone and is never part of a message.
     """
 
-    def __init__(self, config: PipConfig | None = None) -> None:
+    def __init__(
+        self, config: PipConfig | None = None, on_response: Callable[[requests.Response], None] | None = None
+    ) -> None:
+        """`on_response` is shown every answer before its body is read."""
         config = config or PipConfig()
         urls = (config.index_url or PYPI_SIMPLE_ENDPOINT, *config.extra_index_urls)
         self._urls = () if config.no_index else tuple(without_credentials(url) for url in urls)
         self._timeout = config.timeout or TIMEOUT
         self._session = _session(config, () if config.no_index else urls)
+        if on_response is not None:
+            self._session.hooks["response"].append(lambda answer, *_, **__: on_response(answer))
 
     def files(self, project: str) -> tuple[IndexFile, ...]:
         found: list[IndexFile] = []
@@ -70,9 +77,12 @@ class RealIndex(Index):
         beside = self._metadata_beside(file.url)
         if beside is not None:
             return beside
-        with self._open(file) as archive:
-            name = _metadata_member(archive, file)
-            return self._guard(file.url, lambda: archive.read(name)).decode("utf-8", "replace")
+        # It stands near the end of a wheel: the whole directory is read only where it does not.
+        for fetcher in (TailFetcher, remotezip.RemoteFetcher):
+            inside = self._metadata_inside(file, fetcher)
+            if inside is not None:
+                return inside.decode("utf-8", "replace")
+        raise IndexUnreachable(f"{file.filename} holds no METADATA: not a wheel")
 
     def members(self, file: IndexFile) -> Mapping[str, int]:
         with self._open(file) as archive:
@@ -82,6 +92,13 @@ class RealIndex(Index):
         with self._open(file) as archive:
             archive.getinfo(name)
             return self._guard(file.url, lambda: archive.read(name))
+
+    def stream(self, file: IndexFile, name: str) -> Iterator[bytes]:
+        with self._open(file) as archive:
+            archive.getinfo(name)
+            with self._guard(file.url, lambda: archive.open(name)) as member:
+                while chunk := self._guard(file.url, lambda: member.read(_CHUNK)):
+                    yield chunk
 
     def _from_network(self, url: str, project: str) -> list[DistributionPackage]:
         client = PyPISimple(url, session=self._session)
@@ -100,6 +117,11 @@ class RealIndex(Index):
         base = f"{url.rstrip('/')}/{project}/"
         return self._guard(url, lambda: ProjectPage.from_html(project, page.read_bytes(), base).packages)
 
+    def _metadata_inside(self, file: IndexFile, fetcher: type[remotezip.RemoteFetcher]) -> bytes | None:
+        with self._open(file, fetcher) as archive:
+            name = _metadata_member(archive)
+            return self._guard(file.url, lambda: archive.read(name)) if name else None
+
     def _metadata_beside(self, url: str) -> str | None:
         """The `.metadata` beside the wheel (PEP 658), None where the index serves none."""
         if _is_file(url):
@@ -111,24 +133,25 @@ class RealIndex(Index):
         self._guard(url, answer.raise_for_status)
         return answer.content.decode("utf-8", "replace")
 
-    def _open(self, file: IndexFile) -> AbstractContextManager[zipfile.ZipFile]:
+    def _open(
+        self, file: IndexFile, fetcher: type[remotezip.RemoteFetcher] = remotezip.RemoteFetcher
+    ) -> AbstractContextManager[zipfile.ZipFile]:
         if _is_file(file.url):
             return self._guard(file.url, lambda: zipfile.ZipFile(_path(file.url)))
-        return self._guard(file.url, lambda: self._open_by_ranges(file))
+        return self._guard(file.url, lambda: self._open_by_ranges(file, fetcher))
 
-    def _open_by_ranges(self, file: IndexFile) -> zipfile.ZipFile:
+    def _open_by_ranges(self, file: IndexFile, fetcher: type[remotezip.RemoteFetcher]) -> zipfile.ZipFile:
         archive: zipfile.ZipFile
+        options = {"session": self._session, "timeout": self._timeout, "fetcher": fetcher}
         try:
-            archive = remotezip.RemoteZip(file.url, session=self._session, timeout=self._timeout)
+            archive = remotezip.RemoteZip(file.url, **options)
             return archive
         except (remotezip.RangeNotSupported, remotezip.RemoteIOError) as problem:
             if not (isinstance(problem, remotezip.RangeNotSupported) or _refuses_suffix(problem)):
                 raise
         try:
             # Some servers answer `bytes=5-9` but not `bytes=-5`, the last five.
-            archive = remotezip.RemoteZip(
-                file.url, session=self._session, timeout=self._timeout, support_suffix_range=False
-            )
+            archive = remotezip.RemoteZip(file.url, support_suffix_range=False, **options)
             return archive
         except remotezip.RangeNotSupported:
             return self._open_whole(file)
@@ -241,11 +264,11 @@ def _index_file(package: DistributionPackage) -> IndexFile:
     )
 
 
-def _metadata_member(archive: zipfile.ZipFile, file: IndexFile) -> str:
+def _metadata_member(archive: zipfile.ZipFile) -> str | None:
     for name in archive.namelist():
         if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
             return name
-    raise IndexUnreachable(f"{file.filename} holds no METADATA: not a wheel")
+    return None
 
 
 def _refuses_suffix(problem: Exception) -> bool:
@@ -269,4 +292,5 @@ def _reason(problem: Exception) -> str:
         return f"{reason.strerror}{by}"
     # urllib3 puts the connection object in front: `HTTPConnection(host=..., port=...): Failed to ...`.
     text = re.sub(r"^[\w.]+\([^()]*\): ", "", redact(str(reason)))
+    text = re.sub(r"^Failed to establish a new connection: \[Errno -?\d+\] ", "", text)
     return (text.split("(Caused by")[0].strip() or type(reason).__name__) + by

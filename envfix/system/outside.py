@@ -49,7 +49,7 @@ class RealOutside(Outside):
                 stdout=subprocess.PIPE,
                 # A progress bar only draws itself on a terminal, so a shown child gets ours untouched.
                 stderr=None if draws else subprocess.PIPE,
-                env=None if env is None else dict(env),
+                env=_environment(os.environ if env is None else env, draws),
                 cwd=cwd,
                 # Its own group, so that a child that hangs is killed with everything it started.
                 start_new_session=not show,
@@ -130,6 +130,12 @@ class RealOutside(Outside):
         if not self.quiet:
             # Where nobody reads any more (`2>&1 | head`, a full disk), the work still goes to its end.
             streams.write(clean(text) + "\n", sys.stderr)
+
+
+def _environment(env: Mapping[str, str], draws: bool) -> dict[str, str]:
+    """Without what forces colours into a pipe, as a notebook's kernel does: no line would be recognised."""
+    forced = () if draws else ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS")
+    return {name: value for name, value in env.items() if name not in forced}
 
 
 def _existing(path: str) -> Path:

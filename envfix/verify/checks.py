@@ -128,8 +128,7 @@ def _build(heard: Transcript, proof: Proof) -> Check:
     )
     if proof is Proof.CPU or done["cuda_build"]:
         return _check("build", Status.PASSED, wanted, observed)
-    hint = "remove `tensorflow-cpu`, then run `envfix install`"
-    return _check("build", Status.FAILED, wanted, observed, "this wheel holds no GPU code", hint)
+    return _check("build", Status.FAILED, wanted, observed, "this wheel holds no GPU code", REPAIR)
 
 
 def _libraries(heard: Transcript) -> Check:

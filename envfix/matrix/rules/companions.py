@@ -107,7 +107,7 @@ def _against_release(case: Case, asked: Requirement) -> Misfit | None:
 
 def _against_table(case: Case, asked: Requirement) -> Misfit | None:
     """`companions.yaml`: rows that cover the release tell; where none does nothing is known."""
-    covering = _covering(case, asked)
+    covering = covering_rows(case, asked)
     if not covering:
         return None
     allowed = [row for row in covering if not contradict(str(asked.specifier), row.version)]
@@ -143,7 +143,8 @@ def _lacking(case: Case, asked: Requirement, row: Companion) -> Misfit | None:
     )
 
 
-def _covering(case: Case, asked: Requirement) -> list[Companion]:
+def covering_rows(case: Case, asked: Requirement) -> list[Companion]:
+    """The rows of `companions.yaml` for the package that go with the release, ascending."""
     name, version = canonicalize_name(asked.name), str(case.release.version)
     return [row for row in case.matrix.companions if row.name == name and allows(row.tensorflow, version)]
 
@@ -157,7 +158,7 @@ def _has_wheel(case: Case, row: Companion) -> bool:
 
 
 def _seen(case: Case, asked: Requirement) -> str:
-    told = any(brought_by(case, canonicalize_name(asked.name))) or _covering(case, asked)
+    told = any(brought_by(case, canonicalize_name(asked.name))) or covering_rows(case, asked)
     return f"{asked} fits" if told else f"{asked} is left to the resolver"
 
 

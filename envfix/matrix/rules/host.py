@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import UNSET
 
@@ -96,7 +96,7 @@ def _filters(machine: Machine, cuda: bool) -> list[Filter]:
             "Python",
             None if feature is None else str(feature),
             lambda wheels: feature in wheels.python,
-            lambda left: _pythons([release for wheels in left for release in wheels.python]),
+            lambda left: pythons_text([release for wheels in left for release in wheels.python]),
         )
     )
     if not _has_no_glibc(machine):
@@ -121,10 +121,11 @@ def _place(wheels: WheelSet) -> str:
 
 def _floors(wheels: WheelSet) -> str:
     glibc = f", glibc >= {wheels.glibc}" if wheels.glibc else ""
-    return f"Python {_pythons(wheels.python)}{glibc}"
+    return f"Python {pythons_text(wheels.python)}{glibc}"
 
 
-def _pythons(releases: list[PythonRelease] | tuple[PythonRelease, ...]) -> str:
+def pythons_text(releases: Iterable[PythonRelease]) -> str:
+    """`3.10 to 3.13`, or the only one."""
     ordered = sorted(set(releases))
     return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 

@@ -1,0 +1,182 @@
+"""The cheapest change that would make a release fit: changed machines are judged by the same rules.
+
+Every step that might help is taken, the release is judged again, and then the steps are given up one by one,
+the last first, as long as the release comes to no less without them. What is left is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from envfix.matrix import rank
+from envfix.matrix.steps import STEPS, Step, World, change_gpu
+from envfix.model.decision import Candidate, Change, ChangeKind, Decision, Fit, Newer, Remedy, Verdict
+from envfix.model.machine import Machine
+from envfix.model.matrix import Matrix
+from envfix.model.request import Accelerator, Request
+from envfix.model.target import Distribution
+
+_ORDER = {Fit.NO: 0, Fit.UNKNOWN: 1, Fit.YES: 2}
+# Of the releases that different rules keep away, as many are looked at.
+_EXPLAINED = 12
+_ANOTHER_MACHINE = (ChangeKind.ARCH, ChangeKind.CPU, ChangeKind.GPU)
+
+
+def cheapest_change(
+    matrix: Matrix,
+    machine: Machine,
+    candidate: Candidate,
+    request: Request,
+    installed: Sequence[Distribution] | None = None,
+) -> Remedy | None:
+    """What would make the candidate fit, or fit better; None where it fits already.
+
+    A remedy without changes says that none of those that are known helps.
+    """
+    if candidate.fit is Fit.YES:
+        return None
+    world = World(
+        matrix=matrix, machine=machine, request=request, release=candidate.release, installed=installed
+    )
+    return _on_this_gpu(world, candidate) or _on_another_gpu(world, candidate) or _remedy(candidate)
+
+
+def for_newer(
+    matrix: Matrix,
+    machine: Machine,
+    decision: Decision,
+    request: Request,
+    installed: Sequence[Distribution] | None = None,
+) -> Newer:
+    """What would have to change for a release newer than the recommended one, of those that are asked for.
+
+    The newest is explained, and below it each that something cheaper would do. Where there is no GPU
+    nothing is: no change to software brings one.
+    """
+    if request.accelerator is not Accelerator.CPU and machine.has_no_gpu:
+        return Newer()
+    remedies: list[Remedy] = []
+    for candidate in _newer(decision, request):
+        remedy = cheapest_change(matrix, machine, candidate, request, installed) if not remedies else None
+        if remedies:
+            world = World(
+                matrix=matrix,
+                machine=machine,
+                request=request,
+                release=candidate.release,
+                installed=installed,
+            )
+            remedy = _on_this_gpu(world, candidate)
+        if remedy is not None and all(_is_cheaper(remedy, other) for other in remedies):
+            remedies.append(remedy)
+    advice = [sentence(remedy) for remedy in remedies if remedy.changes or remedy.fit is Fit.NO]
+    older = _older(decision, request)
+    if older is not None:
+        advice.append(f"tensorflow {older.version} is the newest that fits here as it is")
+    return Newer(remedies=tuple(remedies), older=older.version if older else None, advice=tuple(advice))
+
+
+def sentence(remedy: Remedy) -> str:
+    """`tensorflow 2.21.0 would fit with driver >= 555.42.02`, or that nothing here helps."""
+    name = f"tensorflow {remedy.version}"
+    words = " and ".join(change.wanted for change in remedy.changes)
+    if not remedy.changes:
+        return f"nothing that is known makes {name} fit here"
+    if any(change.kind in _ANOTHER_MACHINE for change in remedy.changes):
+        return f"nothing on this machine makes {name} fit; it needs {words}"
+    return f"{name} {'would' if remedy.fit is Fit.YES else 'might'} fit with {words}"
+
+
+def in_the_way(candidate: Candidate) -> Verdict:
+    """The first verdict that keeps the candidate from fitting."""
+    return next(verdict for verdict in candidate.verdicts if verdict.fit is candidate.fit)
+
+
+def _newer(decision: Decision, request: Request) -> list[Candidate]:
+    """Those that do not fit and are newer than the recommended one, newest first, one for each set of
+    reasons."""
+    best = decision.recommended
+    found, seen = [], set()
+    for candidate in decision.candidates:
+        if candidate.fit is Fit.YES or (best is not None and candidate.version <= best.version):
+            continue
+        against = tuple((one.rule, one.wanted) for one in candidate.verdicts if one.fit is not Fit.YES)
+        if against not in seen and rank.is_named(candidate.release, request.tf):
+            seen.add(against)
+            found.append(candidate)
+    return found[:_EXPLAINED]
+
+
+def _older(decision: Decision, request: Request) -> Candidate | None:
+    """The newest release that fits although it is not asked for, where nothing that is does."""
+    if decision.recommended is not None or not request.tf.given:
+        return None
+    return next((candidate for candidate in decision.candidates if candidate.fit is Fit.YES), None)
+
+
+def _on_this_gpu(world: World, candidate: Candidate) -> Remedy | None:
+    """The fewest steps on the machine's own GPUs; None where they do not help."""
+    taken, fit = _all_of(world, STEPS)
+    if _ORDER[fit] <= _ORDER[candidate.fit]:
+        return None
+    for step in taken[::-1]:
+        still, without = _all_of(world, tuple(one for one in taken if one is not step))
+        if _ORDER[without] >= _ORDER[fit]:
+            taken, fit = still, without
+    return _remedy(candidate, _changes(world, taken), fit)
+
+
+def _on_another_gpu(world: World, candidate: Candidate) -> Remedy | None:
+    """The same with another GPU, for a release that no software makes run on this one."""
+    done = change_gpu(world) if candidate.fit is Fit.NO else None
+    if done is None:
+        return None
+    other, change = done
+    rest = _on_this_gpu(other, structs.replace(candidate, fit=other.fit()))
+    if rest is None:
+        return _remedy(candidate, (change,), other.fit())
+    return _remedy(candidate, (change, *rest.changes), rest.fit)
+
+
+def _remedy(candidate: Candidate, changes: tuple[Change, ...] = (), fit: Fit | None = None) -> Remedy:
+    verdict = in_the_way(candidate)
+    return Remedy(version=candidate.version, verdict=verdict, changes=changes, fit=fit or candidate.fit)
+
+
+def _is_cheaper(remedy: Remedy, other: Remedy) -> bool:
+    """Whether the dearest of its changes is cheaper, or is an older driver for the same."""
+    mine, theirs = _dearest(remedy), _dearest(other)
+    if mine != theirs:
+        return mine < theirs
+    floors = [one.driver for change in (remedy, other) for one in change.changes if one.driver]
+    return len(floors) == 2 and floors[0] < floors[1]
+
+
+def _dearest(remedy: Remedy) -> int:
+    kinds = list(ChangeKind)
+    return max((kinds.index(change.kind) for change in remedy.changes), default=len(kinds))
+
+
+def _all_of(world: World, steps: Sequence[Step]) -> tuple[tuple[Step, ...], Fit]:
+    """The steps that changed something when taken in turn, and what the release comes to then."""
+    taken = []
+    for step in steps:
+        done = step(world)
+        if done is not None:
+            world = done[0]
+            taken.append(step)
+    return tuple(taken), world.fit()
+
+
+def _changes(world: World, steps: Sequence[Step]) -> tuple[Change, ...]:
+    """The changes of the steps taken, the cheapest first."""
+    changes = []
+    for step in steps:
+        done = step(world)
+        if done is not None:
+            world, change = done
+            changes.append(change)
+    kinds = list(ChangeKind)
+    return tuple(sorted(changes, key=lambda change: kinds.index(change.kind)))

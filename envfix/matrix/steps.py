@@ -1,0 +1,251 @@
+"""Single changes that may make a release fit, each as a step from one world to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import UNSET, Struct, structs
+from packaging.requirements import Requirement
+
+from envfix.matrix import rank
+from envfix.matrix.rules import driver
+from envfix.matrix.rules.case import Case, case_of
+from envfix.matrix.rules.companions import covering_rows, misfits
+from envfix.matrix.rules.demands import demands_of
+from envfix.matrix.rules.gpu import code_of, jit_floor
+from envfix.matrix.rules.host import pythons_text
+from envfix.matrix.rules.installed import clashes
+from envfix.model.decision import Change, ChangeKind, Code, Fit
+from envfix.model.machine import Arch, Driver, Gpu, Machine, Os, known
+from envfix.model.matrix import Matrix, Release, WheelSet
+from envfix.model.request import Accelerator, CudaSource, Request
+from envfix.model.target import Distribution
+from envfix.model.versions import ComputeCapability, DriverCuda, GlibcRelease
+
+# The last of NVIDIA's containers with TensorFlow (https://github.com/NVIDIA/tensorflow/issues/116).
+_NVIDIA_BUILD = "nvcr.io/nvidia/tensorflow:25.02-tf2-py3"
+_NO_CODE = (Code.NONE, Code.BROKEN)
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """A release on a machine for a request. `installed` are distributions with their METADATA, if known."""
+
+    matrix: Matrix
+    machine: Machine
+    request: Request
+    release: Release
+    installed: Sequence[Distribution] | None = None
+
+    def fit(self) -> Fit:
+        judged = rank.judge(
+            self.matrix,
+            self.machine,
+            self.release,
+            self.request.accelerator,
+            request=self.request,
+            installed=self.installed,
+        )
+        return judged.fit
+
+    def case(self) -> Case:
+        return case_of(
+            self.release,
+            self.machine,
+            self.matrix,
+            cuda=self.request.cuda,
+            companions=self.request.companions,
+            demands=demands_of(self.machine, self.matrix, self.installed),
+        )
+
+    def moved(self, **facts: object) -> World:
+        """The world with facts of its machine changed."""
+        return structs.replace(self, machine=structs.replace(self.machine, **facts))
+
+    def emptied(self) -> World:
+        """The world with a new environment, in which nothing is installed."""
+        return structs.replace(self.moved(installed={}), installed=None)
+
+
+Step = Callable[[World], tuple[World, Change] | None]
+"""The changed world and the change; None where there is nothing to change, or it cannot be had."""
+
+
+def take_wheels(world: World) -> tuple[World, Change] | None:
+    if world.request.cuda is not CudaSource.SYSTEM:
+        return None
+    request = structs.replace(world.request, cuda=CudaSource.WHEELS)
+    change = Change(kind=ChangeKind.CUDA, wanted="`--cuda wheels`")
+    return structs.replace(world, request=request), change
+
+
+def change_companions(world: World) -> tuple[World, Change] | None:
+    """What `--with` names in a version that goes with the release, and companions that are installed named
+    so that they come along."""
+    case = world.case()
+    instead = {
+        misfit.asked: Requirement(misfit.instead) for misfit in misfits(case) if misfit.instead is not None
+    }
+    stale = {clash.demand.package for clash in clashes(case)}
+    added = [Requirement(name) for name in sorted(stale) if covering_rows(case, Requirement(name))]
+    if not instead and not added:
+        return None
+    kept = [instead.get(asked, asked) for asked in world.request.companions]
+    request = structs.replace(world.request, companions=(*kept, *added))
+    words = " ".join(f'--with "{one}"' for one in (*instead.values(), *added))
+    change = Change(kind=ChangeKind.COMPANION, wanted=f"`{words}`")
+    return structs.replace(world, request=request), change
+
+
+def take_new_environment(world: World) -> tuple[World, Change] | None:
+    if not clashes(world.case()):
+        return None
+    return world.emptied(), Change(kind=ChangeKind.ENVIRONMENT, wanted="a new environment (`--venv`)")
+
+
+def hide_gpus(world: World) -> tuple[World, Change] | None:
+    """Leave the GPUs visible that the release can use, where there are others beside them."""
+    gpus = known(world.machine.gpus, ())
+    alone = {gpu.compute_capability: gpu for gpu in gpus if gpu.compute_capability is not UNSET}
+    if len(alone) < 2:
+        return None
+    able = [kind for kind, gpu in alone.items() if _with_rest(world.moved(gpus=(gpu,))).fit() is not Fit.NO]
+    left = tuple(gpu for gpu in gpus if gpu.compute_capability in able)
+    if not left or len(left) == len(gpus):
+        return None
+    names = ", ".join(dict.fromkeys(known(gpu.name, str(gpu.compute_capability)) for gpu in left))
+    change = Change(kind=ChangeKind.HIDE_GPU, wanted=f"CUDA_VISIBLE_DEVICES naming {names} alone")
+    return world.moved(gpus=left), change
+
+
+def take_wsl(world: World) -> tuple[World, Change] | None:
+    """Linux under WSL2, which uses the Windows driver (CUDA on WSL User Guide)."""
+    if world.machine.os is not Os.WINDOWS:
+        return None
+    # Ubuntu 22.04, which WSL offers, has glibc 2.35.
+    moved = world.emptied().moved(os=Os.LINUX, wsl=True, glibc=GlibcRelease("2.35"), toolkit=None, cudnn=None)
+    return moved, Change(kind=ChangeKind.WSL, wanted="WSL2")
+
+
+def take_x86_64(world: World) -> tuple[World, Change] | None:
+    machine = world.machine
+    if machine.arch is not Arch.AARCH64 or machine.os is Os.MACOS:
+        return None
+    flags = machine.cpu_flags if machine.cpu_flags is UNSET else (*machine.cpu_flags, "avx")
+    change = Change(
+        kind=ChangeKind.ARCH, wanted=f"an x86_64 machine, or NVIDIA's own build ({_NVIDIA_BUILD})"
+    )
+    return world.moved(arch=Arch.X86_64, cpu_flags=flags), change
+
+
+def take_avx(world: World) -> tuple[World, Change] | None:
+    flags = world.machine.cpu_flags
+    if flags is UNSET or "avx" in flags or world.machine.arch is not Arch.X86_64:
+        return None
+    return world.moved(cpu_flags=(*flags, "avx")), Change(kind=ChangeKind.CPU, wanted="a CPU with AVX")
+
+
+def raise_glibc(world: World) -> tuple[World, Change] | None:
+    floors = [wheels.glibc for wheels in _wheels(world) if wheels.glibc]
+    if world.machine.glibc is UNSET or not floors or world.machine.glibc >= min(floors):
+        return None
+    change = Change(kind=ChangeKind.GLIBC, wanted=f"glibc >= {min(floors)} (a later system, or a container)")
+    return world.moved(glibc=min(floors)), change
+
+
+def change_python(world: World) -> tuple[World, Change] | None:
+    """The Python nearest to this one that the release has a wheel for, in a new environment."""
+    if world.machine.python is UNSET:
+        return None
+    offered = {python for wheels in _wheels(world) for python in wheels.python}
+    for misfit in misfits(world.case()) if world.request.companions else ():
+        offered &= set(misfit.python) or offered
+    here = world.machine.python.cut(2)
+    if not offered or here in offered:
+        return None
+    nearest = min(offered, key=lambda python: (abs(python.minor - here.minor), -python.minor))
+    change = Change(kind=ChangeKind.PYTHON, wanted=f"Python {pythons_text(offered)}")
+    return world.emptied().moved(python=nearest), change
+
+
+def update_driver(world: World) -> tuple[World, Change] | None:
+    """The least driver for the release, where there is one for the GPUs."""
+    found = known(world.machine.driver, None)
+    if found is None or world.request.accelerator is Accelerator.CPU:
+        return None
+    floors = [jit_floor(world.release, world.machine, world.matrix)]
+    if world.release.built_with_cuda is not None:
+        floors.append(driver.major_floor(world.release.built_with_cuda, world.machine, world.matrix))
+    lacking = [floor for floor in floors if floor and driver.reaches(world.machine, floor) is not Fit.YES]
+    if not lacking:
+        return None
+    floor = max(lacking, key=lambda floor: floor.cuda)
+    if floor.driver is not None and floor.driver.major > _last_branch(world):
+        return None
+    release = UNSET if floor.driver is None else floor.driver
+    change = Change(kind=ChangeKind.DRIVER, wanted=floor.wanted, driver=floor.driver)
+    return world.moved(driver=Driver(release=release, cuda=DriverCuda(str(floor.cuda)))), change
+
+
+def _last_branch(world: World) -> float:
+    """The last driver branch that knows every GPU, infinite where none is the last."""
+    branches = [
+        row.last_branch
+        for gpu in known(world.machine.gpus, ())
+        for row in world.matrix.gpus.drivers_end
+        if gpu.compute_capability is not UNSET and gpu.compute_capability <= row.up_to
+    ]
+    return min(branches, default=float("inf"))
+
+
+def change_gpu(world: World) -> tuple[World, Change] | None:
+    """Another GPU, of those that there are: the oldest that the release runs on."""
+    if world.request.accelerator is Accelerator.CPU or not known(world.machine.gpus, ()):
+        return None
+    able: list[ComputeCapability] = []
+    after = world
+    for capability in sorted({row.compute_capability for row in world.matrix.gpus.gpus}, key=lambda c: c.key):
+        other = after.moved(gpus=(Gpu(compute_capability=capability),))
+        if code_of(other.release, other.machine, other.matrix) in _NO_CODE:
+            continue
+        # The oldest may need more, which comes with it; of the others those count that need no more.
+        other = other if able else _with_rest(other)
+        if other.fit() is Fit.YES:
+            able.append(capability)
+            after = other
+    if not able:
+        return None
+    span = str(able[0]) if len(able) == 1 else f"{able[0]} to {able[-1]}"
+    change = Change(kind=ChangeKind.GPU, wanted=f"a GPU of compute capability {span}")
+    return world.moved(gpus=(Gpu(compute_capability=able[0]),)), change
+
+
+def _with_rest(world: World) -> World:
+    """The world after every step that software allows, to see what a GPU could come to."""
+    for step in _SOFTWARE:
+        done = step(world)
+        world = done[0] if done else world
+    return world
+
+
+def _wheels(world: World) -> list[WheelSet]:
+    """The wheels for the machine's system and processor, those with CUDA where the GPU is asked for."""
+    on_cpu = world.request.accelerator is Accelerator.CPU
+    return [
+        wheels
+        for wheels in world.release.wheels
+        if wheels.os is known(world.machine.os, wheels.os)
+        and wheels.arch is known(world.machine.arch, wheels.arch)
+        and (wheels.cuda or on_cpu)
+    ]
+
+
+_SOFTWARE: tuple[Step, ...] = (
+    take_wsl,
+    take_x86_64,
+    take_avx,
+    raise_glibc,
+    change_python,
+    update_driver,
+)
+# In the order in which they are taken, since what a later one needs depends on the earlier.
+STEPS: tuple[Step, ...] = (take_wheels, change_companions, take_new_environment, hide_gpus, *_SOFTWARE)
