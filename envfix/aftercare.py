@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import structs
 
 from envfix.choice import Choice
-from envfix.environment import allowed
 from envfix.errors import EnvfixError, EnvironmentChanged
 from envfix.install import loader
 from envfix.model.outcome import InstallResult, RestartAdvice
@@ -27,7 +26,9 @@ def restart_advice(
     changed = list(result.changed)
     if choice.accelerator is not Accelerator.CPU and not loader.is_there(parts.outside, here.target):
         changed.append(loader.NAME)
-    return stale.advise(parts.outside, running, platform, changed, here.site_packages)
+    # Not the loader: a kernel that started before it was there does without it.
+    added = [name for name in result.changed if result.before.get(name) is None]
+    return stale.advise(parts.outside, running, platform, changed, here.site_packages, added)
 
 
 def install_loader(
@@ -50,11 +51,8 @@ def install_loader(
         ) from problem
 
 
-def add_loader(
-    parts: Parts, here: Situation, choice: Choice, break_system_packages: bool
-) -> tuple[InstallResult, RestartAdvice]:
+def add_loader(parts: Parts, here: Situation, choice: Choice) -> tuple[InstallResult, RestartAdvice]:
     """Only the loader is missing: nothing is resolved or downloaded for it."""
-    allowed(parts, here, break_system_packages)
     before = here.target.version_of(loader.NAME)
     nothing = InstallResult(python=here.target.executable, changed=(), before={}, after={}, loader="")
     restart = restart_advice(parts, here, choice, nothing, venv_made=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from envfix.install import permission, venv
 from envfix.model.target import Target
@@ -13,34 +13,42 @@ from envfix.probe import interpreter, kernel, session
 from envfix.situation import Parts, Situation, Where, config_of
 
 
-def allowed(parts: Parts, here: Situation, break_system_packages: bool) -> bool:
-    """Whether the installer must be told to change an externally managed environment (PEP 668).
+class Admission(Struct, frozen=True):
+    """That an environment may be changed, and how: `managed` says that an installer must be told to change
+    one that is externally managed (PEP 668), `place` where `--venv` leads (None without it)."""
 
-    Raises InputError where that is refused.
-    """
+    managed: bool
+    place: venv.Place | None
+
+
+def admit(parts: Parts, here: Situation, where: Where, break_system_packages: bool) -> Admission:
+    """Nothing is made or changed. Raises InputError where the environment may not be changed or made."""
     platform, _ = session.read_platform(parts.outside, kernel.find_kernel(parts.outside))
-    return permission.check_allowed(here.target, platform, break_system_packages)
+    managed = permission.check_allowed(here.target, platform, break_system_packages)
+    if where.venv is None:
+        return Admission(managed, None)
+    base = here.target.executable if here.new_venv else where.python
+    return Admission(managed, venv.check_venv(parts.outside, where.venv, base))
 
 
 @contextmanager
 def environment(
-    parts: Parts, here: Situation, where: Where, *, offline: bool
+    parts: Parts, here: Situation, place: venv.Place | None, *, offline: bool
 ) -> Iterator[tuple[Situation, bool]]:
     """The situation in the environment to change, and whether that was made now.
 
     One that was made now is removed when the block raises.
     """
-    if where.venv is None:
+    if place is None:
         yield here, False
         return
-    base = here.target.executable if here.new_venv else where.python
-    config = config_of(parts, here.target)
-    python, made = venv.ensure_venv(parts.outside, where.venv, base, config, offline=offline)
+    if not place.there:
+        venv.make_venv(parts.outside, place, config_of(parts, here.target), offline=offline)
     try:
-        yield structs.replace(here, target=interpreter.read_target(parts.outside, python)), made
+        target = interpreter.read_target(parts.outside, place.python)
+        yield structs.replace(here, target=target), not place.there
     except BaseException:
-        if made:
-            parts.outside.remove_tree(where.venv)
+        venv.remove_venv(parts.outside, place)
         raise
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from envfix.aftercare import add_loader, install_loader, restart_advice
 from envfix.choice import Choice, Lacks
 from envfix.deciding import doubts, no_gpu_advice, ranked, refuse_without_gpu, with_accelerator
-from envfix.environment import allowed, environment, read_again
+from envfix.environment import admit, environment, read_again
 from envfix.errors import EnvfixError, InputError
 from envfix.install import apply
 from envfix.lock import check as lock_check
@@ -171,10 +171,11 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
         work = _Work(parts, here, matrix, request, where, options, choice)
         installed = _change(work, made, installed)
     elif choice.lacks is Lacks.LOADER:
+        admit(parts, here, where, options.break_system_packages)
         installed = structs.replace(installed, plan=with_loader(plan, here.target))
         if not options.dry_run:
             options.approve(installed)
-            result, restart = add_loader(parts, here, choice, options.break_system_packages)
+            result, restart = add_loader(parts, here, choice)
             installed = structs.replace(installed, result=result, restart=restart)
     return _proven(parts, here, where, options, installed, choice.accelerator, folder)
 
@@ -236,6 +237,7 @@ def _kept(
 def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
     """Lock, plan, show, install, make the libraries findable, advise on the restart."""
     parts, here, choice, options = work.parts, work.here, work.choice, work.options
+    admission = admit(parts, here, work.where, options.break_system_packages)
     if made is None:
         parts.outside.say(
             f"resolving tensorflow {choice.candidate.version} for Python {here.target.feature} ..."
@@ -245,16 +247,15 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
     installed = structs.replace(installed, plan=plan)
     if options.dry_run:
         return installed
-    managed = allowed(parts, here, options.break_system_packages)
     options.approve(installed)
 
-    with environment(parts, here, work.where, offline=work.request.offline) as (here, new):
+    with environment(parts, here, admission.place, offline=work.request.offline) as (here, new):
         # A new environment is seeded with pip, so the plan for an empty one may be too long now.
         plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline) if new else plan
         manner = apply.Manner(
             installer="pip" if work.request.resolver is ResolverName.PIP_TOOLS else "uv",
             offline=work.request.offline,
-            break_system_packages=managed,
+            break_system_packages=admission.managed,
             from_urls=options.lock is not None,
             disposable=new,
             again=options.again,

@@ -311,6 +311,16 @@ def test_a_dry_run_touches_nothing(envfix: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "demo").exists()
 
 
+def test_a_dry_run_refuses_what_the_real_run_would(envfix: Any, tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "photo.jpg").touch()
+    for more in ([], ["--dry-run"]):
+        done = envfix(*install("--tf", TF, *more))
+        assert done.returncode == 2, done.stdout
+        assert "a folder with other files" in json.loads(done.stdout)["errors"][0]["message"]
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["photo.jpg"]
+
+
 def test_verification_that_fails_is_exit_6(envfix: Any) -> None:
     """The tiny TensorFlow imports, but has no devices: nothing may be claimed."""
     argv = [word for word in install("--tf", TF) if word != "--no-verify"]

@@ -15,7 +15,16 @@ from packaging.version import InvalidVersion, Version
 from envfix.errors import IndexUnreachable
 from envfix.model import markers
 from envfix.model.conflicts import in_the_way
-from envfix.model.plan import Break, Change, LockedFile, LockedPackage, Plan, PlannedPackage, Resolution
+from envfix.model.plan import (
+    NEEDED,
+    Break,
+    Change,
+    LockedFile,
+    LockedPackage,
+    Plan,
+    PlannedPackage,
+    Resolution,
+)
 from envfix.model.target import Target
 from envfix.ports import Index, IndexFile, Outside
 
@@ -35,7 +44,7 @@ def make_plan(
     packages = []
     for package in resolution.packages:
         change = change_of(package, target.version_of(package.name))
-        reason = because.get(package.name, "the others need it")
+        reason = because.get(package.name, NEEDED)
         if replaced and package.name.startswith("tensorflow") and package.name in because:
             reason = f"{reason}; {replaced} is uninstalled first, which installs the same import package"
         packages.append(
