@@ -15,6 +15,7 @@ from envfix.matrix.rules.demands import demands_of
 from envfix.matrix.rules.gpu import code_of, jit_floor
 from envfix.matrix.rules.host import pythons_text
 from envfix.matrix.rules.installed import clashes
+from envfix.matrix.rules.match import Match, matches
 from envfix.model.decision import Change, ChangeKind, Code, Fit
 from envfix.model.machine import Arch, Driver, Gpu, Machine, Os, known
 from envfix.model.matrix import Matrix, Release, WheelSet
@@ -103,13 +104,13 @@ def take_new_environment(world: World) -> tuple[World, Change] | None:
 
 
 def hide_gpus(world: World) -> tuple[World, Change] | None:
-    """Leave the GPUs visible that the release can use, where there are others beside them."""
+    """Leave the GPUs visible that the release suits best, where there are others beside them."""
     gpus = known(world.machine.gpus, ())
-    alone = {gpu.compute_capability: gpu for gpu in gpus if gpu.compute_capability is not UNSET}
-    if len(alone) < 2:
+    if len({gpu.compute_capability for gpu in gpus}) < 2:
         return None
-    able = [kind for kind, gpu in alone.items() if _with_rest(world.moved(gpus=(gpu,))).fit() is not Fit.NO]
-    left = tuple(gpu for gpu in gpus if gpu.compute_capability in able)
+    fits = [_with_rest(world.moved(gpus=(gpu,))).fit() for gpu in gpus]
+    best = next(fit for fit in (Fit.YES, Fit.UNKNOWN, Fit.NO) if fit in fits)
+    left = tuple(gpu for gpu, fit in zip(gpus, fits, strict=True) if fit is best)
     if not left or len(left) == len(gpus):
         return None
     names = ", ".join(dict.fromkeys(known(gpu.name, str(gpu.compute_capability)) for gpu in left))
@@ -175,6 +176,7 @@ def update_driver(world: World) -> tuple[World, Change] | None:
     floors = [jit_floor(world.release, world.machine, world.matrix)]
     if world.release.built_with_cuda is not None:
         floors.append(driver.major_floor(world.release.built_with_cuda, world.machine, world.matrix))
+    floors += _defect_floors(world)
     lacking = [floor for floor in floors if floor and driver.reaches(world.machine, floor) is not Fit.YES]
     if not lacking:
         return None
@@ -184,6 +186,22 @@ def update_driver(world: World) -> tuple[World, Change] | None:
     release = UNSET if floor.driver is None else floor.driver
     change = Change(kind=ChangeKind.DRIVER, wanted=floor.wanted, driver=floor.driver)
     return world.moved(driver=Driver(release=release, cuda=DriverCuda(str(floor.cuda)))), change
+
+
+def _defect_floors(world: World) -> list[driver.Floor]:
+    """The first drivers that a known defect of the release does not name, as toolkits brought them."""
+    rows = [
+        row
+        for row in world.matrix.known_bad
+        if row.driver_below is not None and matches(row, world.release, world.machine) is Match.YES
+    ]
+    toolkits = [driver.floor_of(toolkit, world.machine) for toolkit in world.matrix.cuda.releases]
+    return [
+        floor
+        for row in rows
+        for floor in toolkits
+        if floor.driver is not None and row.driver_below is not None and floor.driver >= row.driver_below
+    ][:1]
 
 
 def _last_branch(world: World) -> float:
