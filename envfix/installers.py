@@ -97,6 +97,15 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
     return env
 
 
+def uv_install_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
+    """`uv_environment` for installing from a lock: caps are for resolving, and its pins have passed them."""
+    env = uv_environment(environ, config)
+    env.setdefault("UV_PREVIEW_FEATURES", "pylock")  # else uv warns that reading locks is new
+    for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER"):
+        env.pop(name, None)
+    return env
+
+
 def uv_settings(environ: Mapping[str, str], *names: str) -> Iterator[tuple[str, str]]:
     """Variable and value of every place that the user tells uv in them, without its name (`name=place`)."""
     for name in names:
