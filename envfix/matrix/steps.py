@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 from msgspec import UNSET, Struct, structs
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from envfix.matrix import rank
 from envfix.matrix.rules import driver
 from envfix.matrix.rules.case import Case, case_of
-from envfix.matrix.rules.companions import covering_rows, misfits
+from envfix.matrix.rules.companions import covering_rows, holding, misfits
 from envfix.matrix.rules.demands import demands_of
 from envfix.matrix.rules.gpu import code_of, jit_floor
 from envfix.matrix.rules.host import pythons_text
@@ -29,13 +30,18 @@ _NO_CODE = (Code.NONE, Code.BROKEN)
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """A release on a machine for a request. `installed` are distributions with their METADATA, if known."""
+    """A release on a machine for a request.
+
+    `installed` are distributions with their METADATA, if known; `beside` the packages of `--with` that ask
+    for NVIDIA wheels themselves.
+    """
 
     matrix: Matrix
     machine: Machine
     request: Request
     release: Release
     installed: Sequence[Distribution] | None = None
+    beside: Sequence[Distribution] = ()
 
     def fit(self) -> Fit:
         judged = rank.judge(
@@ -45,6 +51,7 @@ class World(Struct, frozen=True, kw_only=True):
             self.request.accelerator,
             request=self.request,
             installed=self.installed,
+            beside=self.beside,
         )
         return judged.fit
 
@@ -56,6 +63,7 @@ class World(Struct, frozen=True, kw_only=True):
             cuda=self.request.cuda,
             companions=self.request.companions,
             demands=demands_of(self.machine, self.matrix, self.installed),
+            beside=self.beside,
         )
 
     def moved(self, **facts: object) -> World:
@@ -101,6 +109,20 @@ def take_new_environment(world: World) -> tuple[World, Change] | None:
     if not clashes(world.case()):
         return None
     return world.emptied(), Change(kind=ChangeKind.ENVIRONMENT, wanted="a new environment (`--venv`)")
+
+
+def leave_out(world: World) -> tuple[World, Change] | None:
+    """Without the packages of `--with` that need other NVIDIA wheels than the release."""
+    holders = [f"{dist.name} {dist.version}" for dist in world.beside]
+    if not holders or not any(holding(world.case())):
+        return None
+    names = {dist.name for dist in world.beside}
+    kept = tuple(one for one in world.request.companions if canonicalize_name(one.name) not in names)
+    request = structs.replace(world.request, companions=kept)
+    wanted = f"an environment without {' and '.join(holders)}"
+    return structs.replace(world, request=request, beside=()), Change(
+        kind=ChangeKind.ENVIRONMENT, wanted=wanted
+    )
 
 
 def hide_gpus(world: World) -> tuple[World, Change] | None:
@@ -266,4 +288,11 @@ _SOFTWARE: tuple[Step, ...] = (
     update_driver,
 )
 # In the order in which they are taken, since what a later one needs depends on the earlier.
-STEPS: tuple[Step, ...] = (take_wheels, change_companions, take_new_environment, hide_gpus, *_SOFTWARE)
+STEPS: tuple[Step, ...] = (
+    take_wheels,
+    change_companions,
+    take_new_environment,
+    leave_out,
+    hide_gpus,
+    *_SOFTWARE,
+)
