@@ -50,7 +50,7 @@ def explained(text: str) -> list[str]:
 def causes(text: str) -> list[str]:
     """From the outermost to the innermost, without the system's numbers for them and the tool's advice."""
     lines = [line for line in explained(text) if not line.startswith("hint:")]
-    return [re.sub(r" \(os error \d+\)$", "", line).rstrip(".") for line in lines]
+    return [re.sub(r" \(os error \d+\)( at path .*)?$", "", line).rstrip(".") for line in lines]
 
 
 def why_failed(ran: Ran) -> str:

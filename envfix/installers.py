@@ -34,6 +34,8 @@ _PIP_INDEX_OPTIONS = (
 # These send packages elsewhere than into the target.
 _REDIRECTING = ("USER", "TARGET", "PREFIX", "ROOT", "DRY_RUN", "PYTHON")
 
+# The port of the discard service (RFC 863).
+_NOWHERE = "http://127.0.0.1:9"
 _UV_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL")
 # What may be a path, and what separates several (uv's documentation, "Environment variables").
 _UV_PLACES = {
@@ -97,6 +99,15 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
     return env
 
 
+def uv_install_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
+    """`uv_environment` for installing from a lock: caps are for resolving, and its pins have passed them."""
+    env = uv_environment(environ, config)
+    env.setdefault("UV_PREVIEW_FEATURES", "pylock")  # else uv warns that reading locks is new
+    for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER"):
+        env.pop(name, None)
+    return env
+
+
 def uv_settings(environ: Mapping[str, str], *names: str) -> Iterator[tuple[str, str]]:
     """Variable and value of every place that the user tells uv in them, without its name (`name=place`)."""
     for name in names:
@@ -145,8 +156,14 @@ def _join(env: dict[str, str], name: str, separator: str, values: tuple[str, ...
         env[name] = separator.join(both)
 
 
-def pip_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
-    """The environment in which pip (and pip-tools) sees exactly `config`, whichever interpreter runs it."""
+def pip_environment(
+    environ: Mapping[str, str], config: PipConfig, *, offline: bool = False
+) -> dict[str, str]:
+    """The environment in which pip (and pip-tools) sees exactly `config`, whichever interpreter runs it.
+
+    pip has no offline mode, and even a page in a folder may have links to anywhere: `offline` sends whatever
+    it asks the network for to a port where nothing answers.
+    """
     dropped = (*_PIP_INDEX_OPTIONS, *_REDIRECTING)
     env = {
         name: value
@@ -171,4 +188,6 @@ def pip_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, 
         "PIP_TRUSTED_HOST": config.trusted_hosts,
     }
     env.update({name: " ".join(values) for name, values in several.items() if values})
+    if offline:
+        env.update(PIP_PROXY=_NOWHERE, PIP_RETRIES="0")
     return env

@@ -100,6 +100,10 @@ class Outside(abc.ABC):
     def free_bytes(self, path: str) -> int:
         """Bytes free for this user on the filesystem of the path or its nearest existing parent."""
 
+    @abc.abstractmethod
+    def device(self, path: str) -> int:
+        """The number of the filesystem of the path or its nearest existing parent; links stay within one."""
+
     # -- writing
     @abc.abstractmethod
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:

@@ -16,7 +16,8 @@ class FakeOutside(Outside):
     """A machine of dictionaries.
 
     `files` maps paths to their text or bytes (an OSError instance is raised on reading); `programs` maps
-    what PATH finds; `answers` maps a program's base name to how it ends. What was run, written and said is
+    what PATH finds; `answers` maps a program's base name to how it ends; `disks` maps where other disks are
+    mounted to what is free there. What was run, written and said is
     kept in `ran`, `written` and `said`.
     """
 
@@ -28,6 +29,7 @@ class FakeOutside(Outside):
         environ: Mapping[str, str] | None = None,
         links: Mapping[str, str] | None = None,
         free: int = 1 << 40,
+        disks: Mapping[str, int] | None = None,
         read_only: Sequence[str] = (),
     ) -> None:
         self.files = dict(files or {})
@@ -36,6 +38,7 @@ class FakeOutside(Outside):
         self._environ = dict(environ or {})
         self.links = dict(links or {})
         self.free = free
+        self.disks = dict(disks or {})
         self.read_only = tuple(read_only)
         self.ran: list[tuple[str, ...]] = []
         self.written: dict[str, bytes] = {}
@@ -109,7 +112,10 @@ class FakeOutside(Outside):
         return not any(path.startswith(folder) for folder in self.read_only)
 
     def free_bytes(self, path: str) -> int:
-        return self.free
+        return next((free for mount, free in self.disks.items() if path.startswith(mount)), self.free)
+
+    def device(self, path: str) -> int:
+        return next((at for at, mount in enumerate(self.disks, 1) if path.startswith(mount)), 0)
 
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
         if not self.writable(path):

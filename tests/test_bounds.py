@@ -255,3 +255,24 @@ def test_exact_pins_replace_a_cudnn_that_does_not_serve(gpu: str, found: str) ->
         held("2.19.1", gpu, {"nvidia-cudnn-cu12": found, "torch": "2.4.0"})["nvidia-cudnn-cu12"]
         == "==9.3.0.75"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "version", "held_to"),
+    [
+        ("tensorflow-probability", "2.15.1", ["tensorflow-probability==0.23.*"]),
+        ("tensorflow-probability<0.23", "2.15.1", ["tensorflow-probability==0.22.*"]),
+        ("tensorflow_probability[tf]", "2.17.1", ["tensorflow-probability==0.24.*"]),
+        ("tensorflow-probability", "2.21.0", ["tensorflow-probability==0.25.*"]),
+        ("tensorflow-text", "2.20.0", []),  # its METADATA says it
+        ("torch", "2.20.0", []),
+    ],
+)
+def test_a_companion_that_does_not_say_its_tensorflow_is_held_to_what_goes_with_it(
+    asked: str, version: str, held_to: list[str]
+) -> None:
+    here = machine(HOST | {"gpus": [{"compute_capability": "7.5"}]})
+    row = next(row for row in matrix().releases if row.version == Version(version))
+    plain = bounds(row, here, matrix(), {})
+    more = bounds(row, here, matrix(), {}, companions=[Requirement(asked)])
+    assert [bound.requirement for bound in more if bound not in plain] == held_to

@@ -84,6 +84,15 @@ def test_a_package_that_no_table_knows_is_left_behind_in_a_new_environment() -> 
     assert remedy.fit is Fit.YES
 
 
+def test_a_package_that_needs_other_nvidia_wheels_is_named_as_what_keeps_a_release_away() -> None:
+    torch = Distribution(name="torch", version="2.6.0", requires=("nvidia-cudnn-cu12==9.1.0.70",))
+    wish = structs.replace(request("==2.20.*"), companions=(Requirement("torch==2.6.0"),))
+    decision = rank.decide(matrix(), here(), wish, None, [torch])
+    assert decision.recommended is None
+    newer = change.for_newer(matrix(), here(), decision, wish, None, [torch])
+    assert newer.advice[0] == "tensorflow 2.20.0 would fit with an environment without torch 2.6.0"
+
+
 def test_no_driver_is_named_that_cannot_be_had_for_the_gpu() -> None:
     row = next(row for row in matrix().releases if str(row.version) == "2.15.1")
     for name, expected in (("k80", None), ("t4-470", "driver >= 525.60.13")):

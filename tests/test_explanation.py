@@ -50,6 +50,11 @@ SAID = f"the file of `numb==2.0` is not the one that was locked: needs SHA-256 {
             "  cause: operation timed out (os error 110)\n",
             "Failed to download `x==1`: Failed to fetch: https://****@h/x.whl: operation timed out",
         ),
+        (
+            "error: Could not acquire lock\n  cause: Could not create temporary file\n"
+            '  cause: Read-only file system (os error 30) at path "/c/.tmpX"\n',
+            "Could not acquire lock: Could not create temporary file: Read-only file system",
+        ),
         ("ERROR: No matching distribution found for x==1\n", "No matching distribution found for x==1"),
         ("one\ntwo\nthree\nfour\n", "two: three: four"),
         ("", "exit 2, its message is above"),

@@ -30,17 +30,16 @@ def cheapest_change(
     candidate: Candidate,
     request: Request,
     installed: Sequence[Distribution] | None = None,
+    beside: Sequence[Distribution] = (),
 ) -> Remedy | None:
     """What would make the candidate fit, or fit better; None where it fits already.
 
-    A remedy without changes says that none of those that are known helps.
+    A remedy without changes says that none of those that are known helps. `installed` and `beside` are as in
+    `rank.decide`.
     """
     if candidate.fit is Fit.YES:
         return None
-    world = World(
-        matrix=matrix, machine=machine, request=request, release=candidate.release, installed=installed
-    )
-    return _on_this_gpu(world, candidate) or _on_another_gpu(world, candidate) or _remedy(candidate)
+    return _cheapest(_world(matrix, machine, candidate, request, installed, beside), candidate)
 
 
 def for_newer(
@@ -49,6 +48,7 @@ def for_newer(
     decision: Decision,
     request: Request,
     installed: Sequence[Distribution] | None = None,
+    beside: Sequence[Distribution] = (),
 ) -> Newer:
     """What would have to change for a release newer than the recommended one, of those that are asked for.
 
@@ -59,16 +59,8 @@ def for_newer(
         return Newer()
     remedies: list[Remedy] = []
     for candidate in _newer(decision, request):
-        remedy = cheapest_change(matrix, machine, candidate, request, installed) if not remedies else None
-        if remedies:
-            world = World(
-                matrix=matrix,
-                machine=machine,
-                request=request,
-                release=candidate.release,
-                installed=installed,
-            )
-            remedy = _on_this_gpu(world, candidate)
+        world = _world(matrix, machine, candidate, request, installed, beside)
+        remedy = _on_this_gpu(world, candidate) if remedies else _cheapest(world, candidate)
         if remedy is not None and all(_is_cheaper(remedy, other) for other in remedies):
             remedies.append(remedy)
     advice = [sentence(remedy) for remedy in remedies if remedy.changes or remedy.fit is Fit.NO]
@@ -114,6 +106,28 @@ def _older(decision: Decision, request: Request) -> Candidate | None:
     if decision.recommended is not None or not request.tf.given:
         return None
     return next((candidate for candidate in decision.candidates if candidate.fit is Fit.YES), None)
+
+
+def _world(
+    matrix: Matrix,
+    machine: Machine,
+    candidate: Candidate,
+    request: Request,
+    installed: Sequence[Distribution] | None,
+    beside: Sequence[Distribution],
+) -> World:
+    return World(
+        matrix=matrix,
+        machine=machine,
+        request=request,
+        release=candidate.release,
+        installed=installed,
+        beside=beside,
+    )
+
+
+def _cheapest(world: World, candidate: Candidate) -> Remedy:
+    return _on_this_gpu(world, candidate) or _on_another_gpu(world, candidate) or _remedy(candidate)
 
 
 def _on_this_gpu(world: World, candidate: Candidate) -> Remedy | None:

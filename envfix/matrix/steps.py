@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 
 from msgspec import UNSET, Struct, structs
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from envfix.matrix import rank
 from envfix.matrix.rules import driver
 from envfix.matrix.rules.case import Case, case_of
-from envfix.matrix.rules.companions import covering_rows, misfits
+from envfix.matrix.rules.companions import covering_rows, holding, misfits
 from envfix.matrix.rules.demands import demands_of
 from envfix.matrix.rules.gpu import code_of, jit_floor
 from envfix.matrix.rules.host import pythons_text
 from envfix.matrix.rules.installed import clashes
+from envfix.matrix.rules.match import Match, matches
 from envfix.model.decision import Change, ChangeKind, Code, Fit
 from envfix.model.machine import Arch, Driver, Gpu, Machine, Os, known
 from envfix.model.matrix import Matrix, Release, WheelSet
@@ -28,13 +30,18 @@ _NO_CODE = (Code.NONE, Code.BROKEN)
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """A release on a machine for a request. `installed` are distributions with their METADATA, if known."""
+    """A release on a machine for a request.
+
+    `installed` are distributions with their METADATA, if known; `beside` the packages of `--with` that ask
+    for NVIDIA wheels themselves.
+    """
 
     matrix: Matrix
     machine: Machine
     request: Request
     release: Release
     installed: Sequence[Distribution] | None = None
+    beside: Sequence[Distribution] = ()
 
     def fit(self) -> Fit:
         judged = rank.judge(
@@ -44,6 +51,7 @@ class World(Struct, frozen=True, kw_only=True):
             self.request.accelerator,
             request=self.request,
             installed=self.installed,
+            beside=self.beside,
         )
         return judged.fit
 
@@ -55,6 +63,7 @@ class World(Struct, frozen=True, kw_only=True):
             cuda=self.request.cuda,
             companions=self.request.companions,
             demands=demands_of(self.machine, self.matrix, self.installed),
+            beside=self.beside,
         )
 
     def moved(self, **facts: object) -> World:
@@ -102,14 +111,28 @@ def take_new_environment(world: World) -> tuple[World, Change] | None:
     return world.emptied(), Change(kind=ChangeKind.ENVIRONMENT, wanted="a new environment (`--venv`)")
 
 
-def hide_gpus(world: World) -> tuple[World, Change] | None:
-    """Leave the GPUs visible that the release can use, where there are others beside them."""
-    gpus = known(world.machine.gpus, ())
-    alone = {gpu.compute_capability: gpu for gpu in gpus if gpu.compute_capability is not UNSET}
-    if len(alone) < 2:
+def leave_out(world: World) -> tuple[World, Change] | None:
+    """Without the packages of `--with` that need other NVIDIA wheels than the release."""
+    holders = [f"{dist.name} {dist.version}" for dist in world.beside]
+    if not holders or not any(holding(world.case())):
         return None
-    able = [kind for kind, gpu in alone.items() if _with_rest(world.moved(gpus=(gpu,))).fit() is not Fit.NO]
-    left = tuple(gpu for gpu in gpus if gpu.compute_capability in able)
+    names = {dist.name for dist in world.beside}
+    kept = tuple(one for one in world.request.companions if canonicalize_name(one.name) not in names)
+    request = structs.replace(world.request, companions=kept)
+    wanted = f"an environment without {' and '.join(holders)}"
+    return structs.replace(world, request=request, beside=()), Change(
+        kind=ChangeKind.ENVIRONMENT, wanted=wanted
+    )
+
+
+def hide_gpus(world: World) -> tuple[World, Change] | None:
+    """Leave the GPUs visible that the release suits best, where there are others beside them."""
+    gpus = known(world.machine.gpus, ())
+    if len({gpu.compute_capability for gpu in gpus}) < 2:
+        return None
+    fits = [_with_rest(world.moved(gpus=(gpu,))).fit() for gpu in gpus]
+    best = next(fit for fit in (Fit.YES, Fit.UNKNOWN, Fit.NO) if fit in fits)
+    left = tuple(gpu for gpu, fit in zip(gpus, fits, strict=True) if fit is best)
     if not left or len(left) == len(gpus):
         return None
     names = ", ".join(dict.fromkeys(known(gpu.name, str(gpu.compute_capability)) for gpu in left))
@@ -175,6 +198,7 @@ def update_driver(world: World) -> tuple[World, Change] | None:
     floors = [jit_floor(world.release, world.machine, world.matrix)]
     if world.release.built_with_cuda is not None:
         floors.append(driver.major_floor(world.release.built_with_cuda, world.machine, world.matrix))
+    floors += _defect_floors(world)
     lacking = [floor for floor in floors if floor and driver.reaches(world.machine, floor) is not Fit.YES]
     if not lacking:
         return None
@@ -184,6 +208,22 @@ def update_driver(world: World) -> tuple[World, Change] | None:
     release = UNSET if floor.driver is None else floor.driver
     change = Change(kind=ChangeKind.DRIVER, wanted=floor.wanted, driver=floor.driver)
     return world.moved(driver=Driver(release=release, cuda=DriverCuda(str(floor.cuda)))), change
+
+
+def _defect_floors(world: World) -> list[driver.Floor]:
+    """The first drivers that a known defect of the release does not name, as toolkits brought them."""
+    rows = [
+        row
+        for row in world.matrix.known_bad
+        if row.driver_below is not None and matches(row, world.release, world.machine) is Match.YES
+    ]
+    toolkits = [driver.floor_of(toolkit, world.machine) for toolkit in world.matrix.cuda.releases]
+    return [
+        floor
+        for row in rows
+        for floor in toolkits
+        if floor.driver is not None and row.driver_below is not None and floor.driver >= row.driver_below
+    ][:1]
 
 
 def _last_branch(world: World) -> float:
@@ -248,4 +288,11 @@ _SOFTWARE: tuple[Step, ...] = (
     update_driver,
 )
 # In the order in which they are taken, since what a later one needs depends on the earlier.
-STEPS: tuple[Step, ...] = (take_wheels, change_companions, take_new_environment, hide_gpus, *_SOFTWARE)
+STEPS: tuple[Step, ...] = (
+    take_wheels,
+    change_companions,
+    take_new_environment,
+    leave_out,
+    hide_gpus,
+    *_SOFTWARE,
+)

@@ -13,6 +13,7 @@ from envfix.model.versions import (
     ComputeCapability,
     CudaRelease,
     CudnnRelease,
+    DriverCuda,
     DriverRelease,
     GlibcRelease,
     PtxIsa,
@@ -237,12 +238,13 @@ class Effect(str, Enum):
 class KnownBad(Row, frozen=True):
     """A release or combination known not to install, import or run, and what envfix does about it.
 
-    `tf` is a specifier; `gpu_first`/`gpu_last` bound the compute capability, `driver_below` the driver,
-    `cudnn_below` the cuDNN. `effect` is `no`, `unknown`, `loader` (the loader fix cures it), `caps`
-    (the `requirements` cure it), `slow` or `note` (works; say so), or `avoided` (envfix does not step into
-    it). `code` names what the kernels come to where the fat binaries alone would say better; `python` is a
-    specifier of feature releases. With `gpu_only` the CPU build of the release is none the worse; with
-    `without_system_cuda` the row does not count where the machine's own toolkit and cuDNN serve the release.
+    `tf` is a specifier; `gpu_first`/`gpu_last` bound the compute capability, `driver_below` the driver
+    (`driver_cuda_below` the driver's CUDA, where its release is not known), `cudnn_below` the cuDNN. `effect`
+    is `no`, `unknown`, `loader` (the loader fix cures it), `caps` (the `requirements` cure it), `slow` or
+    `note` (works; say so), or `avoided` (envfix does not step into it). `code` names what the kernels come to
+    where the fat binaries alone would say better; `python` is a specifier of feature releases. With
+    `gpu_only` the CPU build of the release is none the worse; with `without_system_cuda` the row does not
+    count where the machine's own toolkit and cuDNN serve the release.
     """
 
     id: str
@@ -261,6 +263,7 @@ class KnownBad(Row, frozen=True):
     gpu_first: ComputeCapability | None = None
     gpu_last: ComputeCapability | None = None
     driver_below: DriverRelease | None = None
+    driver_cuda_below: DriverCuda | None = None
     cudnn_below: CudnnRelease | None = None
 
 

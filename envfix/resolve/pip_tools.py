@@ -39,8 +39,6 @@ TIME_LIMIT = 1800.0
 # What pip's explanation names: it may have no versions because a page could not be fetched.
 _NAMED = re.compile(r"(?:depends on|requested|the requirement) ([A-Za-z0-9][A-Za-z0-9._-]*)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# The port of the discard service (RFC 863), where nothing answers.
-_NOWHERE = "http://127.0.0.1:9"
 _INSTALL = "pip install 'envfix-tf[pip-tools]'"
 
 
@@ -83,10 +81,7 @@ class PipToolsResolver(Resolver):
         config: PipConfig,
         offline: bool,
     ) -> dict[str, Version]:
-        env = pip_environment(self.outside.environ, config)
-        if offline:
-            # pip has no offline mode, and a page in a folder may have links to anywhere.
-            env.update(PIP_PROXY=_NOWHERE, PIP_RETRIES="0")
+        env = pip_environment(self.outside.environ, config, offline=offline)
         python = _runner(self.outside, target, env)
         folder = self.outside.temporary_dir()
         self.outside.write_text(f"{folder}/requirements.in", "\n".join(requirements) + "\n")

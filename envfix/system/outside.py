@@ -97,6 +97,9 @@ class RealOutside(Outside):
     def free_bytes(self, path: str) -> int:
         return shutil.disk_usage(_existing(path)).free
 
+    def device(self, path: str) -> int:
+        return _existing(path).stat().st_dev
+
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
         target = Path(path)
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

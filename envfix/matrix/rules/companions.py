@@ -42,7 +42,7 @@ def judge_companions(case: Case) -> Verdict:
 
     What nobody wrote down is left to the resolver, and said so: it is no reason against a release.
     """
-    met = next(_met(case), None)
+    met = next(holding(case), None)
     if met is not None:
         return met
     wrong = sorted(misfits(case), key=lambda misfit: misfit.fit is not Fit.NO)
@@ -62,7 +62,7 @@ def judge_companions(case: Case) -> Verdict:
     )
 
 
-def _met(case: Case) -> Iterator[Verdict]:
+def holding(case: Case) -> Iterator[Verdict]:
     """What a companion needs of an NVIDIA wheel that TensorFlow cannot have."""
     release = case.release
     tensorflow = f"{release.package} {release.version}"

@@ -7,10 +7,10 @@ from enum import Enum
 
 from msgspec import UNSET
 
-from envfix.model.machine import Machine, known
+from envfix.model.machine import Driver, Machine, known
 from envfix.model.matrix import KnownBad, Release
 from envfix.model.specifiers import allows
-from envfix.model.versions import ComputeCapability, CudnnRelease
+from envfix.model.versions import ComputeCapability, CudnnRelease, DriverRelease
 from envfix.nvidia.pins import is_for
 
 
@@ -52,11 +52,18 @@ def _conditions(
     if row.gpu_first is not None or row.gpu_last is not None:
         yield _gpu(row, machine) if gpu is None else _of(_within(row, gpu))
     if row.driver_below is not None:
-        driver = known(machine.driver, None)
-        release = driver.release if driver else UNSET
-        yield Match.MAYBE if release is UNSET else _of(release < row.driver_below)
+        yield _driver(row, row.driver_below, known(machine.driver, None))
     if row.cudnn_below is not None:
         yield Match.MAYBE if cudnn is None else _of(cudnn < row.cudnn_below)
+
+
+def _driver(row: KnownBad, below: DriverRelease, driver: Driver | None) -> Match:
+    """By the driver's release, else by its CUDA where that is enough to tell."""
+    if driver is not None and driver.release is not UNSET:
+        return _of(driver.release < below)
+    if driver is not None and driver.cuda is not UNSET and row.driver_cuda_below is not None:
+        return _of(driver.cuda.cut(2) < row.driver_cuda_below)
+    return Match.MAYBE
 
 
 def _gpu(row: KnownBad, machine: Machine) -> Match:
