@@ -304,6 +304,33 @@ def test_an_index_that_does_not_answer_is_said_with_its_name(envfix: Any, tmp_pa
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.parametrize(
+    ("variables", "code", "words"),
+    [
+        ({"PIP_INDEX_URL": "notaurl"}, 2, "PIP_INDEX_URL: expected a URL or a folder that is there"),
+        ({"PIP_EXTRA_INDEX_URL": "file:///nowhere"}, 2, "PIP_EXTRA_INDEX_URL: expected a folder"),
+        ({"PIP_FIND_LINKS": "/nowhere"}, 2, "PIP_FIND_LINKS: expected"),
+        ({"PIP_NO_INDEX": "1"}, 2, "pip's `no-index` is set"),
+        ({"UV_OFFLINE": "1"}, 4, "UV_OFFLINE: uv's cache does not hold"),
+        (
+            {"PIP_INDEX_URL": "http://127.0.0.1:9/simple"},
+            4,
+            "`127.0.0.1:9` did not answer: Connection refused",
+        ),
+    ],
+)
+def test_a_wrong_setting_and_a_silent_index_end_differently_and_leave_nothing(
+    envfix: Any, tmp_path: Path, variables: dict[str, str], code: int, words: str
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    for argv in (install("--tf", TF), ["lock", "--machine", "colab-t4", "--tf", TF, "--json"]):
+        done = envfix(*argv, **variables)
+        assert done.returncode == code, done.stdout
+        assert words in json.loads(done.stdout)["errors"][0]["message"]
+        assert "Traceback" not in done.stderr
+    assert sorted(path for path in tmp_path.iterdir() if path.name != "uv-cache") == before
+
+
 def test_a_dry_run_touches_nothing(envfix: Any, tmp_path: Path) -> None:
     done = envfix(*install("--tf", TF, "--dry-run"))
     assert done.returncode == 0, done.stderr
