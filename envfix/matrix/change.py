@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from envfix.matrix import rank
+from envfix.matrix.rules.demands import demands_of
 from envfix.matrix.steps import STEPS, Step, World, change_gpu
 from envfix.model.decision import Candidate, Change, ChangeKind, Decision, Fit, Newer, Remedy, Verdict
 from envfix.model.machine import Machine
@@ -39,7 +40,8 @@ def cheapest_change(
     """
     if candidate.fit is Fit.YES:
         return None
-    return _cheapest(_world(matrix, machine, candidate, request, installed, beside), candidate)
+    asked = rank.Asked(machine, request, demands_of(machine, matrix, installed), beside)
+    return _cheapest(_world(matrix, candidate, asked), candidate)
 
 
 def for_newer(
@@ -57,9 +59,10 @@ def for_newer(
     """
     if request.accelerator is not Accelerator.CPU and machine.has_no_gpu:
         return Newer()
+    asked = rank.Asked(machine, request, demands_of(machine, matrix, installed), beside)
     remedies: list[Remedy] = []
     for candidate in _newer(decision, request):
-        world = _world(matrix, machine, candidate, request, installed, beside)
+        world = _world(matrix, candidate, asked)
         remedy = _on_this_gpu(world, candidate) if remedies else _cheapest(world, candidate)
         if remedy is not None and all(_is_cheaper(remedy, other) for other in remedies):
             remedies.append(remedy)
@@ -108,21 +111,14 @@ def _older(decision: Decision, request: Request) -> Candidate | None:
     return next((candidate for candidate in decision.candidates if candidate.fit is Fit.YES), None)
 
 
-def _world(
-    matrix: Matrix,
-    machine: Machine,
-    candidate: Candidate,
-    request: Request,
-    installed: Sequence[Distribution] | None,
-    beside: Sequence[Distribution],
-) -> World:
+def _world(matrix: Matrix, candidate: Candidate, asked: rank.Asked) -> World:
     return World(
         matrix=matrix,
-        machine=machine,
-        request=request,
+        machine=asked.machine,
+        request=asked.request,
         release=candidate.release,
-        installed=installed,
-        beside=beside,
+        demands=asked.demands,
+        beside=asked.beside,
     )
 
 

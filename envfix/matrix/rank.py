@@ -44,8 +44,8 @@ def decide(
     NVIDIA wheels themselves.
     """
     newest_first = sorted(matrix.releases, key=lambda release: release.version, reverse=True)
-    asked = _Asked(machine, request, demands_of(machine, matrix, installed), beside)
-    candidates = tuple(_judge(matrix, release, asked) for release in newest_first)
+    asked = Asked(machine, request, demands_of(machine, matrix, installed), beside)
+    candidates = tuple(judge_asked(matrix, release, asked) for release in newest_first)
     eligible = [candidate for candidate in candidates if is_named(candidate.release, request.tf)]
     recommended = next((one for fit in (Fit.YES, Fit.UNKNOWN) for one in eligible if one.fit is fit), None)
     if eligible:
@@ -70,10 +70,12 @@ def judge(
     `request` is asked for `--with` and `--cuda` alone, not for the releases or the accelerator that it names.
     """
     request = structs.replace(request or _NOTHING_ASKED, accelerator=accelerator)
-    return _judge(matrix, release, _Asked(machine, request, demands_of(machine, matrix, installed), beside))
+    return judge_asked(
+        matrix, release, Asked(machine, request, demands_of(machine, matrix, installed), beside)
+    )
 
 
-class _Asked(Struct, frozen=True):
+class Asked(Struct, frozen=True):
     """What every release is judged by."""
 
     machine: Machine
@@ -82,7 +84,8 @@ class _Asked(Struct, frozen=True):
     beside: Sequence[Distribution]
 
 
-def _judge(matrix: Matrix, release: Release, asked: _Asked) -> Candidate:
+def judge_asked(matrix: Matrix, release: Release, asked: Asked) -> Candidate:
+    """As `judge`, with what does not depend on the release read already."""
     request, machine = asked.request, asked.machine
     on_cpu = request.accelerator is Accelerator.CPU
     case = case_of(

@@ -12,7 +12,7 @@ from envfix.matrix import rank
 from envfix.matrix.rules import driver
 from envfix.matrix.rules.case import Case, case_of
 from envfix.matrix.rules.companions import covering_rows, holding, misfits
-from envfix.matrix.rules.demands import demands_of
+from envfix.matrix.rules.demands import Demand
 from envfix.matrix.rules.gpu import code_of, jit_floor
 from envfix.matrix.rules.host import pythons_text
 from envfix.matrix.rules.installed import clashes
@@ -32,7 +32,7 @@ _NO_CODE = (Code.NONE, Code.BROKEN)
 class World(Struct, frozen=True, kw_only=True):
     """A release on a machine for a request.
 
-    `installed` are distributions with their METADATA, if known; `beside` the packages of `--with` that ask
+    `demands` are what installed packages need (None: not known); `beside` the packages of `--with` that ask
     for NVIDIA wheels themselves.
     """
 
@@ -40,20 +40,12 @@ class World(Struct, frozen=True, kw_only=True):
     machine: Machine
     request: Request
     release: Release
-    installed: Sequence[Distribution] | None = None
+    demands: tuple[Demand, ...] | None = None
     beside: Sequence[Distribution] = ()
 
     def fit(self) -> Fit:
-        judged = rank.judge(
-            self.matrix,
-            self.machine,
-            self.release,
-            self.request.accelerator,
-            request=self.request,
-            installed=self.installed,
-            beside=self.beside,
-        )
-        return judged.fit
+        asked = rank.Asked(self.machine, self.request, self.demands, self.beside)
+        return rank.judge_asked(self.matrix, self.release, asked).fit
 
     def case(self) -> Case:
         return case_of(
@@ -62,7 +54,7 @@ class World(Struct, frozen=True, kw_only=True):
             self.matrix,
             cuda=self.request.cuda,
             companions=self.request.companions,
-            demands=demands_of(self.machine, self.matrix, self.installed),
+            demands=self.demands,
             beside=self.beside,
         )
 
@@ -72,7 +64,7 @@ class World(Struct, frozen=True, kw_only=True):
 
     def emptied(self) -> World:
         """The world with a new environment, in which nothing is installed."""
-        return structs.replace(self.moved(installed={}), installed=None)
+        return structs.replace(self.moved(installed={}), demands=())
 
 
 Step = Callable[[World], tuple[World, Change] | None]
@@ -94,7 +86,7 @@ def change_companions(world: World) -> tuple[World, Change] | None:
     instead = {
         misfit.asked: Requirement(misfit.instead) for misfit in misfits(case) if misfit.instead is not None
     }
-    stale = {clash.demand.package for clash in clashes(case)}
+    stale = {clash.holder.package for clash in clashes(case)}
     added = [Requirement(name) for name in sorted(stale) if covering_rows(case, Requirement(name))]
     if not instead and not added:
         return None

@@ -22,22 +22,21 @@ _TORCH = "torch pins the NVIDIA wheels that it came with (METADATA of torch 2.6.
 _NOT_TORCH = frozenset({"nvidia-ml-py", "nvidia-cuda-nvcc-cu12", "nvidia-cuda-nvcc-cu11"})
 
 
-class Demand(Struct, frozen=True, kw_only=True):
-    """`package` (an installed distribution) asks for `name` within `specifier`, and has it today.
-
-    `found` is the version of `name` that is installed.
-    """
+class Holder(Struct, frozen=True, kw_only=True):
+    """An installed distribution, and where its demand was read."""
 
     package: str
     version: str
+    source: str
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """The holders need `name` within `specifier`, and have it today: `found` is the version installed."""
+
     name: str
     specifier: str
     found: str
-    source: str
-
-    @property
-    def text(self) -> str:
-        return f"{self.package} {self.version} needs {self.name}{self.specifier}"
+    holders: tuple[Holder, ...]
 
 
 def demands_of(
@@ -56,14 +55,18 @@ def demands_of(
     else:
         versions = {dist.name: dist.version for dist in installed}
     changing = _changing(matrix)
-    found = []
+    holders: dict[tuple[str, str], list[Holder]] = {}
     for dist in installed:
         if dist.name in TENSORFLOWS or dist.name.startswith("nvidia-"):
             continue
-        for demand in _asked(dist, versions, machine, matrix, changing):
-            if allows(demand.specifier, demand.found):
-                found.append(demand)
-    return tuple(found)
+        for name, specifier, source in _asked(dist, versions, machine, matrix, changing):
+            if allows(specifier, versions[name]):
+                holder = Holder(package=dist.name, version=dist.version, source=source)
+                holders.setdefault((name, specifier), []).append(holder)
+    return tuple(
+        Demand(name=name, specifier=specifier, found=versions[name], holders=tuple(held))
+        for (name, specifier), held in holders.items()
+    )
 
 
 def _changing(matrix: Matrix) -> frozenset[str]:
@@ -82,46 +85,29 @@ def _asked(
     machine: Machine,
     matrix: Matrix,
     changing: frozenset[str],
-) -> Iterator[Demand]:
+) -> Iterator[tuple[str, str, str]]:
+    """Name, specifier and source of each thing that the distribution needs."""
     if dist.requires:
-        lines: Iterable[str] = dist.requires
         source = f"METADATA of {dist.name} {dist.version}"
-        yield from _declared(dist, lines, versions, machine, changing, source)
+        for name, specifier in _declared(dist.requires, versions, machine, changing):
+            yield name, specifier, source
     elif dist.name == "torch" and not dist.version.endswith("+cpu"):
         for name, version in versions.items():
             if name.startswith("nvidia-") and name not in _NOT_TORCH:
-                yield _demand(dist, name, f"=={version}", version, _TORCH)
+                yield name, f"=={version}", _TORCH
     for row in matrix.companions:
         told = row.name == dist.name and (row.undeclared or not dist.requires)
         if told and "tensorflow" in versions and allows(row.version, dist.version):
-            yield _demand(dist, "tensorflow", row.tensorflow, versions["tensorflow"], row.source)
+            yield "tensorflow", row.tensorflow, row.source
 
 
 def _declared(
-    dist: Distribution,
-    lines: Iterable[str],
-    versions: dict[str, str],
-    machine: Machine,
-    changing: frozenset[str],
-    source: str,
-) -> Iterator[Demand]:
+    lines: Iterable[str], versions: dict[str, str], machine: Machine, changing: frozenset[str]
+) -> Iterator[tuple[str, str]]:
     for line in lines:
         name = name_in(line)
         if name not in versions or not (name in changing or name.startswith("nvidia-")):
             continue
         parsed = requirement(line)
-        if parsed is None or not parsed.specifier:
-            continue
-        if ";" not in line or counts(line, machine):
-            yield _demand(dist, name, str(parsed.specifier), versions[name], source)
-
-
-def _demand(dist: Distribution, name: str, specifier: str, found: str, source: str) -> Demand:
-    return Demand(
-        package=dist.name,
-        version=dist.version,
-        name=name,
-        specifier=specifier,
-        found=found,
-        source=source,
-    )
+        if parsed is not None and parsed.specifier and (";" not in line or counts(line, machine)):
+            yield name, str(parsed.specifier)

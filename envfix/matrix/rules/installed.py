@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from envfix.matrix.rules.brought import Brought, brought_by
 from envfix.matrix.rules.case import Case
-from envfix.matrix.rules.demands import Demand
+from envfix.matrix.rules.demands import Demand, Holder
 from envfix.model.decision import Fit, Verdict
 from envfix.model.specifiers import contradict, name_in
 
@@ -23,12 +23,15 @@ _SHOWN = 3
 class Clash(Struct, frozen=True, kw_only=True):
     """Two requirements on one package that no version satisfies."""
 
+    holder: Holder
     demand: Demand
     brought: Brought
 
     @property
     def text(self) -> str:
-        return f"{self.demand.text}, {self.brought.text}"
+        holder, demand = self.holder, self.demand
+        needs = f"{holder.package} {holder.version} needs {demand.name}{demand.specifier}"
+        return f"{needs}, {self.brought.text}"
 
 
 def judge_installed(case: Case) -> Verdict | None:
@@ -44,7 +47,7 @@ def judge_installed(case: Case) -> Verdict | None:
         return _verdict(Fit.YES, "nothing that contradicts them", INSTALLERS)
     shown = "; ".join(clash.text for clash in found[:_SHOWN])
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return _verdict(Fit.UNKNOWN, f"{shown}{more}", found[0].demand.source)
+    return _verdict(Fit.UNKNOWN, f"{shown}{more}", found[0].holder.source)
 
 
 def clashes(case: Case) -> Sequence[Clash]:
@@ -57,15 +60,17 @@ def clashes(case: Case) -> Sequence[Clash]:
     brought: dict[str, tuple[Brought, ...]] = {}
     found = []
     for demand in case.demands or ():
-        if demand.package in moving:
-            continue
         if demand.name not in brought:
             brought[demand.name] = tuple(brought_by(case, demand.name))
         against = next(
             (one for one in brought[demand.name] if contradict(demand.specifier, one.specifier)), None
         )
         if against is not None:
-            found.append(Clash(demand=demand, brought=against))
+            found += [
+                Clash(holder=holder, demand=demand, brought=against)
+                for holder in demand.holders
+                if holder.package not in moving
+            ]
     return found
 
 
