@@ -78,7 +78,7 @@ def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 
 def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    report = workflow.report(parts, _request(options), _where(options))
+    report = workflow.report(parts, _request(options), _where(options), every=options.json)
     return report, report.exit_code
 
 

@@ -20,7 +20,7 @@ from envfix.errors import EnvfixError, InputError
 from envfix.install import apply
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
-from envfix.matrix import load
+from envfix.matrix import change, load
 from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
@@ -83,8 +83,11 @@ def probe(parts: Parts, where: Where) -> Machine:
     return situate(parts, where).machine
 
 
-def report(parts: Parts, request: Request, where: Where) -> Report:
-    """A verdict for every release, and the plan for the recommended one (None where it cannot be made)."""
+def report(parts: Parts, request: Request, where: Where, *, every: bool = False) -> Report:
+    """A verdict for every release, and the plan for the recommended one (None where it cannot be made).
+
+    What would make a release fit is said of the newest, and of `every` one where that is asked for.
+    """
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
     request = with_accelerator(request, here, matrix)
@@ -93,20 +96,21 @@ def report(parts: Parts, request: Request, where: Where) -> Report:
     except EnvfixError as problem:
         unasked = f"what `--with` brings is not known: {problem.message}"
     decision = ranked(here, matrix, request)
-    advice = [*decision.advice, *no_gpu_advice(here, request), *([unasked] if unasked else [])]
+    judged = (matrix, here.machine, decision, request, here.distributions, here.beside)
+    newer = change.for_newer(*judged)
+    remedies = change.for_each(*judged) if every else ()
+    advice = [*decision.advice, *newer.advice, *no_gpu_advice(here, request), *([unasked] if unasked else [])]
+    found = Report(
+        machine=here.machine, decision=decision, plan=None, newer=newer.remedies, remedies=remedies
+    )
     if decision.recommended is None:
         advice += pairs_that_fit(parts, here, matrix, request)
-        return Report(machine=here.machine, decision=decision, plan=None, advice=tuple(advice))
+        return structs.replace(found, advice=tuple(advice))
     # A report is about the newest release that fits, whatever is installed.
     choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
     plan, trouble = _plan_if_possible(parts, here, request, choice)
-    return Report(
-        machine=here.machine,
-        decision=decision,
-        plan=plan,
-        bounds=choice.bounds,
-        advice=(*advice, *((trouble,) if trouble else ())),
-    )
+    advice += [trouble] if trouble else []
+    return structs.replace(found, plan=plan, bounds=choice.bounds, advice=tuple(advice))
 
 
 def lock(parts: Parts, request: Request, where: Where, path: str, requirements_path: str) -> LockWritten:

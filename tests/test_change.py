@@ -105,6 +105,16 @@ def test_a_release_that_fits_needs_no_change() -> None:
     assert change.cheapest_change(matrix(), here(), judged(here(), "2.20.0"), request()) is None
 
 
+def test_each_release_that_does_not_fit_is_told_what_it_takes() -> None:
+    facts, wish = here(), request()
+    decision = rank.decide(matrix(), facts, wish)
+    told = change.for_each(matrix(), facts, decision, wish)
+    refused = [one for one in decision.candidates if one.fit is Fit.NO]
+    assert refused and [one.version for one in told] == [one.version for one in refused]
+    assert all(remedy.verdict in one.verdicts for remedy, one in zip(told, refused, strict=True))
+    assert any(kind.kind is ChangeKind.PYTHON for one in told for kind in one.changes)
+
+
 HOSTS = {
     "capability": st.sampled_from(["3.7", "5.2", "6.0", "7.5", "8.9", "9.0", "12.0"]),
     "driver": st.sampled_from(

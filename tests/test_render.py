@@ -69,7 +69,7 @@ def install_of(verification: Verification | None, result: InstallResult | None) 
 def test_a_report_has_the_contracts_keys() -> None:
     report = Report(machine=T4, decision=Decision(candidates=(YES, NO), recommended=YES), plan=PLAN)
     answer = plain_json.loads(json.success("report", report, report.exit_code))
-    assert set(answer["data"]) == {"machine", "recommended", "releases", "plan", "advice"}
+    assert set(answer["data"]) == {"machine", "recommended", "releases", "plan", "advice", "remedies"}
     assert answer["data"]["recommended"] == "2.20.0"
     assert set(answer["data"]["releases"][0]) == {"version", "fit", "code", "proven", "verdicts"}
     assert set(answer["data"]["releases"][1]["verdicts"][0]) == {"rule", "fit", "wanted", "found", "source"}

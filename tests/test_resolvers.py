@@ -14,13 +14,13 @@ from msgspec import structs
 from packaging.tags import Tag
 
 from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
+from envfix.explanation import shortened
 from envfix.model.machine import Arch, Os
 from envfix.model.plan import LockedFile
 from envfix.model.target import Distribution, PipConfig, Target
 from envfix.model.versions import GlibcRelease, PythonRelease
 from envfix.ports import Resolver
 from envfix.probe.interpreter import read_target
-from envfix.explanation import shortened
 from envfix.resolve.pip_tools import PipToolsResolver, read_pins
 from envfix.resolve.uv import UvResolver, read_resolution
 from envfix.resolve.wheels import installable, target_tags

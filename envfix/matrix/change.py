@@ -73,6 +73,25 @@ def for_newer(
     return Newer(remedies=tuple(remedies), older=older.version if older else None, advice=tuple(advice))
 
 
+def for_each(
+    matrix: Matrix,
+    machine: Machine,
+    decision: Decision,
+    request: Request,
+    installed: Sequence[Distribution] | None = None,
+    beside: Sequence[Distribution] = (),
+) -> tuple[Remedy, ...]:
+    """The cheapest change for every release that does not fit, newest first; none where there is no GPU."""
+    if request.accelerator is not Accelerator.CPU and machine.has_no_gpu:
+        return ()
+    asked = rank.Asked(machine, request, demands_of(machine, matrix, installed), beside)
+    return tuple(
+        _cheapest(_world(matrix, candidate, asked), candidate)
+        for candidate in decision.candidates
+        if candidate.fit is Fit.NO
+    )
+
+
 def sentence(remedy: Remedy) -> str:
     """`tensorflow 2.21.0 would fit with driver >= 555.42.02`, or that nothing here helps."""
     name = f"tensorflow {remedy.version}"

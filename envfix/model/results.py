@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from packaging.version import Version
 
-from envfix.model.decision import Bound, Decision
+from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.outcome import InstallResult, RestartAdvice, Verification
@@ -15,13 +15,15 @@ from envfix.model.plan import Lock, Plan
 class Report(Struct, frozen=True, kw_only=True):
     """A dry run: every release's verdicts on one machine and the plan for the recommended one.
 
-    `named` are the releases that were asked for, where none of them fits.
+    `named` are the releases that were asked for, where none of them fits; `remedies` says what each that
+    does not fit would take, where that was asked for.
     """
 
     machine: Machine
     decision: Decision
     plan: Plan | None
     bounds: tuple[Bound, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
     named: tuple[Version, ...] = ()
 

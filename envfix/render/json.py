@@ -67,6 +67,7 @@ def _report(report: Report) -> dict[str, Any]:
         "releases": [_candidate(candidate) for candidate in report.decision.candidates],
         "plan": None if report.plan is None else to_plain(report.plan),
         "advice": list(report.advice),
+        "remedies": [to_plain(remedy) for remedy in report.remedies],
     }
 
 
