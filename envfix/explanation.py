@@ -64,7 +64,7 @@ def why_failed(ran: Ran) -> str:
         wanted = re.findall(r"[0-9a-f]{64}", mismatch["wanted"])
         one_of = f" or {len(wanted) - 1} other" if len(wanted) > 1 else ""
         return (
-            f"the file of `{mismatch['pin']}` is not the one that was locked: needs SHA-256 "
+            f"the file of `{mismatch['pin']}` has another hash than the locked one: needs SHA-256 "
             f"{wanted[0] if wanted else 'of the lock'}{one_of}, found {mismatch['found']}"
         )
     fails = _FAILS.search(text)

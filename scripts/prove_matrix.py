@@ -1,10 +1,14 @@
-"""Load real TensorFlow wheels under the driver stub and write the proof into `compat_matrix/tensorflow.yaml`.
+"""Load real TensorFlow wheels under the driver stub and write the proofs into `compat_matrix/`.
 
-    python scripts/prove_matrix.py [VERSION ...] [--machine colab-t4] [--python PATH ...]
+    python scripts/prove_matrix.py [VERSION ...] --python PATH ... [--again] [--cache DIR]
 
-For each release: the environment that envfix itself installs, the loader proof with library discovery and
-once more without it, and the environment removed again. Needs 10 GB of disk and a minute a release. A release
-whose rules forbid it on the machine is said and skipped; the exit code is 1 when one does not register.
+For each release and Python: the environment that envfix itself installs for the machine, the loader proof
+with library discovery and without, and the environment removed again. What is proven with the same pins is
+skipped, so that a run that was interrupted goes on where it was. Without VERSION: every stable release from
+2.8 on, the newest three on all given Pythons, the others on the newest that they have.
+
+One environment and one cache of wheels at a time: 20 GB of free disk, and about a minute for each. The exit
+code is 1 when one could not be installed or does not register.
 """
 
 from __future__ import annotations
@@ -17,105 +21,231 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from msgspec import structs
+from msgspec import UNSET, structs
 from packaging.version import Version
 
-from envfix.matrix import load, write
+from envfix.errors import EnvfixError
+from envfix.lock.pylock import read_pylock
+from envfix.matrix import load, proofs, write
+from envfix.model.machine import Machine
 from envfix.model.matrix import LoaderProof, Release
+from envfix.model.outcome import Proof
+from envfix.model.request import Accelerator
 from envfix.model.versions import PythonRelease
-from envfix.reading import convert, parse_yaml
+from envfix.ports import Ran
+from envfix.probe.interpreter import read_target
+from envfix.probe.machine_file import load_machine
+from envfix.reading import convert, parse_yaml, to_plain
+from envfix.system.outside import RealOutside
+from envfix.verify import checks, transcript
+from envfix.verify.stub import build
 
-FILE = Path(__file__).resolve().parent.parent / "compat_matrix" / "tensorflow.yaml"
+GB = 1 << 30
+# An environment is up to 7 GB, and where it shares no blocks with the cache its wheels are that much again.
+FREE_LIMIT = 20 * GB
+VERIFY_SECONDS = 300.0
+
+
+class NotInstalled(Exception):
+    """envfix did not lock or install the release; the text is envfix's own."""
+
+
+class Job(NamedTuple):
+    release: Release
+    python: PythonRelease
+    interpreter: str
+
+
+class Listening(RealOutside):
+    """The real outside with library discovery on or off, that keeps what the last child said."""
+
+    def __init__(self, loader: bool) -> None:
+        super().__init__(quiet=True)
+        self._switch = {} if loader else {"ENVFIX_LOADER": "0"}
+        self.heard: Ran | None = None
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return {**super().environ, **self._switch}
+
+    def run(self, *args: Any, **options: Any) -> Ran:
+        self.heard = super().run(*args, **options)
+        return self.heard
 
 
 def main() -> int:
     options = _options()
-    pythons = {_feature(path): path for path in options.python}
-    failed = False
-    for release in _table().releases:
-        if not _asked(release, options.versions):
+    machine = _machine(options.machine)
+    jobs = list(_jobs(options))
+    failed = 0
+    for number, job in enumerate(jobs, start=1):
+        name = f"[{number}/{len(jobs)}] {job.release.version} on Python {job.python}"
+        started = time.monotonic()
+        _make_room(options.cache, options.cache_limit * GB)
+        try:
+            proof = prove(job, machine, options.cache, options.again)
+        except NotInstalled as problem:
+            failed += 1
+            print(f"{name}: not installed: {problem}", file=sys.stderr, flush=True)
             continue
-        python = _newest_shared(release, pythons)
-        if python is None:
-            print(f"{release.version}: none of the given Pythons has a wheel", file=sys.stderr)
-            continue
-        proof = prove(release.version, python, pythons[python], options.machine)
         if proof is None:
-            failed = True
+            print(f"{name}: proven already with these pins", file=sys.stderr, flush=True)
             continue
-        failed |= not proof.registers_with_envfix
-        print(
-            f"{release.version} on Python {python}: registers {proof.registers_with_envfix}, "
-            f"without envfix's loader {proof.registers_as_published}",
-            file=sys.stderr,
-        )
-        _keep(release.version, proof)
+        failed += not proof.registers_with_envfix
+        _keep(options.matrix, job.release, proof)
+        print(f"{name}: {_said(proof)} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
     return 1 if failed else 0
 
 
-def prove(version: Version, feature: PythonRelease, python: str, machine: str) -> LoaderProof | None:
-    """One release in an environment of its own; None when envfix did not install it."""
-    folder = Path(tempfile.mkdtemp(prefix="envfix-proof-"))
+def prove(job: Job, machine: Machine, cache: Path, again: bool) -> LoaderProof | None:
+    """One release in an environment of its own; None when it is proven already with the same pins.
+
+    Raises NotInstalled with envfix's message.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="proof-", dir=cache))
     try:
-        venv = str(folder / "venv")
-        asked = ["--machine", machine, "--tf", f"=={version}", "--python", python, "--venv", venv]
-        done = _envfix("install", *asked, "--yes", cache=folder / "cache")
-        if done["exit_code"] not in (0, 6):
-            print(f"{version}: not installed: {done['errors']}", file=sys.stderr)
+        described, lock = folder / "machine.json", folder / "pylock.proof.toml"
+        described.write_text(json.dumps(to_plain(machine)))
+        asked = ["--tf", f"=={job.release.version}", "--machine", str(described), "--python", job.interpreter]
+        _envfix(cache, "lock", "-o", str(lock), *asked)
+        resolution = read_pylock(lock.read_text(), lock.name).resolution
+        locked = {package.name: package.version for package in resolution.packages}
+        pins = proofs.pins_digest(locked.items())
+        if not again and proofs.is_proven(job.release, job.python, pins):
             return None
-        verification = done["data"]["verification"]
-        bare = _envfix("verify", "--machine", machine, "--venv", venv, cache=folder / "cache", loader=False)
+        # By the same request and not by the lock: what a lock names goes by its URLs, past uv's cache.
+        made = _envfix(cache, "install", "--venv", str(folder / "venv"), "--yes", "--no-verify", *asked)
+        python = made["data"]["python"]
+        _require_installed(python, locked)
+        alone, missing_alone = _loaded(python, machine, loader=False)
+        found, missing = _loaded(python, machine, loader=True)
         return LoaderProof(
             date=datetime.date.today().isoformat(),
-            python=feature,
-            registers_as_published=bare["exit_code"] == 0,
-            registers_with_envfix=done["exit_code"] == 0 and verification["proof"] == "loader",
+            python=job.python,
+            registers_as_published=alone,
+            registers_with_envfix=found,
+            pins=pins,
+            missing_as_published=missing_alone,
+            missing_with_envfix=missing,
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _envfix(*argv: str, cache: Path, loader: bool = True) -> dict[str, Any]:
-    # A cache of its own, gone with the environment: 25 releases would leave 70 GB in a shared one.
-    env = {**os.environ, "UV_CACHE_DIR": str(cache)} | ({} if loader else {"ENVFIX_LOADER": "0"})
-    done = subprocess.run(
-        [sys.executable, "-m", "envfix", *argv, "--json"], stdout=subprocess.PIPE, text=True, env=env
+def _require_installed(python: str, locked: Mapping[str, str]) -> None:
+    """Raises NotInstalled where the environment holds other versions than those the digest is of."""
+    target = read_target(RealOutside(), python)
+    for name, version in locked.items():
+        found = target.version_of(name)
+        if found is None or Version(found) != Version(version):
+            raise NotInstalled(f"the lock holds {name} {version}, the environment {found}")
+
+
+def _loaded(python: str, machine: Machine, *, loader: bool) -> tuple[bool, tuple[str, ...]]:
+    """Whether every GPU of the machine registers, and the libraries that TensorFlow could not open."""
+    outside = Listening(loader)
+    stub = build.build(outside)
+    verification = checks.verify(
+        outside, python, accelerator=Accelerator.GPU, machine=machine, stub=stub, timeout=VERIFY_SECONDS
     )
-    return dict(json.loads(done.stdout))
+    assert outside.heard is not None
+    missing = tuple(sorted(transcript.read(outside.heard).not_opened))
+    registers = verification.proof is Proof.LOADER
+    if not registers and not missing:
+        # Neither proven nor explained by a library: say what it was, for a proof must not be taken on trust.
+        for check in verification.checks:
+            if check.cause:
+                print(f"  {check.name}: {check.observed}: {check.cause}", file=sys.stderr)
+    return registers, missing
 
 
-def _keep(version: Version, proof: LoaderProof) -> None:
-    """Write the proof into its row, in place of an older one for the same Python."""
-    table = _table()
-    rows = []
-    for row in table.releases:
-        if row.version == version:
-            others = tuple(old for old in row.proofs if old.python != proof.python)
-            proofs = tuple(sorted((*others, proof), key=lambda one: one.python))
-            row = structs.replace(row, proofs=proofs)
-        rows.append(row)
-    FILE.write_text(write.file_text(table.date, rows))
+def _envfix(cache: Path, *argv: str) -> dict[str, Any]:
+    env = {**os.environ, "UV_CACHE_DIR": str(cache / "uv")}
+    done = subprocess.run(
+        [sys.executable, "-m", "envfix", *argv, "--json"], capture_output=True, text=True, env=env
+    )
+    try:
+        answer = dict(json.loads(done.stdout))
+    except ValueError:
+        raise NotInstalled(f"no answer from envfix: {done.stderr.strip()[-500:]}") from None
+    if answer["exit_code"] != 0:
+        raise NotInstalled("; ".join(problem["message"] for problem in answer["errors"]))
+    return answer
 
 
-def _table() -> load.ReleaseTable:
-    return convert(parse_yaml(FILE.read_text(), FILE.name), load.ReleaseTable, FILE.name)
+def _said(proof: LoaderProof) -> str:
+    alone = "registers" if proof.registers_as_published else "no GPU"
+    missing = ", ".join(proof.missing_as_published or ()) or "nothing"
+    with_envfix = "registers" if proof.registers_with_envfix else "NO GPU"
+    return f"as published {alone} (missing: {missing}), with envfix {with_envfix}"
 
 
-def _asked(release: Release, versions: list[str]) -> bool:
-    return str(release.version) in versions if versions else release.version >= Version("2.10")
+def _make_room(cache: Path, limit: int) -> None:
+    """Empty the cache of wheels when it is large, or the disk small. Exits when the disk stays small."""
+    cache.mkdir(parents=True, exist_ok=True)
+    wheels = cache / "uv"
+    if wheels.exists() and (_size(wheels) > limit or shutil.disk_usage(cache).free < FREE_LIMIT):
+        shutil.rmtree(wheels)
+    free = shutil.disk_usage(cache).free
+    if free < FREE_LIMIT:
+        sys.exit(f"error: needs {FREE_LIMIT // GB} GB free in `{cache}`, found {free / GB:.1f} GB")
 
 
-def _newest_shared(release: Release, pythons: dict[PythonRelease, str]) -> PythonRelease | None:
-    tags = {
-        tag
-        for wheels in release.wheels
-        if wheels.cuda and wheels.os.value == "linux"
-        for tag in wheels.python
-    }
-    return max(tags & set(pythons), default=None)
+def _size(folder: Path) -> int:
+    """Bytes on disk; a file with several names counts once."""
+    found = {}
+    for path in folder.rglob("*"):
+        status = path.lstat()
+        found[status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
+
+
+def _keep(folder: Path, release: Release, proof: LoaderProof) -> None:
+    """Write the proof into its row and the table into the README, each whole or not at all."""
+    table = _table(folder)
+    rows = proofs.with_proof(table.releases, release.package, release.version, proof)
+    outside, readme = RealOutside(), folder / "README.md"
+    outside.write_text(str(folder / "tensorflow.yaml"), write.file_text(table.date, rows))
+    outside.write_text(str(readme), proofs.with_table(readme.read_text(), proofs.table(rows)))
+
+
+def _table(folder: Path) -> load.ReleaseTable:
+    file = folder / "tensorflow.yaml"
+    return convert(parse_yaml(file.read_text(), file.name), load.ReleaseTable, file.name)
+
+
+def _machine(name: str) -> Machine:
+    """The machine without what an interpreter that is really here says of itself."""
+    machine = load_machine(RealOutside(), name, f"{load.matrix_dir()}/machines")
+    return structs.replace(machine, python=UNSET, glibc=UNSET, environment=UNSET)
+
+
+def _jobs(options: argparse.Namespace) -> Iterator[Job]:
+    interpreters = {_feature(path): path for path in options.python}
+    releases = _table(options.matrix).releases
+    for release, python in _asked(releases, options.versions, tuple(interpreters), options.all_pythons):
+        yield Job(release, python, interpreters[python])
+
+
+def _asked(
+    releases: Sequence[Release], versions: Sequence[str], pythons: Sequence[PythonRelease], every: bool
+) -> Iterator[tuple[Release, PythonRelease]]:
+    if not versions:
+        yield from proofs.to_prove(releases, pythons)
+    for version in versions:
+        rows = [row for row in releases if str(row.version) == version]
+        if not rows:
+            sys.exit(f"error: tensorflow {version} is not in the matrix")
+        shared = [python for python in reversed(proofs.pythons_of(rows[0])) if python in pythons]
+        if not shared:
+            print(f"{version}: none of the given Pythons has a wheel", file=sys.stderr)
+        for python in shared if every else shared[:1]:
+            yield rows[0], python
 
 
 def _feature(path: str) -> PythonRelease:
@@ -129,13 +259,26 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("versions", nargs="*", metavar="VERSION", help="default: 2.10 and later")
-    parser.add_argument("--machine", default="colab-t4")
+    parser.add_argument("versions", nargs="*", metavar="VERSION", help="in this order")
+    parser.add_argument("--machine", default="colab-t4", help="whose driver and GPUs (default: %(default)s)")
     parser.add_argument(
         "--python", nargs="+", metavar="PATH", default=[sys.executable], help="interpreters to use"
+    )
+    parser.add_argument("--all-pythons", action="store_true", help="the named versions on all given Pythons")
+    parser.add_argument("--again", action="store_true", help="also what is proven with the same pins")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "envfix-proofs")
+    parser.add_argument(
+        "--cache-limit", type=int, default=6, metavar="GB", help="empty it when larger (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--matrix", type=Path, default=Path(load.matrix_dir()), help="the folder to write into"
     )
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except EnvfixError as problem:
+        print(f"error: {problem.message}", file=sys.stderr)
+        sys.exit(problem.exit_code)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from packaging.version import Version
 
 from envfix.errors import InputError
 from envfix.matrix import load, write
 from envfix.matrix.build_info import MEMBER, parse_build_info
-from envfix.matrix.derive import derive, stable_releases
+from envfix.matrix.derive import derive, derive_page
 from envfix.matrix.nearest import nearest
+from envfix.matrix.page import read_page, releases_on
 from envfix.matrix.wheel_tags import read_tags
 from envfix.model.machine import Arch, Os
-from envfix.model.matrix import Release, WheelFacts
+from envfix.model.matrix import Kernels, PtxFloor, Release, WheelFacts
 from envfix.model.versions import (
     ComputeCapability,
     CudaRelease,
@@ -56,16 +59,33 @@ Requires-Dist: something-else>=1; extra == "gcs-filesystem"
 Requires-Dist: not-a-requirement-but-the-description
 """
 LINUX = "tensorflow-2.20.0-cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+FATBINS = Path(__file__).parent / "data" / "matrix" / "fatbins"
+LIBRARY = "tensorflow/libtensorflow_cc.so.2"
+
+
+def capabilities(*texts: str) -> tuple[ComputeCapability, ...]:
+    return tuple(ComputeCapability(text) for text in texts)
+
+
+NINETY = ComputeCapability("9.0")
+PASCAL_TO_ADA = capabilities("6.0", "7.0", "8.0", "8.9")
 FACTS = (
     WheelFacts(
-        tf=">=2.20,<2.21",
+        tf="==2.20.0",
         source="fatbin",
-        kernel_gen_isa=PtxIsa("8.5"),
-        hand_written_isa=PtxIsa("8.3"),
-        portable=False,
+        hand_written=Kernels(sass=(*PASCAL_TO_ADA, NINETY), ptx=NINETY, ptx_isa=PtxIsa("8.3")),
+        kernel_gen=Kernels(sass=PASCAL_TO_ADA, ptx=NINETY, ptx_isa=PtxIsa("8.5"), portable=False),
     ),
     WheelFacts(tf=">=2.5,<2.12", source="page", cudnn=CudnnRelease("8.1")),
-    WheelFacts(tf=">=2.22.0rc0", source="fatbin", compute_capabilities=("sm_60", "compute_90")),
+    WheelFacts(
+        tf="==2.10.1", source="fatbin", hand_written=Kernels(sass=capabilities("3.5", "8.0")), kernel_gen=None
+    ),
+    WheelFacts(
+        tf="==2.22.0rc0",
+        source="fatbin",
+        hand_written=Kernels(sass=capabilities("6.0", "9.0"), ptx=NINETY),
+        kernel_gen=Kernels(sass=capabilities("6.0"), ptx=NINETY),
+    ),
 )
 
 
@@ -76,6 +96,9 @@ class RecordedIndex(Index):
         self.names, self.build_info, self.text = names, build_info, metadata
         self.yanked = False
         self.looked_into: list[str] = []
+        self.metadata_of: dict[str, str] = {}
+        self.libraries: dict[str, bytes] = {}
+        self.streamed = 0
 
     def files(self, project: str) -> tuple[IndexFile, ...]:
         if project != "tensorflow":
@@ -94,10 +117,16 @@ class RecordedIndex(Index):
         )
 
     def metadata(self, file: IndexFile) -> str:
-        return self.text
+        return next((text for part, text in self.metadata_of.items() if part in file.filename), self.text)
 
     def members(self, file: IndexFile) -> Mapping[str, int]:
-        raise AssertionError("a release is read without listing its wheels")
+        assert "x86_64" in file.filename and "linux" in file.filename, "kernels are read in Linux's wheels"
+        return {MEMBER: 1000} | {name: len(data) for name, data in self.libraries.items()}
+
+    def stream(self, file: IndexFile, name: str) -> Iterator[bytes]:
+        for start in range(0, len(self.libraries[name]), 1000):
+            self.streamed += 1
+            yield self.libraries[name][start : start + 1000]
 
     def member(self, file: IndexFile, name: str) -> bytes:
         self.looked_into.append(file.filename)
@@ -159,9 +188,8 @@ def test_one_wheel_of_each_platform_is_looked_into_that_of_the_newest_python() -
 def test_the_two_groups_of_kernels_differ_in_the_compute_entry() -> None:
     release = derive(release_2_20(), "2.20.0", facts=FACTS)
     assert release.hand_written and release.kernel_gen
-    ninety = ComputeCapability("9.0")
-    assert ninety in release.hand_written.sass and ninety not in release.kernel_gen.sass
-    assert release.hand_written.ptx == release.kernel_gen.ptx == ninety
+    assert NINETY in release.hand_written.sass and NINETY not in release.kernel_gen.sass
+    assert release.hand_written.ptx == release.kernel_gen.ptx == NINETY
     assert (release.hand_written.portable, release.kernel_gen.portable) == (True, False)
     assert (str(release.hand_written.ptx_isa), str(release.kernel_gen.ptx_isa)) == ("8.3", "8.5")
 
@@ -178,9 +206,13 @@ def test_every_value_says_where_it_was_read() -> None:
     }
 
 
-def test_a_build_info_that_no_longer_names_cuda_is_no_cpu_build() -> None:
+def release_2_22(metadata: str = METADATA) -> RecordedIndex:
     name = "tensorflow-2.22.0rc0-cp312-cp312-manylinux_2_27_x86_64.whl"
-    release = derive(RecordedIndex([name], {"x86_64": CUDA_UNNAMED}), "2.22.0rc0", facts=FACTS)
+    return RecordedIndex([name], {"x86_64": CUDA_UNNAMED}, metadata)
+
+
+def test_a_build_info_that_no_longer_names_cuda_is_no_cpu_build() -> None:
+    release = derive(release_2_22(), "2.22.0rc0", facts=FACTS)
     assert release.wheels[0].cuda
     assert (release.built_with_cuda, release.origin["built_with_cuda"]) == (
         CudaRelease("12.5"),
@@ -192,13 +224,65 @@ def test_a_build_info_that_no_longer_names_cuda_is_no_cpu_build() -> None:
     )
 
 
+def test_kernels_that_nobody_has_read_are_read_in_the_largest_library() -> None:
+    index = release_2_22()
+    hand, generated = ((FATBINS / f"{name}.fatbin").read_bytes() for name in ("hand_written", "kernel_gen"))
+    index.libraries = {
+        LIBRARY: b"code" * 500 + generated * 70 + hand * 70 + bytes(10_000_000),
+        "tensorflow/libtensorflow_framework.so.2": b"never read" * 2_000_000,
+    }
+    told: list[WheelFacts] = []
+    page = read_page("tensorflow", Version("2.22.0rc0"), index.files("tensorflow"))
+    release = derive_page(index, page, on_kernels=told.append)
+    assert release.hand_written and release.kernel_gen
+    assert (release.hand_written.sass, release.kernel_gen.sass) == (
+        capabilities("8.0", "9.0"),
+        capabilities("8.0"),
+    )
+    assert (release.kernel_gen.ptx, release.kernel_gen.portable) == (NINETY, False)
+    assert release.compute_capabilities == ("sm_80", "compute_90")
+    assert release.origin["kernels"] == release.origin["compute_capabilities"] == "fatbin"
+    # Reading stops when enough of both kinds were seen: 64 of each.
+    assert index.streamed < 400
+    assert [(fact.tf, fact.kernel_gen) for fact in told] == [("==2.22.0rc0", release.kernel_gen)]
+    assert "64 and 70 of its fat binaries" in told[0].source
+
+
+def test_cuda_is_told_by_the_ptx_where_neither_build_info_nor_an_extra_names_it() -> None:
+    index = release_2_22("Name: tensorflow\n")
+    index.libraries = {LIBRARY: (FATBINS / "hand_written.fatbin").read_bytes()}
+    floors = [
+        PtxFloor(isa=PtxIsa(isa), cuda=CudaRelease(cuda), linux="1", windows=None, source="")
+        for isa, cuda in (("8.5", "12.5"), ("9.0", "13.0"), ("9.1", "13.1"))
+    ]
+    release = derive(index, "2.22.0rc0", ptx=floors)
+    assert (release.built_with_cuda, release.origin["built_with_cuda"]) == (CudaRelease("13.0"), "fatbin")
+
+
 def test_what_nobody_says_is_unknown_and_not_left_out() -> None:
     index = RecordedIndex([LINUX], {"x86_64": CUDA_UNNAMED}, "Name: tensorflow\n")
     release = derive(index, "2.20.0")
     assert release.wheels[0].cuda and release.built_with_cuda is None and release.hand_written is None
-    assert {
-        release.origin[key] for key in ("built_with_cuda", "built_with_cudnn", "compute_capabilities")
-    } == {"unknown"}
+    keys = ("built_with_cuda", "built_with_cudnn", "compute_capabilities", "kernels")
+    assert {release.origin[key] for key in keys} == {"unknown"}
+
+
+def test_a_build_info_that_does_not_even_say_cuda_is_decided_by_the_kernels() -> None:
+    index = RecordedIndex([LINUX], {"x86_64": "build_info = {}\n"})
+    assert not derive(index, "2.20.0").wheels[0].cuda
+    index.libraries = {LIBRARY: (FATBINS / "hand_written.fatbin").read_bytes()}
+    release = derive(index, "2.20.0")
+    assert release.wheels[0].cuda and release.built_with_cuda == CudaRelease("12.5")
+
+
+def test_requirements_that_differ_by_python_are_joined_from_one_wheel_of_each() -> None:
+    index = release_2_20()
+    index.metadata_of["cp39-cp39"] = METADATA.replace("numpy>=1.26.0", "numpy<2")
+    release = derive(index, "2.20.0", facts=FACTS)
+    assert release.requires[:2] == (
+        'numpy<2; python_version < "3.12"',
+        'numpy>=1.26.0; python_version >= "3.12"',
+    )
 
 
 def test_cudnn_of_an_old_release_comes_from_the_page_and_says_so() -> None:
@@ -227,8 +311,31 @@ def test_a_release_that_does_not_exist_is_an_input_error_that_names_the_nearest(
 
 
 def test_an_empty_name_reservation_is_no_release() -> None:
-    with pytest.raises(InputError, match="holds no TensorFlow"):
+    with pytest.raises(InputError, match="holds no TensorFlow: no wheel of it has"):
         derive(RecordedIndex([LINUX], {}), "2.20.0")
+    with pytest.raises(
+        InputError,
+        match=r"`tensorflow` 0\.0\.1rc1 holds no TensorFlow: no wheel for any platform, only "
+        r"tensorflow-0\.0\.1rc1-py3-none-any\.whl of 1000 bytes",
+    ):
+        derive(RecordedIndex(["tensorflow-0.0.1rc1-py3-none-any.whl"], {}), "0.0.1rc1")
+
+
+def test_package_and_version_together_are_the_key() -> None:
+    release = derive(release_2_20(), "2.20.0", facts=FACTS)
+    assert release.key == ("tensorflow", Version("2.20.0"))
+    other = [structs.replace(fact, package="tensorflow-cuda13") for fact in FACTS]
+    assert derive(release_2_20(), "2.20.0", facts=other).origin["kernels"] == "compute capabilities"
+
+
+def test_the_digest_of_the_files_is_theirs_and_nothing_elses() -> None:
+    index = release_2_20()
+    first = derive(index, "2.20.0", facts=FACTS).files
+    index.names.append("tensorflow-2.19.1-cp311-cp311-win_amd64.whl")
+    index.yanked = True
+    assert derive(index, "2.20.0", facts=FACTS).files == first
+    index.names.append("tensorflow-2.20.0-cp311-cp311-win_amd64.whl")
+    assert derive(index, "2.20.0", facts=FACTS).files != first
 
 
 def test_a_build_info_that_is_not_one_names_the_wheel() -> None:
@@ -245,12 +352,11 @@ def test_a_release_is_yanked_when_all_its_files_are() -> None:
     assert derive(index, "2.20.0").yanked
 
 
-def test_stable_releases_leave_out_pre_releases_and_what_has_no_wheel() -> None:
-    names = [
-        LINUX.replace("2.20.0", version) for version in ("2.3.0", "2.4.0", "2.10.0", "2.9.1", "2.22.0rc0")
-    ]
-    index = RecordedIndex([*names, "tensorflow-2.30.0.tar.gz"], {})
-    assert [str(version) for version in stable_releases(index)] == ["2.4.0", "2.9.1", "2.10.0"]
+def test_releases_on_a_page_are_those_that_have_a_wheel() -> None:
+    names = [LINUX.replace("2.20.0", version) for version in ("2.4.0", "2.10.0", "2.9.1", "2.22.0rc0")]
+    files = RecordedIndex([*names, "tensorflow-2.30.0.tar.gz"], {}).files("tensorflow")
+    assert [str(version) for version in releases_on(files)] == ["2.4.0", "2.9.1", "2.10.0", "2.22.0rc0"]
+    assert read_page("tensorflow", Version("2.10.0"), files).release.uploaded == "2025-08-14"
 
 
 def test_a_row_is_read_back_as_it_was_written_and_the_same_bytes_each_time() -> None:

@@ -34,7 +34,7 @@ versions, please update the hashes. Otherwise, examine the package contents care
              Got        {B}
 
 """
-SAID = f"the file of `numb==2.0` is not the one that was locked: needs SHA-256 {A}, found {B}"
+SAID = f"the file of `numb==2.0` has another hash than the locked one: needs SHA-256 {A}, found {B}"
 
 
 @pytest.mark.parametrize(

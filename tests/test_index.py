@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from envfix.errors import IndexUnreachable
 from envfix.model.target import PipConfig
 from envfix.system import index as module
 from envfix.system.index import RealIndex
-from envfix.system.wheel_tail import without_missing_members
+from envfix.system.wheel_ends import metadata_in, without_missing_members
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
 
 MEMBER = "demo/build_info.py"
@@ -75,28 +77,48 @@ def large() -> Wheel:
 LARGE = large().data
 
 
-def test_metadata_of_a_large_wheel_costs_its_end_and_not_its_whole_directory() -> None:
+def moved(wheel: Wheel, place: Callable[[str], object]) -> Wheel:
+    """The wheel with its members in another order."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(data, "w") as new:
+        for name in sorted(old.namelist(), key=lambda name: (place(name), name)):
+            new.writestr(name, old.read(name), zipfile.ZIP_DEFLATED)
+    return replace(wheel, data=data.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("wheel", "least", "most"),
+    [
+        # The end and the start of a wheel: 64 KB each, and METADATA in one of them.
+        (large(), 64 << 10, 140_000),
+        (moved(large(), lambda name: "METADATA" not in name), 64 << 10, 70_000),
+        # In the middle: the whole directory after both.
+        (moved(large(), lambda name: "5" if "METADATA" in name else name[6:7]), 300_000, 600_000),
+    ],
+    ids=["at the end", "at the start", "in the middle"],
+)
+def test_metadata_of_a_large_wheel_costs_its_ends_and_not_its_whole_directory(
+    wheel: Wheel, least: int, most: int
+) -> None:
     bodies: list[Any] = []
-    with serving(large()) as index:
+    with serving(wheel) as index:
         index.metadata = False
         config = PipConfig(index_url=index.simple)
         read = RealIndex(config, on_response=lambda answer: bodies.append(answer.raw))
         (file,) = read.files("demo")
         bodies.clear()
         assert "Requires-Dist: numpy>=1" in read.metadata(file)
-        assert sum(body.tell() for body in bodies) < 70_000
+        assert least <= sum(body.tell() for body in bodies) <= most
 
 
-def test_metadata_that_stands_elsewhere_is_found_in_the_whole_directory() -> None:
-    wheel = large()
-    data = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(data, "w") as new:
-        for name in sorted(old.namelist(), key=lambda name: "METADATA" not in name):
-            new.writestr(name, old.read(name))
-    with serving(replace(wheel, data=data.getvalue())) as index:
-        index.metadata = False
-        (file,) = client(index).files("demo")
-        assert "Requires-Dist: numpy>=1" in client(index).metadata(file)
+@given(st.integers(0, 3000), st.binary(max_size=60))
+def test_the_start_of_any_bytes_holds_metadata_or_none(cut: int, noise: bytes) -> None:
+    first = moved(demo(), lambda name: "METADATA" not in name).data
+    found = metadata_in(first[:cut])
+    assert found is None or found.startswith(b"Metadata-Version")
+    for bytes_ in (noise, b"PK\x03\x04" + noise, first[:cut] + noise + first[cut:]):
+        with contextlib.suppress(ValueError):
+            metadata_in(bytes_)
 
 
 @given(st.binary(max_size=200), st.integers(200, len(LARGE)))

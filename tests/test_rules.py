@@ -264,3 +264,28 @@ def test_the_order_of_rows_decides_nothing(order: Any, driver: int, **facts: Any
 def answers(candidate: Candidate) -> tuple[object, ...]:
     rules = tuple((verdict.rule, verdict.fit) for verdict in candidate.verdicts)
     return candidate.version, candidate.fit, candidate.code, rules
+
+
+@pytest.mark.parametrize(
+    ("facts", "rule", "fit"),
+    [
+        ({"driver": {"release": "580.65.06"}}, "driver", "yes"),
+        ({"driver": {"release": "575.51.03"}}, "driver", "no"),
+        ({"driver": {"cuda": "13.0"}}, "driver", "yes"),
+        # NVIDIA names no Windows driver for CUDA 13: its CUDA tells.
+        ({"wsl": True, "driver": {"release": "581.80", "cuda": "13.0"}}, "driver", "yes"),
+        ({"wsl": True, "driver": {"release": "581.80"}}, "driver", "unknown"),
+        ({"wsl": True, "driver": {"release": "576.02", "cuda": "12.9"}}, "driver", "no"),
+        ({"gpus": [{"compute_capability": "7.0"}]}, "libraries", "no"),
+        ({"gpus": [{"compute_capability": "7.5"}]}, "libraries", "yes"),
+    ],
+)
+def test_a_release_for_cuda_13_is_judged_by_the_same_tables(
+    facts: dict[str, Any], rule: str, fit: str
+) -> None:
+    newest = matrix().releases[-1]
+    row = structs.replace(
+        newest, built_with_cuda=CudaRelease("13.0"), built_with_cudnn=CudnnRelease("9.19"), and_cuda=()
+    )
+    verdicts = rank.judge(matrix(), changed(facts), row).verdicts
+    assert {verdict.rule: verdict.fit.value for verdict in verdicts}[rule] == fit

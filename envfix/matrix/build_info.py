@@ -15,10 +15,11 @@ MEMBER = "tensorflow/python/platform/build_info.py"
 class BuildInfo(Struct, frozen=True, kw_only=True):
     """`cuda` is None and `compute_capabilities` empty where the file does not name them.
 
-    `cudnn_major` is all that any release says of cuDNN.
+    `is_cuda_build` is None where it does not say, which is not no. `cudnn_major` is all that any release
+    says of cuDNN.
     """
 
-    is_cuda_build: bool
+    is_cuda_build: bool | None
     cuda: CudaRelease | None = None
     cudnn_major: int | None = None
     compute_capabilities: tuple[str, ...] = ()
@@ -31,8 +32,8 @@ def parse_build_info(text: str) -> BuildInfo:
     major = _windows_form(table.get("cudnn_version"))
     listed = table.get("cuda_compute_capabilities") or []
     capabilities = listed.split(",") if isinstance(listed, str) else listed
-    is_cuda = table.get("is_cuda_build", bool(cuda))
-    if not isinstance(is_cuda, bool) or not isinstance(capabilities, list):
+    is_cuda = table.get("is_cuda_build", True if cuda else None)
+    if not isinstance(is_cuda, (bool, type(None))) or not isinstance(capabilities, list):
         raise ValueError("`is_cuda_build` or `cuda_compute_capabilities` has an unknown form")
     return BuildInfo(
         is_cuda_build=is_cuda,

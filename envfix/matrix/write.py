@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from envfix.model.matrix import Release
+from packaging.version import Version
+
+from envfix.errors import MatrixError
+from envfix.model.matrix import Release, WheelFacts
 from envfix.reading import to_plain
 
 HEADER = """\
@@ -17,11 +20,12 @@ HEADER = """\
 # no fat binary was read). `proofs` are real loads of the wheel under the driver stub. README.md explains the
 # keys.
 """
+KERNELS = "# Kernels, written by scripts/refresh_matrix.py from the fat binaries; do not edit below.\n"
 _WIDTH = 115
 
 
-def to_yaml(release: Release) -> str:
-    """The release as one row of `tensorflow.yaml`."""
+def to_yaml(release: Release | WheelFacts) -> str:
+    """The release as one row of `tensorflow.yaml`, or the facts as one of `wheels.yaml`."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -39,8 +43,24 @@ def to_yaml(release: Release) -> str:
 
 def file_text(date: str, releases: Iterable[Release]) -> str:
     """The whole file, the oldest release first. `date` is the day of reading, YYYY-MM-DD."""
-    ordered = sorted(releases, key=lambda release: (release.package, release.version))
-    return f"{HEADER}date: '{date}'\nreleases:\n" + "".join(to_yaml(release) for release in ordered)
+    return joined(date, {release.key: to_yaml(release) for release in releases})
+
+
+def joined(date: str, rows: Mapping[tuple[str, Version], str]) -> str:
+    """The whole file from the rows that `to_yaml` made, by package and version."""
+    return f"{HEADER}date: '{date}'\nreleases:\n" + "".join(rows[key] for key in sorted(rows))
+
+
+def wheels_text(text: str, facts: Iterable[WheelFacts]) -> str:
+    """`wheels.yaml` with these rows below KERNELS instead of those that stand there.
+
+    Raises MatrixError where the text does not hold that line.
+    """
+    by_hand, found, _ = text.partition(KERNELS)
+    if not found:
+        raise MatrixError(f"wheels.yaml: the line `{KERNELS.strip()}` is missing")
+    ordered = sorted(facts, key=lambda row: (row.package, Version(row.tf.removeprefix("=="))))
+    return by_hand + KERNELS + "".join(to_yaml(row) for row in ordered)
 
 
 class _Flat(dict[str, Any]):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import Enum
 
 from msgspec import Struct
-from packaging.version import Version
 
 from envfix.model.companions import Companion
 from envfix.model.machine import Arch, Os
+from envfix.model.release import Kernels, LoaderProof, Release, Row, WheelFacts, WheelSet, WheelTable
 from envfix.model.versions import (
     ComputeCapability,
     CudaRelease,
@@ -17,96 +17,33 @@ from envfix.model.versions import (
     DriverRelease,
     GlibcRelease,
     PtxIsa,
-    PythonRelease,
 )
 
-
-class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A row of a matrix file; unknown keys are an error."""
-
-
-class WheelSet(Row, frozen=True):
-    """The wheels of a release for one platform.
-
-    `cuda` says whether they are CUDA builds; `glibc` is the floor from the manylinux tag; `size` the
-    largest wheel's bytes.
-    """
-
-    os: Os
-    arch: Arch
-    python: tuple[PythonRelease, ...]
-    cuda: bool
-    size: int
-    glibc: GlibcRelease | None = None
-
-
-class Kernels(Row, frozen=True):
-    """What one group of kernels in the wheel holds (`cuobjdump --list-elf --list-ptx`).
-
-    `portable` is False for PTX of an architecture-specific target such as `sm_90a`, which no other
-    compute capability can run.
-    """
-
-    sass: tuple[ComputeCapability, ...]
-    ptx: ComputeCapability | None = None
-    ptx_isa: PtxIsa | None = None
-    portable: bool = True
-
-
-class LoaderProof(Row, frozen=True):
-    """One real load of the wheel under the driver stub, with and without envfix's library discovery."""
-
-    date: str
-    python: PythonRelease
-    registers_as_published: bool | None
-    registers_with_envfix: bool
-
-
-class Release(Row, frozen=True):
-    """One release of one package, read from its wheels. `origin` says where each value was read."""
-
-    version: Version
-    package: str = "tensorflow"
-    uploaded: str = ""
-    yanked: bool = False
-    wheels: tuple[WheelSet, ...] = ()
-    built_with_cuda: CudaRelease | None = None
-    built_with_cudnn: CudnnRelease | None = None
-    compute_capabilities: tuple[str, ...] = ()
-    hand_written: Kernels | None = None
-    kernel_gen: Kernels | None = None
-    requires: tuple[str, ...] = ()
-    and_cuda: tuple[str, ...] = ()
-    origin: dict[str, str] = {}
-    proofs: tuple[LoaderProof, ...] = ()
-
-    @property
-    def proven(self) -> bool:
-        """Whether the real wheel was seen registering a GPU in an environment that envfix made."""
-        return any(proof.registers_with_envfix for proof in self.proofs)
-
-
-class WheelFacts(Row, frozen=True):
-    """What wheels do not say of themselves: read in their fat binaries, or on the vendor's page.
-
-    `tf` is a specifier. `cudnn` is the cuDNN they were compiled against; the ISAs are those of the PTX in
-    each kernel group; `portable` is False where the generated kernels' PTX is for `sm_90a`, which only 9.0
-    runs; `compute_capabilities` stands for those that `build_info` leaves out.
-    """
-
-    tf: str
-    source: str
-    cudnn: CudnnRelease | None = None
-    hand_written_isa: PtxIsa | None = None
-    kernel_gen_isa: PtxIsa | None = None
-    portable: bool = True
-    compute_capabilities: tuple[str, ...] = ()
-
-
-class WheelTable(Row, frozen=True):
-    """`wheels.yaml`."""
-
-    wheels: tuple[WheelFacts, ...]
+# With those of a release: to a reader of the matrix they are part of it.
+__all__ = [
+    "CudaTable",
+    "CudaWheels",
+    "CudnnPreference",
+    "CudnnSupport",
+    "CudnnTable",
+    "CudnnWheels",
+    "DriverEnd",
+    "DriverFloor",
+    "Effect",
+    "GpuName",
+    "GpuTable",
+    "Kernels",
+    "KnownBad",
+    "LoaderProof",
+    "Matrix",
+    "PtxFloor",
+    "Release",
+    "Row",
+    "ToolkitSupport",
+    "WheelFacts",
+    "WheelSet",
+    "WheelTable",
+]
 
 
 class DriverFloor(Row, frozen=True):

@@ -35,7 +35,7 @@ from envfix.model.target import PipConfig
 from envfix.model.urls import redact, without_credentials
 from envfix.ports import Index, IndexFile
 from envfix.resolve.unavailable import not_an_index, unanswered
-from envfix.system.wheel_tail import TailFetcher
+from envfix.system.wheel_ends import TailFetcher, metadata_at_start, metadata_name
 
 T = TypeVar("T")
 # pip's own default (`pip --timeout`), in seconds; it bounds each wait for bytes, not a whole transfer.
@@ -77,7 +77,11 @@ class RealIndex(Index):
         beside = self._metadata_beside(file.url)
         if beside is not None:
             return beside
-        # It stands near the end of a wheel: the whole directory is read only where it does not.
+        # It stands at one end of a wheel: the whole directory is read only where it does not.
+        if not _is_file(file.url):
+            first = self._guard(file.url, lambda: metadata_at_start(self._session, file.url, self._timeout))
+            if first is not None:
+                return first.decode("utf-8", "replace")
         for fetcher in (TailFetcher, remotezip.RemoteFetcher):
             inside = self._metadata_inside(file, fetcher)
             if inside is not None:
@@ -119,7 +123,7 @@ class RealIndex(Index):
 
     def _metadata_inside(self, file: IndexFile, fetcher: type[remotezip.RemoteFetcher]) -> bytes | None:
         with self._open(file, fetcher) as archive:
-            name = _metadata_member(archive)
+            name = metadata_name(archive)
             return self._guard(file.url, lambda: archive.read(name)) if name else None
 
     def _metadata_beside(self, url: str) -> str | None:
@@ -262,13 +266,6 @@ def _index_file(package: DistributionPackage) -> IndexFile:
         upload_time=uploaded.strftime("%Y-%m-%dT%H:%M:%SZ") if uploaded else None,
         yanked=package.is_yanked,
     )
-
-
-def _metadata_member(archive: zipfile.ZipFile) -> str | None:
-    for name in archive.namelist():
-        if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
-            return name
-    return None
 
 
 def _refuses_suffix(problem: Exception) -> bool:
