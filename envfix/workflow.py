@@ -100,9 +100,7 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     newer = change.for_newer(*judged)
     remedies = change.for_each(*judged) if every else ()
     advice = [*decision.advice, *newer.advice, *no_gpu_advice(here, request), *([unasked] if unasked else [])]
-    found = Report(
-        machine=here.machine, decision=decision, plan=None, newer=newer.remedies, remedies=remedies
-    )
+    found = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies)
     if decision.recommended is None:
         advice += pairs_that_fit(parts, here, matrix, request)
         return structs.replace(found, advice=tuple(advice))

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
 from envfix.install.apply import Manner, apply
+from envfix.install.commands import UvInstaller
 from envfix.install.disk import check_space, spoken_size, uv_cache
 from envfix.lock.pylock import render_pylock
 from envfix.model.outcome import InstallResult
@@ -388,6 +389,15 @@ def test_a_full_disk_is_said_before_anything_is_fetched(room: Room) -> None:
     ):
         room.apply(lock)
     assert len(room.index.asked) == asked
+
+
+def test_what_is_in_uvs_cache_needs_no_room(room: Room) -> None:
+    lock = room.lock("tensorflow")
+    room.apply(lock)
+    uv = UvInstaller(room.outside, room.target(), room.config, offline=False, break_system_packages=False)
+    assert uv.uninstall(["tensorflow", "numb"]).ok
+    room.outside.free = 1000
+    assert set(room.apply(lock).changed) == {"numb", "tensorflow"}
 
 
 def test_a_disk_that_fills_up_on_the_way_is_the_installers_error(room: Room, tmp_path: Path) -> None:

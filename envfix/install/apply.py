@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 from msgspec import Struct
 from packaging.specifiers import SpecifierSet
 
 from envfix.errors import EnvfixError, EnvironmentChanged, InputError, InstallFailed, Interrupted
-from envfix.install.commands import Installer, installer_named
+from envfix.explanation import why_failed
+from envfix.install.commands import Installer, UvInstaller, installer_named
 from envfix.install.disk import check_space
 from envfix.install.fingerprint import Fingerprint, take
+from envfix.install.warmth import uncached
 from envfix.model.conflicts import in_the_way
 from envfix.model.outcome import InstallResult
 from envfix.model.plan import Lock, LockedPackage, Plan
 from envfix.model.target import PipConfig, Target
-from envfix.model.urls import redact
 from envfix.ports import Outside, Ran
 
 
@@ -75,14 +76,21 @@ def apply(
     if not packages:
         return InstallResult(python=target.executable, changed=(), before={}, after={}, loader="")
     _check_writable(outside, target)
-    check_space(outside, plan, target.purelib)
+    installer = _installer(outside, target, config, manner)
+    check_space(
+        outside,
+        plan,
+        target.purelib,
+        installer=installer.name,
+        uncached=lambda: uncached(installer, packages) if isinstance(installer, UvInstaller) else None,
+    )
     removed = tuple(
         dist.name for dist in in_the_way((one.name for one in lock.resolution.packages), target.installed)
     )
     return _run(
         _Job(
             outside=outside,
-            installer=_installer(outside, target, config, manner),
+            installer=installer,
             target=target,
             packages=packages,
             removed=removed,
@@ -128,7 +136,7 @@ def _run(job: _Job) -> InstallResult:
 
 def _finish(job: _Job, ran: Ran, what: str) -> None:
     if not ran.ok:
-        _failed(job, f"{job.installer.name} could not {what}: {_why(ran)}")
+        _failed(job, f"{job.installer.name} could not {what}: {why_failed(ran)}")
 
 
 def _failed(job: _Job, message: str) -> NoReturn:
@@ -200,24 +208,3 @@ def _check_writable(outside: Outside, target: Target) -> None:
     for folder in dict.fromkeys((target.purelib, target.platlib)):
         if not outside.writable(folder):
             raise InputError(f"`{folder}` cannot be written by this user", "envfix install --venv .venv")
-
-
-def _why(ran: Ran) -> str:
-    """The installer's own last words; where they went to the terminal, its exit code."""
-    if ran.error:
-        return ran.error
-    lines = [line.strip() for line in redact(ran.err or ran.out).splitlines() if line.strip()]
-    errors = [
-        number
-        for number, line in enumerate(lines)
-        if line.lower().startswith(("error", "\N{MULTIPLICATION SIGN}"))
-    ]
-    kept: Sequence[str] = lines[errors[0] :] if errors else lines[-3:]
-    if not kept:
-        return (
-            f"exit {ran.code}, its message is above"
-            if ran.code and ran.code > 0
-            else f"ended by signal {-(ran.code or 0)}"
-        )
-    text = " ".join(kept).removeprefix("error: ").removeprefix("ERROR: ")
-    return text if len(text) <= 600 else f"{text[:600]} ..."

@@ -11,7 +11,7 @@ from typing import ClassVar
 from envfix.errors import InputError
 from envfix.install.disk import uv_cache
 from envfix.install.progress import UvProgress, pip_progress
-from envfix.installers import pip_environment, uv_binary, uv_environment
+from envfix.installers import pip_environment, uv_binary, uv_install_environment
 from envfix.model.plan import LockedPackage
 from envfix.model.target import PipConfig, Target
 from envfix.pep751 import lock_text
@@ -134,11 +134,7 @@ class UvInstaller(Installer):
         return self._uv(["uninstall", *self.allowed, *names])
 
     def _uv(self, arguments: list[str]) -> Ran:
-        env = uv_environment(self.outside.environ, self.config)
-        env.setdefault("UV_PREVIEW_FEATURES", "pylock")  # else uv warns that reading locks is new
-        # Caps are for resolving; a pin of the lock has passed them already.
-        for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER"):
-            env.pop(name, None)
+        env = uv_install_environment(self.outside.environ, self.config)
         argv = [uv_binary(self.outside), "pip", *arguments, "--python", self.target.executable]
         keep = UvProgress(fetches="--target" in arguments)
         return self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True, keep=keep)
@@ -175,7 +171,7 @@ class PipInstaller(Installer):
         return self._pip(["uninstall", "--yes", *self.allowed, *names])
 
     def _pip(self, arguments: list[str]) -> Ran:
-        env = pip_environment(self.outside.environ, self.config)
+        env = pip_environment(self.outside.environ, self.config, offline=self.offline)
         python, first = self._where(env)
         argv = [python, "-c", _PIP, *first, *arguments]
         return self.outside.run(
