@@ -199,7 +199,14 @@ def _python(given: str | None, which: Callable[[str], str | None] | None = None)
 
 def _absolute(path: str | None) -> str | None:
     """Absolute, but without following links: a virtual environment's interpreter is one."""
-    return None if path is None else str(Path(path).expanduser().absolute())
+    if path is None:
+        return None
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError:
+        raise InputError(
+            f"`{path}`: there is no user of that name with a home folder", "write the path out"
+        ) from None
 
 
 def _approve(outside: Outside, installed: Installed, options: argparse.Namespace) -> None:

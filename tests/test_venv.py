@@ -13,10 +13,10 @@ from msgspec import structs
 
 from envfix.errors import InputError, InstallFailed
 from envfix.install.permission import check_allowed
-from envfix.install.venv import check_venv, ensure_venv, remove_venv
+from envfix.install.venv import check_venv, make_venv, remove_venv
 from envfix.model.machine import Platform
 from envfix.model.target import PipConfig
-from envfix.ports import Ran
+from envfix.ports import Outside, Ran
 from envfix.probe.interpreter import read_target
 from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
@@ -33,6 +33,20 @@ def index() -> Iterator[IndexServer]:
         *(build_wheel(name, "99.0", modules={f"{name}/__main__.py": ""}) for name in seeds)
     ) as server:
         yield server
+
+
+def ensure_venv(
+    outside: Outside,
+    directory: str,
+    python: str | None,
+    config: PipConfig | None = None,
+    offline: bool = False,
+) -> tuple[str, bool]:
+    """The two steps as `envfix.environment` takes them."""
+    place = check_venv(outside, directory, python)
+    if not place.there:
+        make_venv(outside, place, config, offline=offline)
+    return place.python, not place.there
 
 
 class Apart(RealOutside):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from envfix.errors import InputError
-from envfix.install.disk import uv_cache
+from envfix.install.disk import uv_cache_folder
 from envfix.install.progress import UvProgress, pip_progress
 from envfix.installers import pip_environment, uv_binary, uv_install_environment
 from envfix.model.plan import LockedPackage
@@ -100,7 +100,7 @@ class UvInstaller(Installer):
             return Ran((), 0, "", "")  # what is fetched could not be kept
         # uv has no command that only downloads (0.13.9). In a folder of its cache the files are links to
         # what is there, which take no space.
-        aside = f"{uv_cache(self.outside.environ)}/envfix-{os.getpid()}"
+        aside = f"{uv_cache_folder(self.outside)}/envfix-{os.getpid()}"
         self.outside.make_dirs(aside)
         try:
             offline = ["--offline"] if self.offline else []

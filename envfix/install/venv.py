@@ -57,24 +57,6 @@ def check_venv(outside: Outside, directory: str, python: str | None) -> Place:
     return Place(folder, inside, _named(outside, python), False, kept)
 
 
-def ensure_venv(
-    outside: Outside,
-    directory: str,
-    python: str | None,
-    config: PipConfig | None = None,
-    *,
-    offline: bool = False,
-) -> tuple[str, bool]:
-    """The environment's interpreter, and whether the environment was made now.
-
-    Raises what `check_venv` and `make_venv` raise.
-    """
-    place = check_venv(outside, directory, python)
-    if not place.there:
-        make_venv(outside, place, config, offline=offline)
-    return place.python, not place.there
-
-
 def make_venv(
     outside: Outside, place: Place, config: PipConfig | None = None, *, offline: bool = False
 ) -> None:
