@@ -28,6 +28,7 @@ from envfix.matrix import load, write
 from envfix.matrix.changes import changes
 from envfix.matrix.derive import derive_page, facts_for
 from envfix.matrix.page import PACKAGES, Page, read_page, releases_on
+from envfix.matrix.release_invariants import check_release
 from envfix.model.matrix import CudaTable, Release, WheelFacts, WheelTable
 from envfix.ports import Index, IndexFile
 from envfix.reading import convert, parse_yaml
@@ -66,6 +67,8 @@ class Rows:
         self._outside, self._lock = RealOutside(), threading.Lock()
 
     def add(self, row: Release, *, save: bool = True) -> None:
+        """Raises MatrixError for a row that nobody could load."""
+        check_release(row, f"{row.package} {row.version}")
         if self.rows.get(row.key) != row:
             self.rows[row.key] = row
             self.texts[row.key] = write.to_yaml(row)

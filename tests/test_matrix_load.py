@@ -12,6 +12,8 @@ from packaging.version import Version
 
 from envfix.errors import MatrixError
 from envfix.matrix import load
+from envfix.matrix.derive import facts_for
+from envfix.matrix.proofs import pythons_of
 from envfix.model.machine import Arch, Os
 from envfix.model.matrix import Effect, Matrix
 from envfix.model.versions import ComputeCapability
@@ -65,6 +67,36 @@ def test_every_row_says_what_it_was_built_with_and_where_that_was_read(shipped: 
         assert (row.and_cuda != ()) == (row.version >= Version("2.14")), row.version
         linux = next(w for w in row.wheels if (w.os, w.arch) == (Os.LINUX, Arch.X86_64))
         assert linux.cuda and linux.glibc and linux.size > 300_000_000
+
+
+def test_every_row_has_the_kernels_that_were_read_and_requirements_that_parse(shipped: Matrix) -> None:
+    for row in shipped.releases:
+        fact = facts_for(shipped.wheels, *row.key)
+        assert (row.hand_written, row.kernel_gen) == (fact.hand_written, fact.kernel_gen), row.version
+        assert row.files and all(Requirement(text) for text in row.requires)
+
+
+def test_every_release_from_2_8_on_is_proven_with_what_was_installed(shipped: Matrix) -> None:
+    for row in shipped.releases:
+        if row.version >= Version("2.8"):
+            assert row.proven and all(proof.pins for proof in row.proofs), row.version
+            assert all(proof.missing_with_envfix == () for proof in row.proofs), row.version
+            for proof in row.proofs:
+                assert bool(proof.missing_as_published) == (not proof.registers_as_published), row.version
+
+
+def test_releases_that_are_published_broken_are_shown_broken_and_mended(shipped: Matrix) -> None:
+    rows = {str(row.version): row for row in shipped.releases}
+    for version, missing in (("2.16.1", "libcudnn.so.8"), ("2.21.0", "libcusolver.so.11")):
+        for proof in rows[version].proofs:
+            assert proof.registers_as_published is False and proof.registers_with_envfix
+            assert missing in (proof.missing_as_published or ())
+    assert all(proof.registers_as_published for proof in rows["2.20.0"].proofs)
+
+
+def test_the_newest_three_are_proven_on_more_than_one_python(shipped: Matrix) -> None:
+    for row in shipped.releases[-3:]:
+        assert {proof.python for proof in row.proofs} == set(pythons_of(row)), row.version
 
 
 def test_cuda_builds_are_those_of_linux_x86_64_and_of_windows_until_2_10(shipped: Matrix) -> None:

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 from packaging.version import Version
 
-from envfix.errors import IndexUnreachable, InputError
+from envfix.errors import IndexUnreachable, InputError, MatrixError
 from envfix.matrix import load
 from envfix.matrix.proofs import with_proof
 from envfix.matrix.write import KERNELS, file_text
@@ -160,6 +160,20 @@ def test_proofs_and_rows_that_were_not_asked_for_are_kept(script: ModuleType, fo
     assert said == []
     found = {str(row.version): row for row in rows(folder).releases}
     assert found["2.20.0"].proofs == (proof,) and found["2.19.0"].uploaded == "1999-01-01"
+
+
+def test_a_row_that_nobody_could_load_is_refused_and_the_others_are_kept(
+    script: ModuleType, folder: Path
+) -> None:
+    unnamed = index("2.20.0", "2.21.0")
+    unnamed.build_info = {"2.21.0": "build_info = {'is_cuda_build': True}", **unnamed.build_info}
+    unnamed.text = "Name: tensorflow\n"
+    (folder / "cuda.yaml").write_text(
+        (folder / "cuda.yaml").read_text().partition("ptx:")[0] + "ptx: []\nreleases: []\nwheels: []\n"
+    )
+    with pytest.raises(MatrixError, match=r"tensorflow 2\.21\.0\.built_with_cuda: a CUDA build must name it"):
+        run(script, folder, unnamed)
+    assert versions(folder) == ["2.20.0"]
 
 
 def test_an_index_without_the_package_empties_nothing(script: ModuleType, folder: Path) -> None:

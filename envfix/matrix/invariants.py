@@ -12,6 +12,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from envfix.errors import MatrixError
+from envfix.matrix.release_invariants import check_date, check_facts, check_release
 from envfix.model.decision import Code
 from envfix.model.matrix import Matrix, Release
 
@@ -23,8 +24,10 @@ def check(matrix: Matrix) -> None:
     _check_cudnn(matrix)
     _check_known_bad(matrix)
     _check_companions(matrix)
+    check_date(matrix.date, "tensorflow.yaml: date")
     for row, fact in enumerate(matrix.wheels):
         _specifier("wheels.yaml", f"wheels[{row}].tf", fact.tf)
+        check_facts(fact, f"wheels.yaml: wheels[{row}]")
     _unique("gpus.yaml", "gpus", "name", [gpu.name for gpu in matrix.gpus.gpus])
     _ascending("gpus.yaml", "drivers_end", "up_to", [row.up_to for row in matrix.gpus.drivers_end])
     codes = {code.value for code in Code}
@@ -37,21 +40,7 @@ def _check_releases(releases: Sequence[Release]) -> None:
         raise MatrixError("tensorflow.yaml: releases: expected at least one, found none")
     _ascending("tensorflow.yaml", "releases", "version", [(row.package, row.version) for row in releases])
     for number, row in enumerate(releases):
-        place = f"tensorflow.yaml: releases[{number}]"
-        if not row.wheels:
-            raise MatrixError(f"{place}.wheels: expected at least one, found none")
-        platforms = [(wheels.os.value, wheels.arch.value) for wheels in row.wheels]
-        if len(set(platforms)) != len(platforms):
-            raise MatrixError(f"{place}.wheels: the same platform stands twice")
-        for index, wheels in enumerate(row.wheels):
-            if not wheels.python:
-                raise MatrixError(f"{place}.wheels[{index}].python: expected at least one, found none")
-        if any(wheels.cuda for wheels in row.wheels) and row.built_with_cuda is None:
-            raise MatrixError(
-                f"{place}.built_with_cuda: a CUDA build must name it; it would read as a CPU build"
-            )
-        for index, text in enumerate(row.and_cuda):
-            _requirement(f"{place}.and_cuda[{index}]", text)
+        check_release(row, f"tensorflow.yaml: releases[{number}]")
 
 
 def _check_cuda(matrix: Matrix) -> None:

@@ -48,7 +48,7 @@ def with_derived(
     """The matrix with the releases that `missing` names; itself where there is none.
 
     Reads one index page, and for each of them some wheels' ranges the first time: what was read is kept in
-    the user's cache by the digest of the release's files. Raises IndexUnreachable.
+    the user's cache by the digests of the release's files and of the matrix. Raises IndexUnreachable.
     """
     files = index.files(package)
     rows = [
@@ -76,7 +76,7 @@ def _derived(
     files: tuple[IndexFile, ...],
 ) -> Release:
     page = read_page(package, version, files)
-    path = _cache(package, version, page.release.files)
+    path = _cache(package, version, f"{page.release.files[:16]}-{matrix.digest[:8]}")
     kept = _kept(outside, path)
     if kept is not None:
         return kept
@@ -99,8 +99,8 @@ def _kept(outside: Outside, path: str) -> Release | None:
     return rows[0] if len(rows) == 1 and rows[0].derived else None
 
 
-def _cache(package: str, version: Version, files: str) -> str:
+def _cache(package: str, version: Version, sources: str) -> str:
     import platformdirs
 
     folder = platformdirs.user_cache_path("envfix", appauthor=False)
-    return folder.joinpath(f"derived-{package}-{version}-{files[:16]}.yaml").as_posix()
+    return folder.joinpath(f"derived-{package}-{version}-{sources}.yaml").as_posix()

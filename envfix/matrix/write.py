@@ -17,8 +17,8 @@ HEADER = """\
 # Written by scripts/refresh_matrix.py; do not edit by hand. `origin` says where each value was read: `index`
 # (page and wheel tags), `metadata`, `build_info` (tensorflow/python/platform/build_info.py), `floor of the
 # extra` (and-cuda), `fatbin` and `page` (both through wheels.yaml), `compute capabilities` (what they imply;
-# no fat binary was read). `proofs` are real loads of the wheel under the driver stub. README.md explains the
-# keys.
+# no fat binary was read). `files` is the digest of the wheels that were read, `proofs` are real loads of one
+# under the driver stub (scripts/prove_matrix.py). README.md explains the keys.
 """
 KERNELS = "# Kernels, written by scripts/refresh_matrix.py from the fat binaries; do not edit below.\n"
 _WIDTH = 115
