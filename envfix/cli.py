@@ -218,6 +218,8 @@ def _matrix(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help=text, description=text)
     show.add_argument("--tf", metavar="SPEC")
     _json_option(show)
+    text = "what the package index has otherwise than the matrix, and how old the matrix is"
+    _json_option(actions.add_parser("check", help=text, description=text))
     text = "read one release from its wheels, by range requests"
     derive = actions.add_parser("derive", help=text, description=text)
     derive.add_argument("version", metavar="VERSION")
@@ -235,7 +237,7 @@ COMMANDS = {
     "lock": ("write pylock.envfix.toml and requirements.envfix.txt, every file hashed", _lock),
     "install": ("plan, show it, install it, advise on the restart, verify", _install),
     "verify": ("visibility, placement and numbers, in a fresh process", _verify),
-    "matrix": ("the compatibility matrix: show it, or derive a release from its wheel", _matrix),
+    "matrix": ("the compatibility matrix: show it, check it, or derive a release from its wheel", _matrix),
     "machines": ("the machines that can be named with --machine", _json_option),
 }
 

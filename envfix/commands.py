@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import re
 import shlex
 import sys
@@ -14,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 from envfix import workflow
 from envfix.errors import InputError, Interrupted, UsageError
-from envfix.matrix import derive, load, tf_request
+from envfix.matrix import load, tf_request
 from envfix.model.request import Accelerator, CudaSource, Request, ResolverName, TensorFlowRequest
 from envfix.model.results import Installed, MatrixShown
 from envfix.model.target import PipConfig
@@ -84,7 +85,7 @@ def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.check:
-        return workflow.check_lock(parts, _where(options), options.check), 0
+        return workflow.check_lock(parts, _where(options), options.check, offline=options.offline), 0
     path = options.output or "pylock.envfix.toml"
     beside = str(Path(path).with_name("requirements.envfix.txt"))
     return workflow.lock(parts, _request(options), _where(options), path, options.requirements or beside), 0
@@ -120,11 +121,18 @@ def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 def _matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.action == "derive":
+        from envfix.matrix import derive
+
         config = pip_config.read_pip_config(parts.outside, None)
         facts = load.load(parts.outside, parts.matrix_dir).wheels
         release = derive.derive(_index(config), options.version, options.package, facts)
         return (release if options.json else derive.to_yaml(release)), 0
     matrix = load.load(parts.outside, parts.matrix_dir)
+    if options.action == "check":
+        from envfix.matrix import check
+
+        config = pip_config.read_pip_config(parts.outside, None)
+        return check.check(_index(config), matrix, datetime.date.today()), 0
     asked = _tf(options.tf).specifier
     rows = [row for row in matrix.releases if asked.contains(row.version, prereleases=True)]
     rows.sort(key=lambda row: row.version, reverse=True)

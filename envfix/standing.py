@@ -32,7 +32,7 @@ def standing_release(here: Situation, matrix: Matrix, request: Request) -> tuple
     if request.tf.given and not request.tf.specifier.contains(dist.version, prereleases=True):
         return None
     # A local build (`2.17.0+nv25.2` of NVIDIA's containers) is judged as the release it is made from.
-    found = _public(dist.version)
+    found = public_version(dist.version)
     release = next((row for row in matrix.releases if row.version == found), None)
     if release is None:
         return None
@@ -61,10 +61,10 @@ def unjudged(here: Situation, matrix: Matrix, request: Request) -> str:
     companions that are not there, since nobody knows which would fit beside it.
     """
     dist = wanted.tensorflow_installed(here.target)
-    if dist is None or request.upgrade or request.tf.given:
+    if dist is None or request.tf.given:
         return ""
     newest = max(row.version for row in matrix.releases)
-    found = _public(dist.version)
+    found = public_version(dist.version)
     if dist.name != "tensorflow" or found is None or found <= newest:
         return ""
     missing = wanted.unmet_companions(request.companions, here.target)
@@ -77,7 +77,7 @@ def unjudged(here: Situation, matrix: Matrix, request: Request) -> str:
     return dist.version
 
 
-def _public(version: str) -> Version | None:
+def public_version(version: str) -> Version | None:
     """The version without its local part; None for one from before PEP 440."""
     try:
         return Version(Version(version).public)

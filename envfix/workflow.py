@@ -17,6 +17,7 @@ from envfix.choice import Choice, Lacks
 from envfix.deciding import doubts, no_gpu_advice, ranked, refuse_without_gpu, with_accelerator
 from envfix.environment import admit, environment, read_again
 from envfix.errors import EnvfixError, InputError
+from envfix.future import knowing, knowing_locked, said_of
 from envfix.install import apply
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
@@ -91,6 +92,7 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
     request = with_accelerator(request, here, matrix)
+    matrix = knowing(parts, here, matrix, request, judge_installed=True)
     try:
         here, unasked = with_beside(parts, here, matrix, request), ""
     except EnvfixError as problem:
@@ -107,7 +109,7 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     # A report is about the newest release that fits, whatever is installed.
     choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
     plan, trouble = _plan_if_possible(parts, here, request, choice)
-    advice += [trouble] if trouble else []
+    advice += [*said_of(matrix, decision.recommended.version), *([trouble] if trouble else [])]
     return structs.replace(found, plan=plan, bounds=choice.bounds, advice=tuple(advice))
 
 
@@ -116,6 +118,7 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
     request = with_accelerator(request, here, matrix)
+    matrix = knowing(parts, here, matrix, request)
     here, decision = decide_together(parts, here, matrix, request)
     choice = choose(parts, here, matrix, request, decision)
     made = make_lock(here, matrix, choice, solve(parts, here, request, choice))
@@ -128,11 +131,12 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
     return LockWritten(lock=made, files=(path, requirements_path))
 
 
-def check_lock(parts: Parts, where: Where, path: str) -> LockWritten:
+def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) -> LockWritten:
     """Whether a lock still fits the machine and the matrix. Raises LockMismatch."""
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
-    made = _read_lock(parts, path)
+    made = pylock.read_lock(parts.outside, path)
+    matrix = knowing_locked(parts, here, matrix, made.tensorflow, offline)
     choice_of_lock(parts, here, matrix, made)
     warnings = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
     return LockWritten(lock=made, checked=path, warnings=warnings)
@@ -140,7 +144,7 @@ def check_lock(parts: Parts, where: Where, path: str) -> LockWritten:
 
 def install(parts: Parts, request: Request, where: Where, options: InstallOptions) -> Installed:
     """Make the environment right and prove it; an environment that is right already is left untouched."""
-    made = _read_lock(parts, options.lock) if options.lock else None
+    made = pylock.read_lock(parts.outside, options.lock) if options.lock else None
     if made is not None:
         request = structs.replace(request, accelerator=Accelerator(made.floors.accelerator))
     # Without a GPU there is nothing to decide, and nothing but the machine's own facts is read.
@@ -149,6 +153,10 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = complete(here, matrix)
     request = with_accelerator(request, here, matrix)
+    if made is not None:
+        matrix = knowing_locked(parts, here, matrix, made.tensorflow, request.offline)
+    else:
+        matrix = knowing(parts, here, matrix, request)
 
     if made is None and (newer := unjudged(here, matrix, request)):
         note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
@@ -164,7 +172,8 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
         # Advice is about the recommended release; of another one, what is not known of it is said.
         taken = choice.candidate is decision.recommended
         advice = decision.advice if taken else doubts(choice.candidate)
-        notes = (request.tf.note, newer_offer(decision, choice), *advice)
+        read = said_of(matrix, choice.candidate.version)
+        notes = (request.tf.note, newer_offer(decision, choice), *read, *advice)
 
     plan = plan_of_keeping(choice, here.target)
     installed = _kept(here, str(choice.candidate.version), choice.accelerator, plan, notes, options)
@@ -281,10 +290,3 @@ def _plan_if_possible(
         return plan_of(parts, here, choice, found, offline=request.offline), ""
     except EnvfixError as problem:
         return None, f"no plan: {problem.message}"
-
-
-def _read_lock(parts: Parts, path: str) -> Lock:
-    try:
-        return pylock.read_pylock(parts.outside.read_text(path), path)
-    except OSError as problem:
-        raise InputError(f"`{path}` cannot be read: {problem.strerror}") from None

@@ -16,6 +16,7 @@ from envfix.model.machine import Arch, Os
 from envfix.model.plan import Floors, Lock, LockedFile, LockedPackage, Resolution
 from envfix.model.versions import ComputeCapability, Dotted, DriverRelease, GlibcRelease, PythonRelease
 from envfix.pep751 import basename, lock_text
+from envfix.ports import Outside
 from envfix.reading import convert, parse_toml
 
 LOCK_VERSION = 1
@@ -66,6 +67,14 @@ def _marker(floors: Floors) -> str:
         (Os.MACOS.value, Arch.AARCH64.value): "arm64",
     }.get((floors.os, floors.arch), floors.arch)
     return f"sys_platform == '{system}' and platform_machine == '{machine}'"
+
+
+def read_lock(outside: Outside, path: str) -> Lock:
+    """The lock in a file. Raises InputError for one that cannot be read or is none of envfix's."""
+    try:
+        return read_pylock(outside.read_text(path), path)
+    except OSError as problem:
+        raise InputError(f"`{path}` cannot be read: {problem.strerror}") from None
 
 
 def read_pylock(text: str, name: str) -> Lock:

@@ -9,6 +9,7 @@ from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
+from envfix.model.matrix_check import MatrixCheck
 from envfix.model.outcome import RestartAdvice, Status, Verification
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
 from envfix.reading import to_plain
@@ -39,6 +40,8 @@ def data(result: object) -> Any:
         return {
             "machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]
         }
+    if isinstance(result, MatrixCheck):
+        return to_plain(result) | {"up_to_date": result.up_to_date}
     if isinstance(result, MatrixShown):
         return to_plain(result)
     if isinstance(result, (Machine, Release)):

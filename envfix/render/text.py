@@ -13,6 +13,7 @@ from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate, Fit
 from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
+from envfix.model.matrix_check import MatrixCheck
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
 from envfix.printable import clean
 from envfix.render.outcome import installed, verification
@@ -54,6 +55,8 @@ def _result(value: object) -> str:
         return lock(value)
     if isinstance(value, MachineList):
         return "\n".join(columns([(name, summary(machine)) for name, machine in value.machines]))
+    if isinstance(value, MatrixCheck):
+        return "\n".join(value.summary)
     if isinstance(value, MatrixShown):
         return matrix(value)
     if isinstance(value, str):
