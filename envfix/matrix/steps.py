@@ -22,7 +22,7 @@ from envfix.model.machine import Arch, Driver, Gpu, Machine, Os, known
 from envfix.model.matrix import Matrix, Release, WheelSet
 from envfix.model.request import Accelerator, CudaSource, Request
 from envfix.model.target import Distribution
-from envfix.model.versions import ComputeCapability, DriverCuda, GlibcRelease
+from envfix.model.versions import DriverCuda, GlibcRelease
 
 # The last of NVIDIA's containers with TensorFlow (https://github.com/NVIDIA/tensorflow/issues/116).
 _NVIDIA_BUILD = "nvcr.io/nvidia/tensorflow:25.02-tf2-py3"
@@ -209,7 +209,7 @@ def _defect_floors(world: World) -> list[driver.Floor]:
         for row in world.matrix.known_bad
         if row.driver_below is not None and matches(row, world.release, world.machine) is Match.YES
     ]
-    toolkits = [driver.floor_of(toolkit, world.machine) for toolkit in world.matrix.cuda.releases]
+    toolkits = [driver.floor_of(toolkit, world.machine) for toolkit in world.matrix.cuda.releases if rows]
     return [
         floor
         for row in rows
@@ -230,25 +230,22 @@ def _last_branch(world: World) -> float:
 
 
 def change_gpu(world: World) -> tuple[World, Change] | None:
-    """Another GPU, of those that there are: the oldest that the release runs on."""
+    """Another GPU: the oldest that the release runs on, and how far up that holds with the same driver."""
     if world.request.accelerator is Accelerator.CPU or not known(world.machine.gpus, ()):
         return None
-    able: list[ComputeCapability] = []
-    after = world
-    for capability in sorted({row.compute_capability for row in world.matrix.gpus.gpus}, key=lambda c: c.key):
-        other = after.moved(gpus=(Gpu(compute_capability=capability),))
-        if code_of(other.release, other.machine, other.matrix) in _NO_CODE:
-            continue
-        # The oldest may need more, which comes with it; of the others those count that need no more.
-        other = other if able else _with_rest(other)
-        if other.fit() is Fit.YES:
-            able.append(capability)
-            after = other
-    if not able:
+    table = sorted({row.compute_capability for row in world.matrix.gpus.gpus}, key=lambda one: one.key)
+    others = [world.moved(gpus=(Gpu(compute_capability=one),)) for one in table]
+    others = [one for one in others if code_of(one.release, one.machine, one.matrix) not in _NO_CODE]
+    first = next((one for one in others if _with_rest(one).fit() is Fit.YES), None)
+    if first is None:
         return None
-    span = str(able[0]) if len(able) == 1 else f"{able[0]} to {able[-1]}"
+    after = _with_rest(first)
+    upwards = [after.moved(gpus=one.machine.gpus) for one in others[others.index(first) :]]
+    last = next(one for one in reversed(upwards) if one.fit() is Fit.YES)
+    ends = [str(known(one.machine.gpus, ())[0].compute_capability) for one in (first, last)]
+    span = " to ".join(dict.fromkeys(ends))
     change = Change(kind=ChangeKind.GPU, wanted=f"a GPU of compute capability {span}")
-    return world.moved(gpus=(Gpu(compute_capability=able[0]),)), change
+    return first, change
 
 
 def _with_rest(world: World) -> World:

@@ -30,12 +30,13 @@ def cudnn_pin(release: Release, machine: Machine, matrix: Matrix, installed: Map
         specifier = str(named[0].specifier)
     else:
         specifier = _same_soname(CudnnRelease(pinned.version) if pinned else release.built_with_cudnn)
+    capabilities, troubled = known_capabilities(machine), _troubled_below(release, matrix, Effect.NO)
     fitting = [
         version
         for version in published
         if allows(specifier, str(version))
-        and cudnn_knows(matrix, version, known_capabilities(machine))
-        and not _troubled(release, version, matrix, Effect.NO)
+        and cudnn_knows(matrix, version, capabilities)
+        and not (troubled and version < troubled)
     ]
     stays = _installed(name, fitting, release, matrix, installed)
     if pinned:
@@ -75,16 +76,17 @@ def _installed(
     version = next((version for version in fitting if str(version) == installed.get(name)), None)
     if version is None:
         return None
-    if _troubled(release, version, matrix, Effect.UNKNOWN) and not are_held(installed):
+    untried = _troubled_below(release, matrix, Effect.UNKNOWN)
+    if untried and version < untried and not are_held(installed):
         return None
     return Pin(name=name, version=str(version), because="installed, and it fits")
 
 
-def _troubled(release: Release, cudnn: CudnnRelease, matrix: Matrix, effect: Effect) -> bool:
-    return any(
-        row.effect is effect
-        and row.cudnn_below is not None
-        and cudnn < row.cudnn_below
-        and is_for(row.tf, release)
+def _troubled_below(release: Release, matrix: Matrix, effect: Effect) -> CudnnRelease | None:
+    """The release of cuDNN below which there is trouble of this kind, None where there is none."""
+    below = [
+        row.cudnn_below
         for row in matrix.known_bad
-    )
+        if row.effect is effect and row.cudnn_below is not None and is_for(row.tf, release)
+    ]
+    return max(below, default=None)

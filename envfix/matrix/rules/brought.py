@@ -26,7 +26,7 @@ def brought_by(case: Case, name: str) -> Iterator[Brought]:
     release = case.release
     tensorflow, metadata = f"{release.package} {release.version}", _metadata(case)
     if name == release.package:
-        yield Brought(specifier=f"=={release.version}", text=f"this is {tensorflow}", source=metadata)
+        yield Brought(specifier=f"=={release.version}", text=tensorflow, source=metadata)
     for pin in case.libraries.pins:
         if pin.name == name:
             text = f"{tensorflow} gets {name}=={pin.version}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from msgspec import UNSET, Struct
 
 from envfix.matrix.rules.case import Case
@@ -115,6 +117,7 @@ def _floor(
     )
 
 
+@cache
 def _release(text: str | None) -> DriverRelease | None:
     return DriverRelease(text) if text else None
 

@@ -14,7 +14,6 @@ from envfix.model.decision import Fit, Verdict
 from envfix.model.specifiers import contradict, name_in
 
 RULE = "installed"
-WANTED = "what is installed keeps its requirements"
 # An installer does not look after the requirements of packages that it leaves alone.
 INSTALLERS = "https://pip.pypa.io/en/stable/topics/dependency-resolution/"
 _SHOWN = 3
@@ -28,10 +27,11 @@ class Clash(Struct, frozen=True, kw_only=True):
     brought: Brought
 
     @property
-    def text(self) -> str:
-        holder, demand = self.holder, self.demand
-        needs = f"{holder.package} {holder.version} needs {demand.name}{demand.specifier}"
-        return f"{needs}, {self.brought.text}"
+    def wanted(self) -> str:
+        return (
+            f"{self.demand.name}{self.demand.specifier} for {self.holder.package} {self.holder.version}, "
+            "which is installed"
+        )
 
 
 def judge_installed(case: Case) -> Verdict | None:
@@ -44,10 +44,21 @@ def judge_installed(case: Case) -> Verdict | None:
         return None
     found = clashes(case)
     if not found:
-        return _verdict(Fit.YES, "nothing that contradicts them", INSTALLERS)
-    shown = "; ".join(clash.text for clash in found[:_SHOWN])
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return _verdict(Fit.UNKNOWN, f"{shown}{more}", found[0].holder.source)
+        return Verdict(
+            rule=RULE,
+            fit=Fit.YES,
+            wanted="what is installed keeps its requirements",
+            found="nothing that contradicts them",
+            source=INSTALLERS,
+        )
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return Verdict(
+        rule=RULE,
+        fit=Fit.UNKNOWN,
+        wanted="; ".join(clash.wanted for clash in found[:_SHOWN]) + more,
+        found="; ".join(dict.fromkeys(clash.brought.text for clash in found[:_SHOWN])),
+        source=found[0].holder.source,
+    )
 
 
 def clashes(case: Case) -> Sequence[Clash]:
@@ -72,7 +83,3 @@ def clashes(case: Case) -> Sequence[Clash]:
                 if holder.package not in moving
             ]
     return found
-
-
-def _verdict(fit: Fit, found: str, source: str) -> Verdict:
-    return Verdict(rule=RULE, fit=fit, wanted=WANTED, found=found, source=source)
