@@ -32,8 +32,7 @@ def ranked(here: Situation, matrix: Matrix, request: Request) -> Decision:
 def doubts(candidate: Candidate) -> tuple[str, ...]:
     """What is not known of a release, a line for each rule."""
     return tuple(
-        f"not known of tensorflow {candidate.version}: {verdict.rule}: needs {verdict.wanted}, "
-        f"found {verdict.found}"
+        f"not known of tensorflow {candidate.version}: {verdict.rule}: {verdict.reason}"
         for verdict in candidate.verdicts
         if verdict.fit is Fit.UNKNOWN
     )

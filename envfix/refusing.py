@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 from packaging.specifiers import SpecifierSet
 
 from envfix.errors import EnvfixError, InputError, NothingFits
-from envfix.matrix import rank, tf_request
+from envfix.matrix import change, rank, tf_request
 from envfix.matrix.rules import defects
 from envfix.model.decision import Candidate, Decision, Fit, Verdict
 from envfix.model.machine import Machine
@@ -34,7 +34,9 @@ def refusal(
     if not named:
         return _no_such_release(matrix, request)
     if len(named) == 1:
-        message = f"tensorflow {named[0].version} {_reasons(named[0])}"
+        reasons = _reasons(named[0])
+        verb = "" if reasons.startswith(("needs ", "is known ")) else "does not fit here: "
+        message = f"tensorflow {named[0].version} {verb}{reasons}"
     elif request.tf.given:
         message = f"no TensorFlow release that `{request.tf.text}` names fits this machine"
     else:
@@ -47,7 +49,8 @@ def refusal(
         advice=(*notes, *advice),
         named=tuple(candidate.version for candidate in named),
     )
-    hints = [*notes, *_ways_out(here, matrix, request, named)] or list(advice[:1])
+    hints = [*notes, *_ways_out(here, matrix, request, named)]
+    hints = hints or [*_remedy(here, matrix, request, named), *advice][:1]
     return NothingFits(message, "\n".join(hints) or None, data=report)
 
 
@@ -70,7 +73,7 @@ def _reasons(candidate: Candidate) -> str:
 def _reason(verdict: Verdict) -> str:
     if verdict.rule == defects.RULE:
         return f"is known to be broken here: {verdict.found}"
-    return f"needs {verdict.wanted}, found {verdict.found}"
+    return verdict.reason
 
 
 def _ways_out(here: Situation, matrix: Matrix, request: Request, named: Iterable[Candidate]) -> Iterator[str]:
@@ -78,7 +81,7 @@ def _ways_out(here: Situation, matrix: Matrix, request: Request, named: Iterable
     for python in _pythons(here.machine, named):
         # In a new environment of another Python nothing is installed yet.
         machine = structs.replace(here.machine, python=python, installed={})
-        best = rank.decide(matrix, machine, request).recommended
+        best = rank.decide(matrix, machine, request, (), here.beside).recommended
         if best is not None:
             yield f"with Python {python} tensorflow {best.version} fits: {_command(here, request, python)}"
             yield f"`uv python install {python}` brings that Python, where there is none"
@@ -88,6 +91,13 @@ def _ways_out(here: Situation, matrix: Matrix, request: Request, named: Iterable
     ).recommended
     if request.tf.given and best is not None:
         yield f"tensorflow {best.version} is the newest that fits here: --tf {best.version}"
+
+
+def _remedy(here: Situation, matrix: Matrix, request: Request, named: Sequence[Candidate]) -> Iterator[str]:
+    """What the newest of what was asked for would take."""
+    remedy = change.cheapest_change(matrix, here.machine, named[0], request, here.distributions, here.beside)
+    if remedy is not None and remedy.changes:
+        yield change.sentence(remedy)
 
 
 def _pythons(machine: Machine, named: Iterable[Candidate]) -> list[PythonRelease]:

@@ -67,7 +67,8 @@ def decide_together(
 
 
 def pairs_that_fit(parts: Parts, there: Situation, matrix: Matrix, request: Request) -> tuple[str, ...]:
-    """Another release for the same companions, and other companions for the same release; may be empty."""
+    """Another release for the same companions, and other companions for the same release; where there is
+    neither, others of both. May be empty."""
     if not there.beside:
         return ()
     every = structs.replace(request, tf=TensorFlowRequest(specifier=SpecifierSet(), text=""))
@@ -75,7 +76,10 @@ def pairs_that_fit(parts: Parts, there: Situation, matrix: Matrix, request: Requ
     others = structs.replace(request, companions=free)
     found = [_pair(there, matrix, every)]
     try:
-        found.append(_pair(with_beside(parts, there, matrix, others), matrix, others))
+        beside = with_beside(parts, there, matrix, others)
+        found.append(_pair(beside, matrix, others))
+        if not any(found):
+            found.append(_pair(beside, matrix, structs.replace(others, tf=every.tf)))
     except EnvfixError as problem:
         parts.outside.say(f"warning: other versions of the companions cannot be tried: {problem.message}")
     return tuple(line for line in dict.fromkeys(found) if line)

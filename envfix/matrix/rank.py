@@ -165,9 +165,7 @@ def _no_such_release(tf: TensorFlowRequest, matrix: Matrix) -> str:
 
 
 def _why(verdict: Verdict) -> str:
-    if verdict.rule == DEFECTS:
-        return verdict.found
-    return f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}"
+    return verdict.reason if verdict.rule == DEFECTS else f"{verdict.rule}: {verdict.reason}"
 
 
 def _ptxas(release: Release, machine: Machine, matrix: Matrix, request: Request) -> Iterator[str]:

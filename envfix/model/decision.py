@@ -38,6 +38,15 @@ class Verdict(Struct, frozen=True, kw_only=True):
     found: str
     source: str
 
+    @property
+    def reason(self) -> str:
+        """`needs driver >= 525.60.13, found 470.82.01`. Of a known defect, and of what is installed, what was
+        found says it all; and what is a sentence already needs no verb."""
+        if self.rule in ("known-bad", "installed"):
+            return self.found
+        verb = "" if " needs " in self.wanted else "needs "
+        return f"{verb}{self.wanted}, found {self.found}"
+
 
 class Candidate(Struct, frozen=True, kw_only=True):
     """A release with everything the rules say of it on one machine."""

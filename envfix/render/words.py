@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envfix.matrix.rules.defects import RULE as DEFECTS
 from envfix.model.decision import Verdict
 
 
@@ -21,10 +20,8 @@ def size(count: int | None) -> str:
 
 
 def reason(verdict: Verdict) -> str:
-    """`driver: needs driver >= 525.60.13, found 470.82.01`; of a known defect, the defect alone."""
-    if verdict.rule == DEFECTS:
-        return f"{verdict.rule}: {verdict.found}"
-    return f"{verdict.rule}: needs {verdict.wanted}, found {verdict.found}"
+    """`driver: needs driver >= 525.60.13, found 470.82.01`."""
+    return f"{verdict.rule}: {verdict.reason}"
 
 
 def one_line(text: str) -> str:

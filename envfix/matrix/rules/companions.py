@@ -66,10 +66,12 @@ def holding(case: Case) -> Iterator[Verdict]:
     """What a companion needs of an NVIDIA wheel that TensorFlow cannot have."""
     release = case.release
     tensorflow = f"{release.package} {release.version}"
-    foreign = other_majors(release.built_with_cuda.major) if release.built_with_cuda else ()
+    major = release.built_with_cuda.major if release.built_with_cuda else None
+    foreign = other_majors(major) if major else ()
     for ask in asks_of(case.beside):
         if ask.name in foreign:
-            yield _no(ask, f"its files overwrite those of CUDA {release.built_with_cuda} for {tensorflow}")
+            ours = f"{ask.name.rpartition('-cu')[0]}-cu{major}"
+            yield _no(ask, f"{ours}, whose files it overwrites")
         for one in brought_by(case, ask.name):
             if contradict(ask.specifier, one.specifier):
                 # Its own range says it better than the one version of it that would be taken.
@@ -79,7 +81,7 @@ def holding(case: Case) -> Iterator[Verdict]:
 
 
 def _no(ask: Ask, found: str) -> Verdict:
-    wanted = f"{ask.name}{ask.specifier} for {ask.holder}"
+    wanted = f"{ask.holder} needs {ask.name}{ask.specifier}"
     return Verdict(rule=RULE, fit=Fit.NO, wanted=wanted, found=found, source=f"METADATA of {ask.holder}")
 
 
