@@ -257,6 +257,9 @@ def test_cuda_is_told_by_the_ptx_where_neither_build_info_nor_an_extra_names_it(
     ]
     release = derive(index, "2.22.0rc0", ptx=floors)
     assert (release.built_with_cuda, release.origin["built_with_cuda"]) == (CudaRelease("13.0"), "fatbin")
+    # PTX of a major that the table does not know yet says nothing.
+    release = derive(index, "2.22.0rc0", ptx=floors[:1])
+    assert (release.built_with_cuda, release.origin["built_with_cuda"]) == (None, "unknown")
 
 
 def test_what_nobody_says_is_unknown_and_not_left_out() -> None:

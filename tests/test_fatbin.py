@@ -108,10 +108,10 @@ def test_where_all_have_machine_code_the_older_ptx_is_the_generated() -> None:
 
 
 def test_reading_stops_when_enough_of_both_were_seen() -> None:
-    endless = itertools.chain(
-        itertools.repeat(one(BYTES["kernel_gen"]), 100), itertools.repeat(one(BYTES["hand_written"]))
+    many = itertools.chain(
+        itertools.repeat(one(BYTES["kernel_gen"]), 100), itertools.repeat(one(BYTES["hand_written"]), 999)
     )
-    found = groups(endless, enough=4)
+    found = groups(many, enough=4)
     assert (found.hand_written_count, found.kernel_gen_count) == (4, 100)
 
 

@@ -10,7 +10,7 @@ from msgspec import structs
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from envfix.errors import IndexUnreachable
+from envfix.errors import IndexUnreachable, MatrixError
 from envfix.matrix import live
 from envfix.matrix.changes import changes
 from envfix.matrix.check import check
@@ -237,6 +237,35 @@ def test_a_release_that_is_not_in_the_matrix_is_derived_marked_and_kept_for_the_
     read = index.read
     again = live.with_derived(outside, index, matrix, SpecifierSet("==2.23.0"))
     assert again.releases == found.releases and index.read == read and len(outside.said) == 1
+
+
+def test_a_page_without_digests_is_no_change_and_leaves_nothing_to_recognise_wheels_by() -> None:
+    pages = [wheel(version)._replace(sha256=None) for version in (*STABLE, "2.23.0")]
+    assert checked(Pages(*pages[:2]), *map(wheel, STABLE)).up_to_date
+    outside = FakeOutside()
+    for _ in range(2):
+        index = Pages(*pages)
+        row = live.with_derived(outside, index, matrix_of(*map(wheel, STABLE)), SpecifierSet("==2.23.0"))
+        assert row.releases[-1].derived and index.read
+    assert outside.written == {}
+
+
+def test_the_same_wheel_on_two_indexes_is_one_wheel() -> None:
+    assert checked(Pages(*map(wheel, (*STABLE, *STABLE)))).up_to_date
+
+
+def test_a_release_that_does_not_say_enough_is_refused() -> None:
+    class Silent(Pages):
+        def metadata(self, file: IndexFile) -> str:
+            return "Name: tensorflow\n"
+
+        def member(self, file: IndexFile, name: str) -> bytes:
+            return b"build_info = {'is_cuda_build': True}"
+
+    with pytest.raises(MatrixError, match=r"tensorflow 2\.23\.0\.built_with_cuda: a CUDA build must name it"):
+        live.with_derived(
+            FakeOutside(), Silent(wheel("2.23.0")), matrix_of(*map(wheel, STABLE)), SpecifierSet("==2.23.0")
+        )
 
 
 def test_other_files_and_a_spoilt_cache_are_read_again() -> None:

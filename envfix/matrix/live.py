@@ -15,6 +15,7 @@ from envfix.errors import EnvfixError, InputError
 from envfix.matrix import write
 from envfix.matrix.derive import derive_page
 from envfix.matrix.page import read_page, releases_on
+from envfix.matrix.release_invariants import check_release
 from envfix.model.matrix import Matrix, Release
 from envfix.ports import Index, IndexFile, Outside
 from envfix.reading import convert, parse_yaml
@@ -48,7 +49,8 @@ def with_derived(
     """The matrix with the releases that `missing` names; itself where there is none.
 
     Reads one index page, and for each of them some wheels' ranges the first time: what was read is kept in
-    the user's cache by the digests of the release's files and of the matrix. Raises IndexUnreachable.
+    the user's cache by the digests of the release's files and of the matrix. Raises IndexUnreachable,
+    and MatrixError for a release that does not say enough of itself to be judged.
     """
     files = index.files(package)
     rows = [
@@ -77,12 +79,16 @@ def _derived(
 ) -> Release:
     page = read_page(package, version, files)
     path = _cache(package, version, f"{page.release.files[:16]}-{matrix.digest[:8]}")
-    kept = _kept(outside, path)
+    # Without digests on the page nobody can tell whether the wheels are those that were read.
+    kept = _kept(outside, path) if page.release.files else None
     if kept is not None:
         return kept
     outside.say(f"reading {package} {version} from its wheels: it is not in this matrix ({matrix.date}) ...")
     row = derive_page(index, page, matrix.wheels, matrix.cuda.ptx)
+    check_release(row, f"{package} {version}")
     row = structs.replace(row, derived=True)
+    if not page.release.files:
+        return row
     # A cache that cannot be written costs the next run the same again, and is no news to anybody.
     with contextlib.suppress(OSError):
         outside.make_dirs(path.rpartition("/")[0])

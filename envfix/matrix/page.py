@@ -63,9 +63,10 @@ def releases_on(files: Iterable[IndexFile]) -> tuple[Version, ...]:
 
 def _files_of(package: str, wanted: Version, listed: Sequence[IndexFile]) -> tuple[IndexFile, ...]:
     pairs = [(_wheel_version(file), file) for file in listed]
-    files = tuple(file for version, file in pairs if version == wanted)
+    # Several indexes may have the same wheel; the first counts, as for an installer.
+    files = {file.filename: file for version, file in reversed(pairs) if version == wanted}
     if files:
-        return files
+        return tuple(file for _, file in pairs if files.get(file.filename) is file)
     available = [version for version, _ in pairs if version is not None]
     if not available:
         raise InputError(f"`{package}` has no wheels on the package index")
@@ -92,7 +93,7 @@ def _wheel_set(platform: Platform, wheels: tuple[TaggedWheel, ...]) -> WheelSet:
     )
 
 
-def _digest(files: Iterable[IndexFile]) -> str:
-    """SHA-256 over the lines `name digest` of the wheels; the size stands in for a digest the page lacks."""
-    lines = sorted(f"{file.filename} {file.sha256 or file.size or ''}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def _digest(files: Sequence[IndexFile]) -> str:
+    """SHA-256 over the lines `name digest` of the wheels; empty where the page lacks a digest."""
+    lines = [f"{file.filename} {file.sha256}\n" for file in files if file.sha256]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest() if len(lines) == len(files) else ""

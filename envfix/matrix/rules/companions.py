@@ -103,7 +103,10 @@ def _against_release(case: Case, asked: Requirement) -> Misfit | None:
     name = canonicalize_name(asked.name)
     for one in brought_by(case, name) if not name.startswith("nvidia-") else ():
         if contradict(str(asked.specifier), one.specifier):
-            return Misfit(asked=asked, wanted=one.text, source=one.source, instead=f"{name}{one.specifier}")
+            instead = f"{name}{one.specifier}"
+            told = f"{instead} for {case.release.package} {case.release.version}"
+            wanted = one.text if name == case.release.package else told
+            return Misfit(asked=asked, wanted=wanted, source=one.source, instead=instead)
     return None
 
 
