@@ -89,7 +89,7 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
 
 
 def _choose_cpu(here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str) -> Choice:
-    bounds = _bounds(here, matrix, candidate.release)
+    bounds = _bounds(here, matrix, request, candidate.release)
     target_wanted = wanted.cpu_wanted(candidate.release, here.target, bounds, request.companions, why)
     return Choice(
         candidate=candidate,
@@ -103,7 +103,7 @@ def _choose_cpu(here: Situation, matrix: Matrix, request: Request, candidate: Ca
 def _choose_gpu(
     outside: Outside, here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str
 ) -> Choice:
-    bounds = _bounds(here, matrix, candidate.release)
+    bounds = _bounds(here, matrix, request, candidate.release)
     full = wanted.gpu_wanted(candidate.release, here.target, bounds, request.companions, why)
     if here.beside and candidate.release.built_with_cuda:
         out = kept_out(candidate.release.built_with_cuda.major)
@@ -136,9 +136,9 @@ def _choose_gpu(
     )
 
 
-def _bounds(here: Situation, matrix: Matrix, release: Release) -> tuple[Bound, ...]:
+def _bounds(here: Situation, matrix: Matrix, request: Request, release: Release) -> tuple[Bound, ...]:
     installed = {dist.name: dist.version for dist in here.target.installed}
-    return machine_bounds.bounds(release, here.machine, matrix, installed, here.beside)
+    return machine_bounds.bounds(release, here.machine, matrix, installed, here.beside, request.companions)
 
 
 def solve(parts: Parts, here: Situation, request: Request, choice: Choice) -> Resolution:
