@@ -111,6 +111,42 @@ def test_metadata_of_a_large_wheel_costs_its_ends_and_not_its_whole_directory(
         assert least <= sum(body.tell() for body in bodies) <= most
 
 
+def test_a_server_without_ranges_is_not_asked_for_the_start_of_a_wheel_that_is_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "WHOLE_FILE_LIMIT", 1000)
+    bodies: list[Any] = []
+    with serving(moved(large(), lambda name: "METADATA" not in name)) as index:
+        index.metadata = index.ranges = False
+        config = PipConfig(index_url=index.simple)
+        read = RealIndex(config, on_response=lambda answer: bodies.append(answer.raw))
+        (file,) = read.files("demo")
+        bodies.clear()
+        with pytest.raises(IndexUnreachable, match="serves no ranges"):
+            read.metadata(file)
+        assert sum(body.tell() for body in bodies) < 100_000
+
+
+def test_a_member_whose_size_comes_after_it_is_not_guessed() -> None:
+    class Pipe(io.RawIOBase):
+        """What cannot seek is written with sizes behind the members."""
+
+        def __init__(self) -> None:
+            self.data = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.data += bytes(data)
+            return len(data)
+
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w") as archive:
+        archive.writestr("demo-1.0.dist-info/METADATA", "Name: demo\n")
+    assert metadata_in(pipe.data) is None
+
+
 @given(st.integers(0, 3000), st.binary(max_size=60))
 def test_the_start_of_any_bytes_holds_metadata_or_none(cut: int, noise: bytes) -> None:
     first = moved(demo(), lambda name: "METADATA" not in name).data

@@ -25,6 +25,13 @@ def test_wheels_that_agree_give_one_list_as_it_stands() -> None:
     assert joined(py312=same, py310=same, py311=same) == ("numpy>=1.26.0", "h5py>=3.11.0", "numpy<3")
 
 
+def test_a_line_that_stands_twice_counts_once() -> None:
+    assert joined(py312=metadata("six", "numpy>=1", "six"), py311=metadata("six", "numpy>=1")) == (
+        "six",
+        "numpy>=1",
+    )
+
+
 def test_what_one_python_requires_otherwise_gets_a_marker() -> None:
     # 2.22.0rc0: h5py<3.15.0 up to Python 3.13, h5py~=3.15.1 for 3.14.
     old = metadata("numpy>=1.26.0", "h5py<3.15.0,>=3.11.0", "six>=1.12.0")

@@ -1,0 +1,121 @@
+"""The script that proves the matrix: what it takes up, what it keeps, and the disk it leaves free."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from msgspec import UNSET, structs
+from packaging.version import Version
+
+from envfix.matrix import load
+from envfix.matrix.proofs import table
+from envfix.model.matrix import LoaderProof
+from envfix.model.versions import PythonRelease
+from envfix.reading import convert, parse_yaml
+from tests import shipped
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "prove_matrix.py"
+PROOF = LoaderProof(
+    date="2026-12-01",
+    python=PythonRelease("3.12"),
+    registers_as_published=False,
+    registers_with_envfix=True,
+    pins="ab" * 32,
+    missing_as_published=("libcusolver.so.11",),
+    missing_with_envfix=(),
+)
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("prove_matrix", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["prove_matrix"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def asked(script: ModuleType, *versions: str, every: bool = False) -> list[tuple[str, str]]:
+    pythons = tuple(map(PythonRelease, ("3.10", "3.12")))
+    pairs = script._asked(shipped.matrix().releases, versions, pythons, every)
+    return [(str(row.version), str(python)) for row, python in pairs]
+
+
+def test_versions_are_taken_in_the_order_they_are_named(
+    script: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert asked(script, "2.8.0", "2.20.0") == [("2.8.0", "3.10"), ("2.20.0", "3.12")]
+    assert asked(script, "2.20.0", every=True) == [("2.20.0", "3.12"), ("2.20.0", "3.10")]
+    assert asked(script, "2.6.0") == [] and "none of the given Pythons" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"tensorflow 9\.9 is not in the matrix"):
+        asked(script, "9.9")
+
+
+def test_without_versions_every_release_that_is_to_be_proven_is_taken(script: ModuleType) -> None:
+    found = asked(script)
+    assert found[:2] == [("2.21.0", "3.12"), ("2.21.0", "3.10")] and found[-1] == ("2.8.0", "3.10")
+
+
+def test_a_proof_is_written_into_its_row_and_into_the_table(script: ModuleType, tmp_path: Path) -> None:
+    for name in ("tensorflow.yaml", "README.md"):
+        shutil.copy(Path(load.matrix_dir()) / name, tmp_path)
+    row = next(row for row in shipped.matrix().releases if row.version == Version("2.21.0"))
+    script._keep(tmp_path, row, PROOF)
+    text = (tmp_path / "tensorflow.yaml").read_text()
+    kept = convert(parse_yaml(text, "tensorflow.yaml"), load.ReleaseTable, "tensorflow.yaml").releases
+    (proven,) = (one for one in kept if one.version == row.version)
+    assert PROOF in proven.proofs and len(proven.proofs) == len(row.proofs)
+    assert table(kept) in (tmp_path / "README.md").read_text()
+    assert [one for one in kept if one.key != row.key] == [
+        one for one in shipped.whole().releases if one.key != row.key
+    ]
+
+
+def test_a_large_cache_is_emptied_and_a_small_one_kept(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "FREE_LIMIT", 0)
+    wheel = tmp_path / "uv" / "wheels" / "one"
+    wheel.parent.mkdir(parents=True)
+    wheel.write_bytes(b"x" * 1_000_000)
+    wheel.with_name("two").hardlink_to(wheel)
+    # Two names of one file are one file.
+    assert 1_000_000 <= script._size(tmp_path) < 1_100_000
+    script._make_room(tmp_path, 2_000_000)
+    assert wheel.exists()
+    script._make_room(tmp_path, 500_000)
+    assert not (tmp_path / "uv").exists()
+
+
+def test_a_disk_that_is_too_small_ends_the_run_before_anything_is_installed(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "FREE_LIMIT", 1 << 60)
+    with pytest.raises(SystemExit, match=r"needs \d+ GB free in"):
+        script._make_room(tmp_path, 0)
+
+
+def test_an_environment_other_than_the_lock_is_no_proof(script: ModuleType) -> None:
+    held = importlib.metadata.version("packaging")
+    script._require_installed(sys.executable, {"packaging": held})
+    for pins in ({"packaging": "0.1"}, {"no-such-package": "1.0"}):
+        with pytest.raises(script.NotInstalled, match="the lock holds"):
+            script._require_installed(sys.executable, pins)
+
+
+def test_the_interpreter_decides_and_not_the_machine(script: ModuleType) -> None:
+    machine = script._machine("colab-t4")
+    assert machine.python is UNSET and machine.glibc is UNSET and machine.gpus
+    assert script._feature(sys.executable) == PythonRelease(".".join(map(str, sys.version_info[:2])))
+
+
+def test_what_is_said_names_the_missing_libraries(script: ModuleType) -> None:
+    assert script._said(PROOF) == ("as published no GPU (missing: libcusolver.so.11), with envfix registers")
+    assert "NO GPU" in script._said(structs.replace(PROOF, registers_with_envfix=False))
