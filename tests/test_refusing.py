@@ -76,7 +76,8 @@ def test_what_no_python_mends_names_the_newest_that_fits_and_every_reason() -> N
 
 
 def test_a_known_defect_is_said_as_such() -> None:
-    error = refused("2.14.0", K80)
+    old = Driver(release=DriverRelease("450.203.08"), cuda=DriverCuda("11.0"))
+    error = refused("2.14.0", changed(K80, driver=old))
     assert "tensorflow 2.14.0 is known to be broken here: " in error.message
     assert "no known defect" not in error.message
 
