@@ -16,7 +16,14 @@ from packaging.specifiers import SpecifierSet
 from envfix import workflow
 from envfix.errors import InputError, Interrupted, UsageError
 from envfix.matrix import load, tf_request
-from envfix.model.request import Accelerator, CudaSource, Request, ResolverName, TensorFlowRequest
+from envfix.model.request import (
+    Accelerator,
+    CudaSource,
+    InstallOptions,
+    Request,
+    ResolverName,
+    TensorFlowRequest,
+)
 from envfix.model.results import Installed, MatrixShown
 from envfix.model.target import PipConfig
 from envfix.ports import Index, Outside, Resolver
@@ -100,7 +107,7 @@ def _install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         parts,
         _request(options),
         _where(options),
-        workflow.InstallOptions(
+        InstallOptions(
             approve=lambda installed: _approve(parts.outside, installed, options),
             again=shlex.join(["envfix", *options.argv]),
             lock=options.lock,

@@ -207,6 +207,17 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
     return planning.make_plan(resolution, target, because, sizes)
 
 
+def plan_if_possible(
+    parts: Parts, here: Situation, request: Request, choice: Choice
+) -> tuple[Plan | None, str]:
+    """The plan, or None and the reason: a report is complete without it."""
+    try:
+        found = recall(parts, here, choice) if request.offline else solve(parts, here, request, choice)
+        return plan_of(parts, here, choice, found, offline=request.offline), ""
+    except EnvfixError as problem:
+        return None, f"no plan: {problem.message}"
+
+
 def plan_of_keeping(choice: Choice, target: Target) -> Plan:
     """The plan of an environment that is already right: what was asked for stays, nothing is downloaded."""
     names = [name for name in choice.wanted.because if target.version_of(name)]

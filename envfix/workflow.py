@@ -7,7 +7,7 @@ Each public function is one command, read from top to bottom; what a step does i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from msgspec import Struct, structs
@@ -25,7 +25,7 @@ from envfix.matrix import change, load
 from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
-from envfix.model.request import Accelerator, Request, ResolverName
+from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
 from envfix.model.results import Installed, LockWritten, MachineList, Report, Verified
 from envfix.probe import machine_file
 from envfix.proving import driver_stub, proven, run_checks
@@ -35,9 +35,9 @@ from envfix.solution import (
     choose,
     make_lock,
     newer_offer,
+    plan_if_possible,
     plan_of,
     plan_of_keeping,
-    recall,
     solve,
     with_loader,
 )
@@ -45,26 +45,6 @@ from envfix.standing import unjudged
 from envfix.together import decide_together, pairs_that_fit, with_beside
 
 NO_PLAN = Plan(packages=(), download_bytes=0, installed_bytes=0)
-
-
-class InstallOptions(Struct, frozen=True, kw_only=True):
-    """How to install: what does not decide, but says what may be done and what to do afterwards.
-
-    `approve` is shown the plan before the first change, and raises to stop there. `again` is this command
-    line, to be pasted where it was interrupted.
-    """
-
-    approve: Callable[[Installed], None]
-    again: str = "envfix install"
-    lock: str | None = None
-    dry_run: bool = False
-    break_system_packages: bool = False
-    verify: bool = True
-    timeout: float = 180.0
-
-    @property
-    def proves(self) -> bool:
-        return self.verify and not self.dry_run
 
 
 class _Work(Struct, frozen=True):
@@ -108,7 +88,7 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
         return structs.replace(found, advice=tuple(advice))
     # A report is about the newest release that fits, whatever is installed.
     choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
-    plan, trouble = _plan_if_possible(parts, here, request, choice)
+    plan, trouble = plan_if_possible(parts, here, request, choice)
     advice += [*said_of(matrix, decision.recommended.version), *([trouble] if trouble else [])]
     return structs.replace(found, plan=plan, bounds=choice.bounds, advice=tuple(advice))
 
@@ -155,39 +135,22 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     request = with_accelerator(request, here, matrix)
     if made is not None:
         matrix = knowing_locked(parts, here, matrix, made.tensorflow, request.offline)
-    else:
-        matrix = knowing(parts, here, matrix, request)
-
-    if made is None and (newer := unjudged(here, matrix, request)):
-        note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
-        kept = _kept(here, newer, request.accelerator, NO_PLAN, (note,), options)
-        folder = driver_stub(parts, here, request.accelerator, options.proves)
-        return _proven(parts, here, where, options, kept, request.accelerator, folder)
-    if made is not None:
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
     else:
-        here, decision = decide_together(parts, here, matrix, request)
-        choice = choose(parts, here, matrix, request, decision)
-        # Advice is about the recommended release; of another one, what is not known of it is said.
-        taken = choice.candidate is decision.recommended
-        advice = decision.advice if taken else doubts(choice.candidate)
-        read = said_of(matrix, choice.candidate.version)
-        notes = (request.tf.note, newer_offer(decision, choice), *read, *advice)
+        matrix = knowing(parts, here, matrix, request)
+        if newer := unjudged(here, matrix, request):
+            return _left_alone(parts, here, where, options, request, matrix, newer)
+        here, choice, notes = _decided(parts, here, matrix, request)
 
     plan = plan_of_keeping(choice, here.target)
     installed = _kept(here, str(choice.candidate.version), choice.accelerator, plan, notes, options)
     folder = driver_stub(parts, here, choice.accelerator, options.proves)
+    work = _Work(parts, here, matrix, request, where, options, choice)
     if choice.lacks is Lacks.PACKAGES:
-        work = _Work(parts, here, matrix, request, where, options, choice)
         installed = _change(work, made, installed)
     elif choice.lacks is Lacks.LOADER:
-        admit(parts, here, where, options.break_system_packages)
-        installed = structs.replace(installed, plan=with_loader(plan, here.target))
-        if not options.dry_run:
-            options.approve(installed)
-            result, restart = add_loader(parts, here, choice)
-            installed = structs.replace(installed, result=result, restart=restart)
+        installed = _add_loader(work, installed)
     return _proven(parts, here, where, options, installed, choice.accelerator, folder)
 
 
@@ -207,6 +170,35 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
 def machines(parts: Parts) -> MachineList:
     """The machines that can be named with --machine."""
     return MachineList(machines=machine_file.list_machines(parts.outside, f"{parts.matrix_dir}/machines"))
+
+
+def _decided(
+    parts: Parts, here: Situation, matrix: Matrix, request: Request
+) -> tuple[Situation, Choice, tuple[str, ...]]:
+    """What to have, beside what `--with` brings, and what is to be said of it."""
+    here, decision = decide_together(parts, here, matrix, request)
+    choice = choose(parts, here, matrix, request, decision)
+    # Advice is about the recommended release; of another one, what is not known of it is said.
+    taken = choice.candidate is decision.recommended
+    advice = decision.advice if taken else doubts(choice.candidate)
+    read = said_of(matrix, choice.candidate.version)
+    return here, choice, (request.tf.note, newer_offer(decision, choice), *read, *advice)
+
+
+def _left_alone(
+    parts: Parts,
+    here: Situation,
+    where: Where,
+    options: InstallOptions,
+    request: Request,
+    matrix: Matrix,
+    newer: str,
+) -> Installed:
+    """The outcome for a TensorFlow that the matrix is too old to judge."""
+    note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
+    kept = _kept(here, newer, request.accelerator, NO_PLAN, (note,), options)
+    folder = driver_stub(parts, here, request.accelerator, options.proves)
+    return _proven(parts, here, where, options, kept, request.accelerator, folder)
 
 
 def _proven(
@@ -281,12 +273,12 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
     )
 
 
-def _plan_if_possible(
-    parts: Parts, here: Situation, request: Request, choice: Choice
-) -> tuple[Plan | None, str]:
-    """The plan, or None and the reason: a report is complete without it."""
-    try:
-        found = recall(parts, here, choice) if request.offline else solve(parts, here, request, choice)
-        return plan_of(parts, here, choice, found, offline=request.offline), ""
-    except EnvfixError as problem:
-        return None, f"no plan: {problem.message}"
+def _add_loader(work: _Work, installed: Installed) -> Installed:
+    """Only the loader is missing: show it, add it, advise on the restart."""
+    admit(work.parts, work.here, work.where, work.options.break_system_packages)
+    installed = structs.replace(installed, plan=with_loader(installed.plan, work.here.target))
+    if work.options.dry_run:
+        return installed
+    work.options.approve(installed)
+    result, restart = add_loader(work.parts, work.here, work.choice)
+    return structs.replace(installed, result=result, restart=restart)

@@ -79,7 +79,7 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = (node.end_lineno or 0) - node.lineno + 1
-            assert length <= 60, f"{path}:{node.lineno}: {node.name} has {length} lines"
+            assert length <= 40, f"{path}:{node.lineno}: {node.name} has {length} lines"
 
 
 def test_tensorflow_is_imported_only_in_the_child() -> None:

@@ -113,3 +113,23 @@ def on_a_terminal(code: str, *arguments: str) -> str:
     os.close(mine)
     child.wait(20)
     return said.decode()
+
+
+def test_a_pipe_is_written_into_and_what_a_link_leads_to_replaced(tmp_path: Path) -> None:
+    """As root, `-o /dev/stdout` would else take the device away from the whole machine."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for path in (pipe, link):
+            RealOutside().write_text(str(path), "lock")
+            assert os.read(reader, 100) == b"lock"
+        assert pipe.is_fifo() and link.is_symlink()
+    finally:
+        os.close(reader)
+    (tmp_path / "file").write_text("old")
+    link.unlink()
+    link.symlink_to(tmp_path / "file")
+    RealOutside().write_text(str(link), "new")
+    assert link.is_symlink() and (tmp_path / "file").read_text() == "new"

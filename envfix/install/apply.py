@@ -75,34 +75,24 @@ def apply(
     packages = tuple(package for package in lock.resolution.packages if package.name in changing)
     if not packages:
         return InstallResult(python=target.executable, changed=(), before={}, after={}, loader="")
-    _check_writable(outside, target)
     installer = _installer(outside, target, config, manner)
-    check_space(
-        outside,
-        plan,
-        target.purelib,
-        installer=installer.name,
-        uncached=lambda: uncached(installer, packages) if isinstance(installer, UvInstaller) else None,
+    _check_room(outside, plan, target, installer, packages)
+    everything = (package.name for package in lock.resolution.packages)
+    removed = tuple(dist.name for dist in in_the_way(everything, target.installed))
+    same = (package.name for package in packages if target.version_of(package.name) == package.version)
+    job = _Job(
+        outside=outside,
+        installer=installer,
+        target=target,
+        packages=packages,
+        removed=removed,
+        repaired=frozenset(same),
+        before=take(outside, target, (*changing, *removed)),
+        reread=reread,
+        disposable=manner.disposable,
+        again=manner.again,
     )
-    removed = tuple(
-        dist.name for dist in in_the_way((one.name for one in lock.resolution.packages), target.installed)
-    )
-    return _run(
-        _Job(
-            outside=outside,
-            installer=installer,
-            target=target,
-            packages=packages,
-            removed=removed,
-            repaired=frozenset(
-                package.name for package in packages if target.version_of(package.name) == package.version
-            ),
-            before=take(outside, target, (*changing, *removed)),
-            reread=reread,
-            disposable=manner.disposable,
-            again=manner.again,
-        )
-    )
+    return _run(job)
 
 
 def _installer(outside: Outside, target: Target, config: PipConfig, manner: Manner) -> Installer:
@@ -202,6 +192,20 @@ def _result(job: _Job) -> InstallResult:
 
 def _is(found: str | None, pin: str) -> bool:
     return found is not None and SpecifierSet(f"=={pin}").contains(found, prereleases=True)
+
+
+def _check_room(
+    outside: Outside, plan: Plan, target: Target, installer: Installer, packages: Sequence[LockedPackage]
+) -> None:
+    """Raises InputError for a read-only environment, InstallFailed for a disk that is too small."""
+    _check_writable(outside, target)
+    check_space(
+        outside,
+        plan,
+        target.purelib,
+        installer=installer.name,
+        uncached=lambda: uncached(installer, packages) if isinstance(installer, UvInstaller) else None,
+    )
 
 
 def _check_writable(outside: Outside, target: Target) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from msgspec import Struct
 from packaging.requirements import Requirement
@@ -49,3 +51,23 @@ class Request(Struct, frozen=True, kw_only=True):
     resolver: ResolverName = ResolverName.AUTO
     upgrade: bool = False
     offline: bool = False
+
+
+class InstallOptions(Struct, frozen=True, kw_only=True):
+    """How to install: what does not decide, but says what may be done and what to do afterwards.
+
+    `approve` is shown the `Installed` as it is planned before the first change, and raises to stop there.
+    `again` is this command line, to be pasted where it was interrupted.
+    """
+
+    approve: Callable[[Any], None]
+    again: str = "envfix install"
+    lock: str | None = None
+    dry_run: bool = False
+    break_system_packages: bool = False
+    verify: bool = True
+    timeout: float = 180.0
+
+    @property
+    def proves(self) -> bool:
+        return self.verify and not self.dry_run

@@ -101,7 +101,13 @@ class RealOutside(Outside):
         return _existing(path).stat().st_dev
 
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        target = Path(path)
+        # What a link leads to is replaced, not the link; and a device or a pipe (`-o /dev/stdout`) is written
+        # into: renaming a file over it would take it away from everybody.
+        target = Path(path).resolve()
+        if target.exists() and not target.is_file():
+            with target.open("wb") as device:
+                device.write(data)
+            return
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file:

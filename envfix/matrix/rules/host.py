@@ -64,8 +64,11 @@ Filter = tuple[str, str | None, Callable[[WheelSet], bool], Callable[[list[Wheel
 
 def _filters(machine: Machine, cuda: bool) -> list[Filter]:
     """(fact, its value or None, whether a set of wheels allows it, what the sets offer instead)."""
-    system, arch, python, glibc = machine.os, machine.arch, machine.python, machine.glibc
-    feature = python.cut(2) if python is not UNSET else None
+    return [*_system_filters(machine, cuda), *_interpreter_filters(machine)]
+
+
+def _system_filters(machine: Machine, cuda: bool) -> list[Filter]:
+    system, arch = machine.os, machine.arch
     filters: list[Filter] = [
         (
             "OS",
@@ -91,6 +94,13 @@ def _filters(machine: Machine, cuda: bool) -> list[Filter]:
                 lambda left: f"for {_listed({_place(wheels) for wheels in left})}",
             )
         )
+    return filters
+
+
+def _interpreter_filters(machine: Machine) -> list[Filter]:
+    python, glibc = machine.python, machine.glibc
+    feature = python.cut(2) if python is not UNSET else None
+    filters: list[Filter] = []
     filters.append(
         (
             "Python",
