@@ -4,7 +4,7 @@
 
 A row whose wheels are as they were is kept; the others are read by ranges, some 5 MB for each release instead
 of 2.5 GB, and written as they come, so that a run that was interrupted goes on where it was. Kernels that
-`wheels.yaml` does not hold yet are read from the fat binaries (35 to 130 MB a release) and written there.
+`wheels.yaml` does not hold yet are read from the fat binaries (40 to 60 MB a release) and written there.
 Proofs are kept. What changed goes to standard output, field by field.
 """
 

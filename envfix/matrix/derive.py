@@ -1,7 +1,7 @@
 """One release of TensorFlow read from its wheels: index page, METADATA, `build_info.py` and fat binaries.
 
 A few range requests, some 5 MB, instead of the wheel. Facts that no wheel states, and kernels that were read
-once, come from `wheels.yaml`; kernels that nobody has read yet cost 35 to 130 MB. `origin` says where each
+once, come from `wheels.yaml`; kernels that nobody has read yet cost 40 to 60 MB. `origin` says where each
 value was read.
 """
 

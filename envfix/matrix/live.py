@@ -20,7 +20,7 @@ from envfix.model.matrix import Matrix, Release
 from envfix.ports import Index, IndexFile, Outside
 from envfix.reading import convert, parse_yaml
 
-# Each one costs 35 to 130 MB the first time; the newest are those that somebody wants.
+# Each one costs 40 to 60 MB the first time; the newest are those that somebody wants.
 AT_MOST = 3
 
 
