@@ -131,8 +131,10 @@ def _matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         from envfix.matrix import derive
 
         config = pip_config.read_pip_config(parts.outside, None)
-        facts = load.load(parts.outside, parts.matrix_dir).wheels
-        release = derive.derive(_index(config), options.version, options.package, facts)
+        known = load.load(parts.outside, parts.matrix_dir)
+        release = derive.derive(
+            _index(config), options.version, options.package, known.wheels, known.cuda.ptx
+        )
         return (release if options.json else derive.to_yaml(release)), 0
     matrix = load.load(parts.outside, parts.matrix_dir)
     if options.action == "check":
