@@ -7,16 +7,16 @@ import datetime
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
 
 from envfix import workflow
 from envfix.errors import InputError, Interrupted, UsageError
 from envfix.matrix import load, tf_request
 from envfix.model.request import (
+    ANY,
     Accelerator,
     CudaSource,
     InstallOptions,
@@ -92,17 +92,25 @@ def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.check:
+        given = {"--tf": options.tf, "--with": options.companions, "-o": options.output}
+        given["--requirements"] = options.requirements
+        _alone("--check", given)
         return workflow.check_lock(parts, _where(options), options.check, offline=options.offline), 0
     path = options.output or "pylock.envfix.toml"
-    beside = str(Path(path).with_name("requirements.envfix.txt"))
-    return workflow.lock(parts, _request(options), _where(options), path, options.requirements or beside), 0
+    beside = options.requirements or str(Path(path).with_name("requirements.envfix.txt"))
+    if Path(path).resolve() == Path(beside).resolve():
+        raise UsageError(f"`-o` and `--requirements` both name `{path}`", "name two files")
+    return workflow.lock(parts, _request(options), _where(options), path, beside), 0
 
 
 def _install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.break_system_packages and not options.yes:
         raise UsageError("`--break-system-packages` needs `--yes` beside it")
-    if options.lock and (options.tf or options.companions):
-        raise UsageError("`--lock` installs exactly the lock: it goes with neither `--tf` nor `--with`")
+    if options.lock:
+        given = {"--tf": options.tf, "--with": options.companions, "--upgrade": options.upgrade}
+        given["--accelerator"] = options.accelerator != "gpu"
+        given["--cuda"] = options.cuda != "auto"
+        _alone("--lock", given)
     done = workflow.install(
         parts,
         _request(options),
@@ -117,6 +125,13 @@ def _install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         ),
     )
     return done, done.exit_code
+
+
+def _alone(option: str, given: Mapping[str, object]) -> None:
+    """Raises UsageError for an option that another one would make meaningless."""
+    wrong = next((name for name, value in given.items() if value), None)
+    if wrong:
+        raise UsageError(f"`{option}` is about exactly that lock: `{wrong}` does not go with it")
 
 
 def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
@@ -178,7 +193,7 @@ def _request(options: argparse.Namespace) -> Request:
 def _tf(text: str | None) -> TensorFlowRequest:
     """`--tf` parsed; without it every release is meant."""
     if text is None:
-        return TensorFlowRequest(specifier=SpecifierSet(), text="")
+        return ANY
     return tf_request.parse_tf(text)
 
 

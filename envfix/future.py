@@ -5,7 +5,7 @@ from __future__ import annotations
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from envfix.errors import IndexUnreachable
+from envfix.errors import EnvfixError, IndexUnreachable, NothingFits
 from envfix.matrix import rank
 from envfix.model.matrix import Matrix
 from envfix.model.request import Request, TensorFlowRequest
@@ -32,7 +32,12 @@ def knowing(
     try:
         index = parts.index(config_of(parts, here.target))
         return live.with_derived(parts.outside, index, matrix, wanted)
-    except IndexUnreachable as problem:
+    except EnvfixError as problem:
+        if request.tf.given and not isinstance(problem, IndexUnreachable):
+            raise NothingFits(
+                f"what `{request.tf.text}` names cannot be judged: {problem.message}",
+                f"name a release that the matrix of {matrix.date} has",
+            ) from None
         parts.outside.say(
             f"warning: releases that the matrix of {matrix.date} lacks were not read: {problem.message}"
         )

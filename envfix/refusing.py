@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
-from packaging.specifiers import SpecifierSet
 
 from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.matrix import change, rank, tf_request
@@ -14,12 +13,10 @@ from envfix.matrix.rules import defects
 from envfix.model.decision import Candidate, Decision, Fit, Verdict
 from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
-from envfix.model.request import Accelerator, Request, TensorFlowRequest
+from envfix.model.request import ANY, Accelerator, CudaSource, Request
 from envfix.model.results import Report
 from envfix.model.versions import PythonRelease
 from envfix.situation import Situation
-
-EVERY = TensorFlowRequest(specifier=SpecifierSet(), text="")
 
 
 def refusal(
@@ -87,7 +84,7 @@ def _ways_out(here: Situation, matrix: Matrix, request: Request, named: Iterable
             yield f"`uv python install {python}` brings that Python, where there is none"
             return
     best = rank.decide(
-        matrix, here.machine, structs.replace(request, tf=EVERY), here.distributions, here.beside
+        matrix, here.machine, structs.replace(request, tf=ANY), here.distributions, here.beside
     ).recommended
     if request.tf.given and best is not None:
         yield f"tensorflow {best.version} is the newest that fits here: --tf {best.version}"
@@ -114,6 +111,8 @@ def _command(here: Situation, request: Request, python: PythonRelease) -> str:
         words += ["--with", str(companion)]
     if request.accelerator is Accelerator.CPU:
         words += ["--accelerator", "cpu"]
-    if here.named and isinstance(here.machine.name, str):
-        words += ["--machine", here.machine.name]
+    if request.cuda is not CudaSource.AUTO:
+        words += ["--cuda", request.cuda.value]
+    if here.machine_option:
+        words += ["--machine", here.machine_option]
     return shlex.join([*words, "--python", f"python{python}", "--venv", f".venv-{python}"])

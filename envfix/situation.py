@@ -45,8 +45,8 @@ class Where(Struct, frozen=True, kw_only=True):
 class Situation(Struct, frozen=True, kw_only=True):
     """`target` is the interpreter (of a `--venv` that is still to be made: the one it is made with).
 
-    `named` says that the machine is one that was named, not the one envfix runs on. `beside` are the packages
-    of `--with` that ask for NVIDIA wheels themselves, with these requirements.
+    `named` says that the machine is one that was named, not the one envfix runs on, `machine_option` how.
+    `beside` are the packages of `--with` that ask for NVIDIA wheels themselves, with these requirements.
     """
 
     target: Target
@@ -54,6 +54,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     named: bool
     new_venv: bool = False
     beside: tuple[Distribution, ...] = ()
+    machine_option: str = ""
 
     @property
     def distributions(self) -> tuple[Distribution, ...] | None:
@@ -71,8 +72,8 @@ def situate(
 ) -> Situation:
     """Read the target and the machine. Raises InputError for an interpreter or machine file that is none.
 
-    When something is to be installed, the Python, C library and operating system are those of the
-    interpreter that is really there; a dry run for a named machine takes them from the machine.
+    When something is to be installed, or an interpreter was named, the Python, C library and operating system
+    are those of the interpreter that is really there; else a named machine's are the machine's own.
     """
     target, new_venv = _target(parts.outside, where)
     if where.machine is None:
@@ -80,12 +81,14 @@ def situate(
         return Situation(target=target, machine=machine, named=False, new_venv=new_venv)
     named = machine_file.load_machine(parts.outside, where.machine, f"{parts.matrix_dir}/machines")
     named = _with_capabilities(named, matrix)
-    if to_install:
+    if to_install or where.python or where.venv:
         machine = _moved_into(named, target)
     else:
         target = _target_like(named, target)
         machine = named if named.python is not UNSET else structs.replace(named, python=target.feature)
-    return Situation(target=target, machine=machine, named=True, new_venv=new_venv)
+    return Situation(
+        target=target, machine=machine, named=True, new_venv=new_venv, machine_option=where.machine
+    )
 
 
 def complete(here: Situation, matrix: Matrix) -> Situation:

@@ -14,15 +14,16 @@ from envfix.model.decision import Bound, Candidate, Decision, Fit
 from envfix.model.machine import Os, known
 from envfix.model.matrix import Matrix, Release
 from envfix.model.plan import Change, Floors, Lock, Plan, PlannedPackage, Resolution
-from envfix.model.request import Accelerator, CudaSource, Request
+from envfix.model.request import ANY, Accelerator, CudaSource, Request
 from envfix.model.target import Target
 from envfix.nvidia.beside import kept_out
 from envfix.ports import Outside
 from envfix.resolve import bounds as machine_bounds
 from envfix.resolve import planning, remembered, wanted
 from envfix.situation import Parts, Situation, config_of
-from envfix.standing import lacking, standing_release, system_libraries
+from envfix.standing import lacking, overwritten, standing_release, system_libraries
 
+_ORDER = {Fit.NO: 0, Fit.UNKNOWN: 1, Fit.YES: 2}
 NEWEST = "the newest release whose rules are all yes"
 UNSURE = "no release is all yes; the newest that nothing forbids"
 ASKED = "the newest that fits what --tf asks for"
@@ -65,7 +66,10 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
                 f"the lock uses the system's CUDA, which here lacks {', '.join(missing)}",
                 "envfix lock --cuda wheels",
             )
-    candidate = rank.judge(matrix, here.machine, release, accelerator, installed=here.distributions)
+    asked = Request(tf=ANY, cuda=CudaSource(lock.cuda))
+    candidate = rank.judge(
+        matrix, here.machine, release, accelerator, request=asked, installed=here.distributions
+    )
     no = next((verdict for verdict in candidate.verdicts if verdict.fit is Fit.NO), None)
     if no is not None:
         raise LockMismatch(
@@ -73,19 +77,23 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
             f"{no.wanted}, found {no.found}",
             "envfix lock",
         )
-    packages = lock.resolution.packages
     choice = Choice(
         candidate=candidate,
         accelerator=accelerator,
         cuda=CudaSource(lock.cuda),
         bounds=(),
-        wanted=wanted.Wanted(
-            roots=tuple(f"{package.name}=={package.version}" for package in packages),
-            caps=(),
-            because={package.name: "in the lock" for package in packages},
-        ),
+        wanted=_exactly(lock),
     )
     return structs.replace(choice, lacks=lacking(parts.outside, here, choice))
+
+
+def _exactly(lock: Lock) -> wanted.Wanted:
+    packages = lock.resolution.packages
+    return wanted.Wanted(
+        roots=tuple(f"{package.name}=={package.version}" for package in packages),
+        caps=(),
+        because={package.name: "in the lock" for package in packages},
+    )
 
 
 def _choose_cpu(here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str) -> Choice:
@@ -111,13 +119,14 @@ def _choose_gpu(
     choice = Choice(
         candidate=candidate, accelerator=Accelerator.GPU, cuda=CudaSource.WHEELS, bounds=bounds, wanted=full
     )
-    if request.cuda is CudaSource.WHEELS or (
-        request.cuda is CudaSource.AUTO and not wanted.unmet(full, here.target)
-    ):
+    if not _may_use_system(here, request, full):
         return choice
+    on_system = _judged_on_system(here, matrix, request, candidate.release)
     verdict = system_cuda.judge_system_cuda(candidate.release, here.machine, matrix)
-    fits = verdict.fit is Fit.YES and (
-        here.named or not system_libraries(outside, here, candidate.release).missing
+    fits = (
+        verdict.fit is Fit.YES
+        and _ORDER[on_system.fit] >= _ORDER[candidate.fit]
+        and (here.named or not system_libraries(outside, here, candidate.release).missing)
     )
     if not fits:
         if request.cuda is CudaSource.SYSTEM:
@@ -130,9 +139,25 @@ def _choose_gpu(
     caps = tuple(bound for bound in bounds if not bound.requirement.startswith("nvidia-"))
     return structs.replace(
         choice,
+        candidate=on_system,
         cuda=CudaSource.SYSTEM,
         bounds=caps,
         wanted=wanted.gpu_wanted(candidate.release, here.target, caps, request.companions, why),
+    )
+
+
+def _may_use_system(here: Situation, request: Request, full: wanted.Wanted) -> bool:
+    """Left to envfix, the system's CUDA serves only where NVIDIA wheels neither are nor come anyway."""
+    if request.cuda is not CudaSource.AUTO:
+        return request.cuda is CudaSource.SYSTEM
+    return not here.beside and bool(wanted.unmet(full, here.target))
+
+
+def _judged_on_system(here: Situation, matrix: Matrix, request: Request, release: Release) -> Candidate:
+    """The release with the verdicts that hold for the machine's own toolkit and cuDNN."""
+    asked = structs.replace(request, cuda=CudaSource.SYSTEM)
+    return rank.judge(
+        matrix, here.machine, release, request=asked, installed=here.distributions, beside=here.beside
     )
 
 
@@ -190,11 +215,14 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
 
     An NVIDIA wheel that lacks some of its libraries counts as absent: it is installed anew.
     """
-    broken = set() if here.new_venv else set(libraries.incomplete_distributions(parts.outside, here.target))
+    lost = () if here.new_venv else libraries.incomplete_distributions(parts.outside, here.target)
+    over = () if here.new_venv else overwritten(here, choice)
     because = {
         **choice.wanted.because,
-        **dict.fromkeys(broken, "some of its libraries are missing: installed anew"),
+        **dict.fromkeys(lost, "some of its libraries are missing: installed anew"),
+        **dict.fromkeys(over, "another one lies over it: installed anew"),
     }
+    broken = {*lost, *over}
     kept = tuple(dist for dist in here.target.installed if dist.name not in broken)
     target = structs.replace(here.target, installed=kept)
     sizes: Mapping[str, int] = {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from envfix.choice import Choice, Lacks
 from envfix.errors import NothingFits
 from envfix.install import libraries, loader
 from envfix.matrix import rank
+from envfix.model.conflicts import TENSORFLOWS, in_the_way
 from envfix.model.decision import Candidate, Fit
 from envfix.model.matrix import Matrix, Release
 from envfix.model.request import Accelerator, CudaSource, Request
@@ -90,6 +93,9 @@ def system_libraries(outside: Outside, here: Situation, release: Release) -> lib
     if release.built_with_cuda is None:
         return libraries.LibrarySearch(found={}, missing=("a CUDA build",))
     names = libraries.needed_sonames(release.built_with_cuda, release.built_with_cudnn)
+    if not names:
+        unknown = f"the libraries of CUDA {release.built_with_cuda.major}, whose names are not known"
+        return libraries.LibrarySearch(found={}, missing=(unknown,))
     return libraries.find_libraries(outside, names, libraries.system_folders(outside, here.machine))
 
 
@@ -101,9 +107,22 @@ def library_folders(outside: Outside, here: Situation, choice: Choice) -> tuple[
     return tuple(dict.fromkeys(path.rpartition("/")[0] for path in found.values()))
 
 
+def overwritten(here: Situation, choice: Choice) -> tuple[str, ...]:
+    """The installed TensorFlow of the choice, where another one lies over it; empty where it is alone."""
+    names = {canonicalize_name(Requirement(text).name) for text in choice.wanted.roots}
+    if not in_the_way({*names, "tensorflow-intel"}, here.target.installed):
+        return ()
+    return tuple(sorted(names & TENSORFLOWS))
+
+
 def lacking(outside: Outside, here: Situation, choice: Choice) -> Lacks:
-    """What is missing: packages, libraries by soname, or only the loader."""
+    """What is missing: packages, libraries by soname, or only the loader.
+
+    A second TensorFlow under another name has overwritten files of the first.
+    """
     if here.new_venv or wanted.unmet(choice.wanted, here.target):
+        return Lacks.PACKAGES
+    if overwritten(here, choice):
         return Lacks.PACKAGES
     if choice.accelerator is Accelerator.CPU:
         return Lacks.NOTHING

@@ -7,26 +7,26 @@ were such wheels.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from envfix.deciding import decide, ranked
-from envfix.errors import EnvfixError, NothingFits, ResolutionFailed
+from envfix.errors import EnvfixError, IndexUnreachable, NothingFits, ResolutionFailed
 from envfix.model.decision import Decision
 from envfix.model.machine import Arch, Os
 from envfix.model.matrix import Matrix
 from envfix.model.plan import LockedPackage, Resolution
-from envfix.model.request import Accelerator, CudaSource, Request, TensorFlowRequest
+from envfix.model.request import ANY, Accelerator, CudaSource, Request
 from envfix.model.specifiers import name_in, requirement
 from envfix.model.target import Distribution, PipConfig
 from envfix.nvidia.beside import kept_out, other_majors
 from envfix.nvidia.pins import HOLDERS
-from envfix.ports import Index, IndexFile
+from envfix.ports import Index, IndexFile, Outside
 from envfix.resolve.wanted import unmet_companions
 from envfix.situation import Parts, Situation, config_of
 
@@ -47,8 +47,12 @@ def with_beside(parts: Parts, here: Situation, matrix: Matrix, request: Request)
     config = config_of(parts, here.target)
     found = _alone(parts, here, request, config, _major(matrix, request))
     asked = {canonicalize_name(one.name) for one in request.companions} | HOLDERS
-    index = parts.index(config)
-    read = [_with_requirements(index, package) for package in found.packages if package.name in asked]
+    index = None if request.offline else parts.index(config)
+    read = [
+        _with_requirements(parts.outside, index, package)
+        for package in found.packages
+        if package.name in asked
+    ]
     return structs.replace(here, beside=tuple(holder for holder in read if holder.requires))
 
 
@@ -71,7 +75,7 @@ def pairs_that_fit(parts: Parts, there: Situation, matrix: Matrix, request: Requ
     neither, others of both. May be empty."""
     if not there.beside:
         return ()
-    every = structs.replace(request, tf=TensorFlowRequest(specifier=SpecifierSet(), text=""))
+    every = structs.replace(request, tf=ANY)
     free = tuple(Requirement(_without_version(one)) for one in request.companions)
     others = structs.replace(request, companions=free)
     found = [_pair(there, matrix, every)]
@@ -90,12 +94,10 @@ def _pair(there: Situation, matrix: Matrix, request: Request) -> str:
     if best is None:
         return ""
     beside = {dist.name: dist.version for dist in there.beside}
-    named = [
-        f"{one.name}=={beside[name]}"
-        for one in request.companions
-        if (name := canonicalize_name(one.name)) in beside
-    ]
-    words = ["--tf", str(best.version), *(word for text in named for word in ("--with", text))]
+    words = ["--tf", str(best.version)]
+    for one in request.companions:
+        version = beside.get(canonicalize_name(one.name))
+        words += ["--with", f"{_without_version(one)}=={version}" if version else str(one)]
     return f"nothing is known against this pair: {shlex.join(words)}"
 
 
@@ -123,13 +125,44 @@ def _alone(parts: Parts, here: Situation, request: Request, config: PipConfig, m
         return free  # and the rules say what is wrong with it
 
 
-def _with_requirements(index: Index, package: LockedPackage) -> Distribution:
+def _with_requirements(outside: Outside, index: Index | None, package: LockedPackage) -> Distribution:
     """The package with what it asks of NVIDIA's wheels, as its METADATA says."""
-    requires: list[str] = []
+    requires: Sequence[str] = ()
     for file in package.wheels[:1]:
-        wheel = IndexFile(file.filename, file.url, file.sha256, file.size, None, None, False)
-        requires = [line for line in _requires(index.metadata(wheel)) if name_in(line).startswith("nvidia-")]
+        kept = _kept(outside, file.sha256)
+        if kept is None and index is None:
+            raise IndexUnreachable(f"`--offline`, and no earlier run has read what {package.name} asks for")
+        if kept is None and index is not None:
+            wheel = IndexFile(file.filename, file.url, file.sha256, file.size, None, None, False)
+            lines = _requires(index.metadata(wheel))
+            kept = [line for line in lines if name_in(line).startswith("nvidia-")]
+            _keep(outside, file.sha256, kept)
+        requires = kept or ()
     return Distribution(name=package.name, version=package.version, requires=tuple(requires))
+
+
+def _kept(outside: Outside, sha256: str) -> list[str] | None:
+    """What an earlier run read in the wheel with this digest: it never changes."""
+    try:
+        first, *lines = outside.read_text(_place(sha256)).splitlines()
+    except (OSError, ValueError):
+        return None
+    return lines if first == sha256 else None
+
+
+def _keep(outside: Outside, sha256: str, lines: Sequence[str]) -> None:
+    # A cache that cannot be written costs the next run a request, and is no news to anybody.
+    with contextlib.suppress(OSError):
+        outside.make_dirs(_place(sha256).rpartition("/")[0])
+        outside.write_text(_place(sha256), "\n".join([sha256, *lines]) + "\n")
+
+
+def _place(sha256: str) -> str:
+    """One of 256 files, so that the folder does not grow."""
+    import platformdirs
+
+    folder = platformdirs.user_cache_path("envfix", appauthor=False)
+    return folder.joinpath("requirements", f"{sha256[:2]}.txt").as_posix()
 
 
 def _requires(metadata: str) -> Iterator[str]:

@@ -12,11 +12,11 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from envfix.aftercare import add_loader, install_loader, restart_advice
+from envfix.aftercare import add_loader, finishing, install_loader, restart_advice
 from envfix.choice import Choice, Lacks
 from envfix.deciding import doubts, no_gpu_advice, ranked, refuse_without_gpu, with_accelerator
 from envfix.environment import admit, environment, read_again
-from envfix.errors import EnvfixError, InputError
+from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.future import knowing, knowing_locked, said_of
 from envfix.install import apply
 from envfix.lock import check as lock_check
@@ -81,13 +81,17 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     judged = (matrix, here.machine, decision, request, here.distributions, here.beside)
     newer = change.for_newer(*judged)
     remedies = change.for_each(*judged) if every else ()
-    advice = [*decision.advice, *newer.advice, *no_gpu_advice(here, request), *([unasked] if unasked else [])]
+    told = (request.tf.note, *decision.advice, *newer.advice, *no_gpu_advice(here, request), unasked)
+    advice = [line for line in told if line]
     found = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies)
     if decision.recommended is None:
         advice += pairs_that_fit(parts, here, matrix, request)
         return structs.replace(found, advice=tuple(advice))
     # A report is about the newest release that fits, whatever is installed.
-    choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
+    try:
+        choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
+    except NothingFits as problem:
+        return structs.replace(found, advice=(*advice, f"no plan: {problem.message}"))
     plan, trouble = plan_if_possible(parts, here, request, choice)
     advice += [*said_of(matrix, decision.recommended.version), *([trouble] if trouble else [])]
     return structs.replace(found, plan=plan, bounds=choice.bounds, advice=tuple(advice))
@@ -179,7 +183,8 @@ def _decided(
     here, decision = decide_together(parts, here, matrix, request)
     choice = choose(parts, here, matrix, request, decision)
     # Advice is about the recommended release; of another one, what is not known of it is said.
-    taken = choice.candidate is decision.recommended
+    best = decision.recommended
+    taken = best is not None and choice.candidate.version == best.version
     advice = decision.advice if taken else doubts(choice.candidate)
     read = said_of(matrix, choice.candidate.version)
     return here, choice, (request.tf.note, newer_offer(decision, choice), *read, *advice)
@@ -265,8 +270,9 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
         )
         config, reread = config_of(parts, here.target), partial(read_again, parts, here)
         result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread)
-        restart = restart_advice(parts, here, choice, result, new)
-        said = install_loader(parts, here, choice, result, new, options.again)
+        with finishing(result, new, options.again):
+            restart = restart_advice(parts, here, choice, result, new)
+            said = install_loader(parts, here, choice, result, new, options.again)
         result = structs.replace(result, loader=said)
     return structs.replace(
         installed, python=here.target.executable, plan=plan, result=result, restart=restart

@@ -13,6 +13,7 @@ from tests.index_server import IndexServer, Wheel, build_wheel, serving
 from tests.test_spine import TF, envfix, install, wheels  # noqa: F401 - envfix is a fixture
 
 NEW = "2.99.0"
+EMPTY = "2.98.0"  # says nothing of CUDA
 BUILD_INFO = """
 build_info = collections.OrderedDict([('cpu_compiler', 'clang'), ('cuda_version', '12.5.1'),
     ('cuda_compute_capabilities', ['sm_60', 'sm_70', 'sm_80', 'sm_89', 'compute_90']), ('cudnn_version', '9'),
@@ -20,18 +21,19 @@ build_info = collections.OrderedDict([('cpu_compiler', 'clang'), ('cuda_version'
 """
 
 
-def tagged(python: str) -> Wheel:
+def tagged(python: str, version: str = NEW, build_info: str = BUILD_INFO) -> Wheel:
     tag = f"{python}-{python}-manylinux_2_27_x86_64"
     modules = {
-        "tensorflow/__init__.py": f'__version__ = "{NEW}"\n',
-        "tensorflow/python/platform/build_info.py": BUILD_INFO,
+        "tensorflow/__init__.py": f'__version__ = "{version}"\n',
+        "tensorflow/python/platform/build_info.py": build_info,
     }
-    return build_wheel("tensorflow", NEW, ["absl-py>=1.0"], modules=modules, tag=tag)
+    return build_wheel("tensorflow", version, ["absl-py>=1.0"], modules=modules, tag=tag)
 
 
 @pytest.fixture(scope="module")
 def index() -> Iterator[IndexServer]:
-    with serving(*wheels(), *(tagged(f"cp3{minor}") for minor in (10, 11, 12, 13))) as server:
+    blank = tagged("cp312", EMPTY, "build_info = dict([('is_cuda_build', True)])\n")
+    with serving(*wheels(), blank, *(tagged(f"cp3{minor}") for minor in (10, 11, 12, 13))) as server:
         yield server
 
 
@@ -82,6 +84,15 @@ def test_check_says_what_is_new(envfix: Any) -> None:  # noqa: F811
     done = envfix("matrix", "check", "--json")
     data = json.loads(done.stdout)["data"]
     assert done.returncode == 0 and data["up_to_date"] is False
-    assert data["new"] == [f"tensorflow {NEW}"] and "tensorflow 2.21.0" not in data["gone"]
+    assert (
+        data["new"] == [f"tensorflow {EMPTY}", f"tensorflow {NEW}"]
+        and "tensorflow 2.21.0" not in data["gone"]
+    )
     said = envfix("matrix", "check").stdout
     assert f"new: tensorflow {NEW}: `envfix matrix derive {NEW}` reads it" in said
+
+
+def test_what_is_asked_for_and_cannot_be_judged_is_refused(envfix: Any, index: IndexServer) -> None:  # noqa: F811
+    done = envfix("lock", "--machine", "colab-t4", "--tf", EMPTY, "--json")
+    assert done.returncode in (2, 3) and "Traceback" not in done.stderr
+    assert EMPTY in json.loads(done.stdout)["errors"][0]["message"]

@@ -8,10 +8,9 @@ from envfix.deciding import decide
 from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.matrix.tf_request import parse_tf
 from envfix.model.machine import Driver, Gpu, Machine
-from envfix.model.request import Accelerator, Request
+from envfix.model.request import ANY, Accelerator, Request
 from envfix.model.results import Report
 from envfix.model.versions import ComputeCapability, DriverCuda, DriverRelease, PythonRelease
-from envfix.refusing import EVERY
 from envfix.render import text
 from envfix.situation import Situation
 from tests.shipped import matrix
@@ -27,10 +26,11 @@ K80 = changed(
 
 def refused(tf: str, machine: Machine = T4, *, named: bool = False, cpu: bool = False) -> EnvfixError:
     request = Request(
-        tf=parse_tf(tf) if tf else EVERY,
+        tf=parse_tf(tf) if tf else ANY,
         accelerator=Accelerator.CPU if cpu else Accelerator.GPU,
     )
-    here = Situation(target=TARGET, machine=machine, named=named)
+    option = "my box.yaml" if named else ""
+    here = Situation(target=TARGET, machine=machine, named=named, machine_option=option)
     with pytest.raises(EnvfixError) as caught:
         decide(here, matrix(), request)
     return caught.value
@@ -56,7 +56,7 @@ def test_the_command_keeps_what_was_asked_for_and_can_be_pasted() -> None:
     error = refused("<2.16", named=True, cpu=True)
     assert hints(error)[0] == (
         "with Python 3.11 tensorflow 2.15.1 fits: envfix install --tf '<2.16' --accelerator cpu "
-        "--machine t4 --python python3.11 --venv .venv-3.11"
+        "--machine 'my box.yaml' --python python3.11 --venv .venv-3.11"
     )
 
 

@@ -7,14 +7,17 @@ from msgspec import UNSET, structs
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from envfix.deciding import doubts
+from envfix.deciding import decide, doubts
 from envfix.errors import NothingFits
 from envfix.model.request import Request, TensorFlowRequest
-from envfix.situation import Situation
-from envfix.standing import standing_release, unjudged
+from envfix.situation import Parts, Situation
+from envfix.solution import choose
+from envfix.standing import overwritten, standing_release, unjudged
+from tests.fakes import FakeOutside
 from tests.shipped import matrix
 from tests.values import T4, with_installed
 
+PARTS = Parts(outside=FakeOutside(), matrix_dir="", index=None, resolver=None)  # type: ignore[arg-type]
 ANY = Request(tf=TensorFlowRequest(specifier=SpecifierSet(), text=""))
 
 
@@ -74,3 +77,12 @@ def test_beside_a_release_newer_than_the_matrix_nothing_is_added() -> None:
         else:
             with pytest.raises(NothingFits, match=f"99.1 is newer than this matrix .*{companion}"):
                 unjudged(held, matrix(), request)
+
+
+def test_a_second_tensorflow_over_the_first_is_not_right() -> None:
+    target = with_installed(tensorflow="2.20.0", tensorflow_cpu="2.20.0")
+    place = structs.replace(here("2.20.0"), target=target)
+    choice = choose(PARTS, place, matrix(), ANY, decide(place, matrix(), ANY))
+    assert overwritten(place, choice) == ("tensorflow",)
+    alone = structs.replace(place, target=with_installed(tensorflow="2.20.0"))
+    assert overwritten(alone, choice) == ()

@@ -103,6 +103,23 @@ def test_installed_together_it_is_right_and_asks_nothing_the_second_time(
     assert again["data"]["changed"] == [] and index.asked == []
 
 
+def test_offline_it_asks_nobody_what_torch_needs(envfix: Any, index: IndexServer) -> None:  # noqa: F811
+    more = ["--tf", f"=={TF}", "--with", "torch==2.10.0", "--with", "absl-py"]
+    first = answer(envfix, "report", "--machine", "colab-t4", *more)
+    index.asked.clear()
+    again = answer(envfix, "report", "--machine", "colab-t4", *more, "--offline")
+    assert index.asked == []
+    assert again["data"]["recommended"] == first["data"]["recommended"] == TF
+
+
+def test_a_pair_names_every_companion_as_it_was_asked_for(envfix: Any) -> None:  # noqa: F811
+    argv = ["--tf", f"=={TF}", "--with", "torch==2.6.0", "--with", "absl-py>=2"]
+    said = answer(envfix, "lock", "--machine", "colab-t4", *argv)
+    assert (
+        said["errors"][0]["hint"].splitlines()[-1].endswith(f"--tf {TF} --with torch==2.10.0 --with absl-py")
+    )
+
+
 def holder(*requires: str, name: str = "torch") -> Distribution:
     return Distribution(name=name, version="1.0", requires=requires)
 
@@ -129,3 +146,13 @@ def test_what_the_release_does_not_allow_stays_out() -> None:
 def test_wheels_of_other_majors_with_the_same_files_are_kept_out() -> None:
     assert "nvidia-cudnn-cu13<0" in kept_out(12) and "nvidia-nccl-cu11<0" in kept_out(12)
     assert not any("cu12" in cap for cap in kept_out(12))
+
+
+def test_the_order_of_holders_changes_nothing_and_a_pin_goes_before_a_range() -> None:
+    pin, loose = holder(f"{CUBLAS}=={NEWER}"), holder(f"{CUBLAS}>=12.1", name="vllm")
+    release = next(row for row in matrix().releases if str(row.version) == TF)
+    found = [
+        libraries_beside(release, T4, matrix(), {}, order).pins for order in ([pin, loose], [loose, pin])
+    ]
+    assert found[0] == found[1]
+    assert next(one.version for one in found[0] if one.name == CUBLAS) == NEWER

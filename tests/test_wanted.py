@@ -9,7 +9,7 @@ from packaging.version import Version
 from envfix.model.decision import Bound
 from envfix.model.machine import Arch
 from envfix.model.target import Distribution
-from envfix.resolve.wanted import cpu_wanted, gpu_wanted, tensorflow_installed, unmet
+from envfix.resolve.wanted import cpu_wanted, gpu_wanted, tensorflow_installed, unmet, unmet_companions
 from tests.values import RELEASE, TARGET, with_installed
 
 CUDNN = Bound(requirement="nvidia-cudnn-cu12==9.10.2.21", because="the last with code for Pascal")
@@ -99,3 +99,19 @@ def test_tensorflow_is_found_under_each_of_its_names() -> None:
     assert tensorflow_installed(TARGET) is None
     found = tensorflow_installed(with_installed(numpy="2.0", tensorflow_cpu="2.20.0"))
     assert found is not None and found.name == "tensorflow-cpu"
+
+
+def test_an_extra_is_met_when_what_it_asks_for_is_there() -> None:
+    jax = Distribution(
+        name="jax", version="0.7.0", requires=("numpy", 'jax-cuda12-plugin>=0.7; extra == "cuda12"')
+    )
+    alone = structs.replace(TARGET, installed=(jax,))
+    asked = [Requirement("jax[cuda12]")]
+    assert unmet_companions(asked, alone) == ("jax[cuda12]",)
+    plugin = Distribution(name="jax-cuda12-plugin", version="0.7.0")
+    assert unmet_companions(asked, structs.replace(TARGET, installed=(jax, plugin))) == ()
+    assert unmet_companions([Requirement("jax")], alone) == ()
+
+
+def test_what_is_not_meant_for_this_machine_is_not_missing() -> None:
+    assert unmet_companions([Requirement("pywin32; sys_platform == 'win32'")], TARGET) == ()

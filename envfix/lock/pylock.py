@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
+from packaging.version import InvalidVersion, Version
 
 from envfix.errors import InputError
 from envfix.model.machine import Arch, Os
@@ -96,6 +97,12 @@ def read_pylock(text: str, name: str) -> Lock:
             "pip install --upgrade envfix-tf",
         )
     ours = convert(tool, _Tool, f"{name}: tool.envfix")
+    try:
+        Version(ours.tensorflow)
+    except InvalidVersion:
+        raise InputError(
+            f"{name}: tool.envfix.tensorflow: expected a version, found `{ours.tensorflow}`", _AGAIN
+        ) from None
     return Lock(
         tensorflow=ours.tensorflow,
         requirements=ours.requirements,

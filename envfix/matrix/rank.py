@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import UNSET, Struct, structs
-from packaging.specifiers import SpecifierSet
 
 from envfix.matrix.rules import CPU_RULES, GPU_RULES
 from envfix.matrix.rules.case import case_of
@@ -17,10 +16,10 @@ from envfix.matrix.tf_request import nearest_releases
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
-from envfix.model.request import Accelerator, Request, TensorFlowRequest
+from envfix.model.request import ANY, Accelerator, Request, TensorFlowRequest
 from envfix.model.target import Distribution
 
-_NOTHING_ASKED = Request(tf=TensorFlowRequest(specifier=SpecifierSet(), text=""))
+_NOTHING_ASKED = Request(tf=ANY)
 # What compilation by the driver costs.
 _JIT_TIME = {
     Code.NATIVE_JIT: "the driver compiles elementwise ops on first use and keeps them (minutes, once)",

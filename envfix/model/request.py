@@ -41,6 +41,9 @@ class TensorFlowRequest(Struct, frozen=True, kw_only=True):
         return bool(self.text)
 
 
+ANY = TensorFlowRequest(specifier=SpecifierSet(), text="")
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """The options that decide; what only says where to write or how to print stays in the command line."""
 

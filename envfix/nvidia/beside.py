@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix, Release
@@ -35,7 +37,7 @@ def asks_of(holders: Sequence[Distribution]) -> Iterator[Ask]:
             alone = len(parts) == 1 and parts[0].operator == "=="
             yield Ask(
                 holder=f"{holder.name} {holder.version}",
-                name=parsed.name.lower(),
+                name=canonicalize_name(parsed.name),
                 specifier=str(parsed.specifier),
                 exact=parts[0].version if alone else None,
                 least=floor(parsed),
@@ -53,7 +55,7 @@ def libraries_beside(
     range the least, where the release would get an older one. What the release does not allow stays out."""
     if not holders:
         return libraries_for(release, machine, matrix, installed)
-    asks = {ask.name: ask for ask in asks_of(holders)}
+    asks = _merged(asks_of(holders))
     there = {**installed, **{holder.name: holder.version for holder in holders}}
     there |= {ask.name: ask.exact for ask in asks.values() if ask.exact}
     found = libraries_for(release, machine, matrix, there)
@@ -65,6 +67,20 @@ def libraries_beside(
     if low:
         found = libraries_for(release, machine, matrix, {**there, **low})
     return structs.replace(found, pins=tuple(_because(pin, asks.get(pin.name)) for pin in found.pins))
+
+
+def _merged(asks: Iterable[Ask]) -> dict[str, Ask]:
+    """One ask for each wheel, whatever their order: a pin before a range, the greatest floor of ranges."""
+    merged: dict[str, Ask] = {}
+    for ask in sorted(asks, key=lambda ask: (ask.exact is None, ask.holder)):
+        other = merged.get(ask.name)
+        if other is None:
+            merged[ask.name] = ask
+            continue
+        first = other if other.exact or Version(other.least) >= Version(ask.least) else ask
+        both = f"{other.specifier},{ask.specifier}"
+        merged[ask.name] = structs.replace(first, specifier=both)
+    return merged
 
 
 def _because(pin: Pin, ask: Ask | None) -> Pin:

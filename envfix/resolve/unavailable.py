@@ -48,7 +48,8 @@ def holds_none(
 ) -> EnvfixError:
     """For indexes that have not one of the projects asked for: the setting that names them is wrong.
 
-    InputError with the settings and their values, IndexUnreachable where nobody has set any. `uv` says that
+    InputError with the settings and their values, IndexUnreachable where nobody has set any and even
+    TensorFlow is missing. `uv` says that
     uv's own variables count.
     """
     name = "tensorflow" if "tensorflow" in names else names[0]
@@ -64,6 +65,8 @@ def holds_none(
     if config.index_url and not any(setting in UV_INDEXES[:2] for setting, _ in asked):
         asked.append(("pip's `index-url`", config.index_url))
     if not asked:
+        if name != "tensorflow":
+            return InputError(f"the package index has no project `{name}`", "is it spelled like that?")
         return IndexUnreachable(f"the package index has no project `{name}`")
     said = " and ".join(f"{setting} `{redact(url)}`" for setting, url in asked)
     return InputError(

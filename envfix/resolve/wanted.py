@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from packaging.requirements import InvalidRequirement, Requirement
@@ -13,6 +13,7 @@ from packaging.version import Version
 from envfix.model.conflicts import TENSORFLOWS
 from envfix.model.decision import Bound
 from envfix.model.machine import Arch, Os
+from envfix.model.markers import marker_environment
 from envfix.model.matrix import Release
 from envfix.model.target import Distribution, Target
 
@@ -96,16 +97,15 @@ def cpu_package(release: Release, target: Target, companions: Sequence[Requireme
 
 def unmet(wanted: Wanted, target: Target) -> tuple[str, ...]:
     """The requirements that the environment does not hold, each with what was found; empty: all hold."""
-    found = {dist.name: dist.version for dist in target.installed}
     missing = []
     for text in wanted.roots:
         requirement = Requirement(text)
-        version = found.get(canonicalize_name(requirement.name))
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
-            missing.append(f"{text} (found {version or 'none'})")
+        if not _is_met(requirement, target):
+            found = target.version_of(canonicalize_name(requirement.name))
+            missing.append(f"{text} (found {found or 'none'})")
     for text in wanted.caps:
         requirement = Requirement(text)
-        version = found.get(canonicalize_name(requirement.name))
+        version = target.version_of(canonicalize_name(requirement.name))
         if version is not None and not requirement.specifier.contains(version, prereleases=True):
             missing.append(f"{text} (found {version})")
     return tuple(missing)
@@ -113,7 +113,36 @@ def unmet(wanted: Wanted, target: Target) -> tuple[str, ...]:
 
 def unmet_companions(companions: Sequence[Requirement], target: Target) -> tuple[str, ...]:
     """Those of `--with` that the environment does not hold."""
-    return tuple(str(one) for one in companions if not _holds(target, one.name, one.specifier))
+    return tuple(str(one) for one in companions if not _is_met(one, target))
+
+
+def _is_met(requirement: Requirement, target: Target, depth: int = 5) -> bool:
+    """Whether the environment holds it, with what its extras ask for; also where its marker is false here."""
+    environment = marker_environment(target.os, target.arch, target.python, target.implementation)
+    if requirement.marker and not requirement.marker.evaluate(dict(environment)):
+        return True
+    name = canonicalize_name(requirement.name)
+    if not _holds(target, name, requirement.specifier):
+        return False
+    dist = next(dist for dist in target.installed if dist.name == name)
+    wanted = _of_extras(dist, requirement.extras, environment) if requirement.extras and depth else ()
+    return all(_is_met(one, target, depth - 1) for one in wanted)
+
+
+def _of_extras(
+    dist: Distribution, extras: Iterable[str], environment: Mapping[str, str]
+) -> Iterator[Requirement]:
+    """What the extras ask for beside the distribution's own requirements."""
+    for line in dist.requires:
+        try:
+            one = Requirement(line)
+        except InvalidRequirement:
+            continue  # from before PEP 508: it binds nobody
+        if one.marker is None or one.marker.evaluate(dict(environment)):
+            continue
+        if any(one.marker.evaluate({**environment, "extra": extra}) for extra in extras):
+            one.marker = None
+            yield one
 
 
 def _holds(target: Target, name: str, specifier: SpecifierSet) -> bool:
