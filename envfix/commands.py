@@ -217,7 +217,7 @@ def _where(options: argparse.Namespace) -> Where:
 
 def _python(given: str | None, which: Callable[[str], str | None] | None = None) -> str | None:
     """An interpreter's path; a bare name such as `python3.10` is looked for on PATH, as the shell does."""
-    if given is not None and not re.search(r"[/\\]", given):
+    if given and not re.search(r"[/\\]", given):
         found = (which or RealOutside().which)(given)
         if found:
             return found

@@ -116,6 +116,10 @@ class Outside(abc.ABC):
     def make_dirs(self, path: str) -> None: ...
 
     @abc.abstractmethod
+    def claim_dir(self, path: str) -> bool:
+        """Make the folder, with its parents; False where it is there already: somebody else has made it."""
+
+    @abc.abstractmethod
     def temporary_dir(self) -> str:
         """A new empty folder that is removed when envfix ends."""
 

@@ -46,6 +46,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     """`target` is the interpreter (of a `--venv` that is still to be made: the one it is made with).
 
     `named` says that the machine is one that was named, not the one envfix runs on, `machine_option` how.
+    `moved` says it where the machine's system is not the one decided for.
     `beside` are the packages of `--with` that ask for NVIDIA wheels themselves, with these requirements.
     """
 
@@ -55,6 +56,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     new_venv: bool = False
     beside: tuple[Distribution, ...] = ()
     machine_option: str = ""
+    moved: str = ""
 
     @property
     def distributions(self) -> tuple[Distribution, ...] | None:
@@ -81,13 +83,24 @@ def situate(
         return Situation(target=target, machine=machine, named=False, new_venv=new_venv)
     named = machine_file.load_machine(parts.outside, where.machine, f"{parts.matrix_dir}/machines")
     named = _with_capabilities(named, matrix)
+    moved = ""
     if to_install or where.python or where.venv:
         machine = _moved_into(named, target)
+        if known(named.os, target.os) is not target.os:
+            moved = (
+                f"`{where.machine}` runs {known(named.os, target.os).value}; decided for the interpreter "
+                f"that is here: {target.os.value}, Python {target.feature}"
+            )
     else:
         target = _target_like(named, target)
         machine = named if named.python is not UNSET else structs.replace(named, python=target.feature)
     return Situation(
-        target=target, machine=machine, named=True, new_venv=new_venv, machine_option=where.machine
+        target=target,
+        machine=machine,
+        named=True,
+        new_venv=new_venv,
+        machine_option=where.machine,
+        moved=moved,
     )
 
 

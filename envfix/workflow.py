@@ -81,7 +81,14 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     judged = (matrix, here.machine, decision, request, here.distributions, here.beside)
     newer = change.for_newer(*judged)
     remedies = change.for_each(*judged) if every else ()
-    told = (request.tf.note, *decision.advice, *newer.advice, *no_gpu_advice(here, request), unasked)
+    told = (
+        here.moved,
+        request.tf.note,
+        *decision.advice,
+        *newer.advice,
+        *no_gpu_advice(here, request),
+        unasked,
+    )
     advice = [line for line in told if line]
     found = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies)
     if decision.recommended is None:
@@ -187,7 +194,7 @@ def _decided(
     taken = best is not None and choice.candidate.version == best.version
     advice = decision.advice if taken else doubts(choice.candidate)
     read = said_of(matrix, choice.candidate.version)
-    return here, choice, (request.tf.note, newer_offer(decision, choice), *read, *advice)
+    return here, choice, (here.moved, request.tf.note, newer_offer(decision, choice), *read, *advice)
 
 
 def _left_alone(

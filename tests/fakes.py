@@ -127,6 +127,11 @@ class FakeOutside(Outside):
         if not self.writable(path):
             raise PermissionError(13, "Permission denied", path)
 
+    def claim_dir(self, path: str) -> bool:
+        there = self.exists(path)
+        self.make_dirs(path)
+        return not there
+
     def temporary_dir(self) -> str:
         return tempfile.mkdtemp(prefix="envfix-test-")
 

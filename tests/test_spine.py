@@ -330,6 +330,17 @@ def test_a_wrong_setting_and_a_silent_index_end_differently_and_leave_nothing(
     assert {path.name for path in tmp_path.iterdir()} <= {"cache", "uv-cache"}
 
 
+def test_a_machine_of_another_system_is_said_to_be_one(envfix: Any, tmp_path: Path) -> None:
+    argv = ["install", "--machine", "windows-rtx-3060", "--tf", TF, "--venv", "demo", "--dry-run", "--json"]
+    notes = json.loads(envfix(*argv).stdout)["data"]["notes"]
+    assert any("`windows-rtx-3060` runs windows; decided for" in note for note in notes)
+    # A report for a named interpreter is about that one too.
+    said = envfix(
+        "report", "--machine", "windows-rtx-3060", "--python", sys.executable, "--offline", "--json"
+    )
+    assert json.loads(said.stdout)["data"]["machine"]["os"] == "linux"
+
+
 def test_a_dry_run_touches_nothing(envfix: Any, tmp_path: Path) -> None:
     done = envfix(*install("--tf", TF, "--dry-run"))
     assert done.returncode == 0, done.stderr

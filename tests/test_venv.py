@@ -277,3 +277,12 @@ def test_the_notebooks_own_environment_may_be_changed(platform: Platform) -> Non
 
 def test_a_virtual_environment_needs_no_leave() -> None:
     assert check_allowed(TARGET, Platform.TERMINAL, False) is False
+
+
+def test_what_another_process_makes_at_the_same_time_is_left_alone(tmp_path: Path) -> None:
+    place = check_venv(RealOutside(), str(tmp_path / "two"), sys.executable)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "theirs").touch()
+    with pytest.raises(InputError, match="was made by another process just now"):
+        make_venv(RealOutside(), place)
+    assert (tmp_path / "two" / "theirs").exists()

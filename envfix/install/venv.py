@@ -62,8 +62,13 @@ def make_venv(
 ) -> None:
     """Make the environment; nothing of it is left when this raises.
 
-    It is seeded with pip, because notebooks use `%pip`. Raises InstallFailed when it cannot be made.
+    It is seeded with pip, because notebooks use `%pip`. Raises InstallFailed when it cannot be made, and
+    InputError where another process has begun to make it, whose work is left alone.
     """
+    if place.folder != place.kept and not outside.claim_dir(place.folder):
+        raise InputError(
+            f"`{place.folder}` was made by another process just now", f"let it finish, or {_ANOTHER}"
+        )
     try:
         _make(outside, place, config or PipConfig(), offline)
         if not outside.exists(place.python):

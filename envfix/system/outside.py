@@ -124,6 +124,14 @@ class RealOutside(Outside):
     def make_dirs(self, path: str) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
 
+    def claim_dir(self, path: str) -> bool:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(path).mkdir()
+        except FileExistsError:
+            return False
+        return True
+
     def temporary_dir(self) -> str:
         path = tempfile.mkdtemp(prefix="envfix-")
         atexit.register(shutil.rmtree, path, ignore_errors=True)
