@@ -233,6 +233,8 @@ def _absolute(path: str | None) -> str | None:
     """Absolute, but without following links: a virtual environment's interpreter is one."""
     if path is None:
         return None
+    if not path:
+        raise InputError("a path is empty", "name a file or folder, or leave the option out")
     try:
         return str(Path(path).expanduser().absolute())
     except RuntimeError:

@@ -60,8 +60,11 @@ class _Work(Struct, frozen=True):
 
 
 def probe(parts: Parts, where: Where) -> Machine:
-    """What this machine is, each fact with its evidence."""
-    return situate(parts, where).machine
+    """What this machine is, each fact with its evidence. Raises InputError for a `--venv` that is none."""
+    here = situate(parts, where)
+    if here.new_venv:
+        raise InputError(f"`{where.venv}` is no virtual environment", "leave `--venv` out")
+    return here.machine
 
 
 def report(parts: Parts, request: Request, where: Where, *, every: bool = False) -> Report:
