@@ -86,8 +86,8 @@ class Outside(abc.ABC):
         """The names in the folder, sorted; empty when it is not there or not readable."""
 
     @abc.abstractmethod
-    def glob(self, pattern: str) -> tuple[str, ...]:
-        """The paths that match, sorted."""
+    def glob(self, folder: str, pattern: str) -> tuple[str, ...]:
+        """The paths below the folder that match, sorted; in `folder` no character is a wildcard."""
 
     @abc.abstractmethod
     def realpath(self, path: str) -> str: ...

@@ -56,9 +56,7 @@ def find_libraries(outside: Outside, sonames: Sequence[str], folders: Sequence[s
 
 def wheel_folders(outside: Outside, site_packages: Sequence[str]) -> tuple[str, ...]:
     """The library folders of the NVIDIA wheels below the site-packages folders."""
-    return tuple(
-        path for site in dict.fromkeys(site_packages) for path in outside.glob(f"{site}/nvidia/*/lib")
-    )
+    return tuple(path for site in dict.fromkeys(site_packages) for path in outside.glob(site, "nvidia/*/lib"))
 
 
 def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
@@ -87,7 +85,7 @@ def incomplete_distributions(outside: Outside, target: Target) -> tuple[str, ...
         if not dist.name.startswith("nvidia-"):
             continue
         site = dist.location or target.purelib
-        for folder in outside.glob(f"{site}/{dist.name.replace('-', '_')}-*.dist-info"):
+        for folder in outside.glob(site, f"{dist.name.replace('-', '_')}-*.dist-info"):
             files = [line.split(",")[0] for line in outside.read_text(f"{folder}/RECORD").splitlines()]
             if not all(outside.exists(f"{site}/{name}") for name in files if ".so" in name):
                 incomplete.append(dist.name)

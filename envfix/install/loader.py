@@ -160,7 +160,7 @@ def _record(files: Mapping[str, str], compiled: Sequence[str]) -> str:
 
 
 def _installed(outside: Outside, target: Target) -> tuple[str, ...]:
-    return outside.glob(f"{target.purelib}/envfix_loader-*.dist-info")
+    return outside.glob(target.purelib, "envfix_loader-*.dist-info")
 
 
 def _read(outside: Outside, path: str) -> str | None:

@@ -85,8 +85,9 @@ class RealOutside(Outside):
         except OSError:
             return ()
 
-    def glob(self, pattern: str) -> tuple[str, ...]:
-        return tuple(sorted(glob.glob(pattern)))  # noqa: PTH207 - the pattern is absolute
+    def glob(self, folder: str, pattern: str) -> tuple[str, ...]:
+        below = f"{glob.escape(folder.rstrip('/'))}/{pattern}"
+        return tuple(sorted(glob.glob(below)))  # noqa: PTH207 - what is wanted is text
 
     def realpath(self, path: str) -> str:
         return os.path.realpath(path)
