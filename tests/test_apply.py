@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
-from envfix.install.apply import Manner, apply
+from envfix.install.apply import Manner, apply, finishing
 from envfix.install.commands import UvInstaller
 from envfix.install.disk import check_space, spoken_size, uv_cache
 from envfix.lock.pylock import render_pylock
@@ -290,6 +290,68 @@ def test_an_interrupt_says_which_state_it_left(room: Room, when: str) -> None:
         room.apply(lock)
     assert caught.value.message.startswith("interrupted; the environment is ")
     assert caught.value.exit_code == (130 if when == "before" else 5)
+
+
+def reading_raises(room: Room, lock: Lock, *problems: BaseException | None, **more: object) -> None:
+    """Install while the environment is read again with these ends, one for each reading; None reads it."""
+    target, ends = room.target(), iter(problems)
+    plan = make_plan(lock.resolution, target, {}, {})
+
+    def reread() -> Target:
+        end = next(ends)
+        if end is not None:
+            raise end
+        return room.target()
+
+    apply(room.outside, lock, plan, target, room.config, Manner(again="again", **more), reread)  # type: ignore[arg-type]
+
+
+def test_an_interrupt_while_the_result_is_read_says_what_is_in(room: Room) -> None:
+    """The packages are in by then, and the reading takes seconds."""
+    with pytest.raises(EnvironmentChanged, match=r"^interrupted; .*numb was not there -> 2\.0") as caught:
+        reading_raises(room, room.lock("numb"), KeyboardInterrupt(), None)
+    assert caught.value.hint == "again"
+    lock = room.lock("tensorflow")
+    with pytest.raises(EnvironmentChanged, match=r"^interrupted; the environment may be changed") as caught:
+        reading_raises(room, lock, KeyboardInterrupt(), KeyboardInterrupt())
+    assert caught.value.hint == "again"
+
+
+def test_an_interrupt_while_a_new_environment_is_read_leaves_none(room: Room) -> None:
+    with pytest.raises(Interrupted, match="the new environment is removed again"):
+        reading_raises(room, room.lock("numb"), KeyboardInterrupt(), disposable=True)
+
+
+def test_an_interrupt_while_a_failed_install_is_looked_at_is_one_too(room: Room) -> None:
+    lock = room.lock("numb")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    with pytest.raises(EnvironmentChanged, match=r"could not install.*may be changed: it was not looked at"):
+        reading_raises(room, lock, KeyboardInterrupt())
+
+
+def test_an_environment_that_cannot_be_read_after_the_install_is_a_changed_one(room: Room) -> None:
+    gone = InputError("`python` does not answer")
+    with pytest.raises(EnvironmentChanged, match=r"uv ended well; .*read any more: `python` does") as caught:
+        reading_raises(room, room.lock("numb"), gone)
+    assert caught.value.hint == "again"
+    with pytest.raises(InstallFailed, match="`python` does not answer; the new environment is removed again"):
+        reading_raises(room, room.lock("tensorflow"), gone, disposable=True)
+
+
+def test_an_interrupt_in_what_follows_the_packages_says_that_they_are_in() -> None:
+    def interrupted(*changed: str, **more: object) -> None:
+        before, after = dict.fromkeys(changed, "1.0"), dict.fromkeys(changed, "2.0")
+        result = InstallResult(python="/p", changed=changed, before=before, after=after, loader="")
+        with finishing(result, Manner(again="again", **more)):  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+    with pytest.raises(EnvironmentChanged, match=r"^interrupted; .*: numb 1\.0 -> 2\.0$") as caught:
+        interrupted("numb")
+    assert caught.value.hint == "again"
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted("numb", disposable=True)
 
 
 def test_a_full_temporary_folder_is_an_install_that_failed(
