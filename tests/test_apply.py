@@ -239,6 +239,43 @@ def test_what_is_in_the_way_stays_until_everything_is_fetched(
     assert not list((room.site().parents[3] / "cache").glob("envfix-*"))
 
 
+@pytest.mark.parametrize("switch", ["1", "0"])
+def test_without_a_cache_too_everything_is_fetched_first(room: Room, switch: str) -> None:
+    room.apply(room.lock("tensorflow-cpu"))
+    before = snapshot(room)
+    lock = room.lock("tensorflow")
+    room.outside._own["UV_NO_CACHE"] = switch
+    # Away from the cache that the other lines have filled: nothing may be taken from there.
+    room.outside._own["UV_CACHE_DIR"] = cache = str(room.site().parents[3] / "other")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    with pytest.raises(InstallFailed, match=r"could not download.*(?s:.*)the environment is as it was"):
+        room.apply(lock)
+    assert snapshot(room) == before
+    del room.index.faults["/files/numb-2.0-py3-none-any.whl"]
+    fetched: list[int] = []
+    room.outside.before_run = lambda argv: (
+        fetched.append(len(room.index.asked)) if "uninstall" in argv else None
+    )
+    made = spied_folders(room)
+    assert room.apply(lock).after["tensorflow-cpu"] is None
+    assert fetched == [len(room.index.asked)]
+    assert Path(cache).exists() == (switch == "0")
+    assert not [folder for folder in made if Path(folder, "cache").exists()]
+
+
+def spied_folders(room: Room) -> list[str]:
+    """The temporary folders that are made from now on."""
+    made: list[str] = []
+    make = room.outside.temporary_dir
+
+    def noted() -> str:
+        made.append(make())
+        return made[-1]
+
+    room.outside.temporary_dir = noted  # type: ignore[method-assign]
+    return made
+
+
 def snapshot(room: Room) -> dict[str, bytes]:
     return {
         str(path): path.read_bytes()
