@@ -107,7 +107,12 @@ class Outside(abc.ABC):
     # -- writing
     @abc.abstractmethod
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        """Write the whole file or leave the old one: a temporary file beside it, then a rename."""
+        """Write the whole file or leave the old one: a temporary file beside it, then a rename.
+
+        A link stays, and what it leads to is replaced. A device or a pipe is written into, for it must not
+        be taken away from others, and so may hold a part when writing fails. Raises OSError, also for links
+        that lead round in a circle.
+        """
 
     def write_text(self, path: str, text: str, mode: int = 0o644) -> None:
         self.write_bytes(path, text.encode("utf-8"), mode)
