@@ -86,8 +86,8 @@ class Outside(abc.ABC):
         """The names in the folder, sorted; empty when it is not there or not readable."""
 
     @abc.abstractmethod
-    def glob(self, pattern: str) -> tuple[str, ...]:
-        """The paths that match, sorted."""
+    def glob(self, folder: str, pattern: str) -> tuple[str, ...]:
+        """The paths below the folder that match, sorted; in `folder` no character is a wildcard."""
 
     @abc.abstractmethod
     def realpath(self, path: str) -> str: ...
@@ -107,7 +107,12 @@ class Outside(abc.ABC):
     # -- writing
     @abc.abstractmethod
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        """Write the whole file or leave the old one: a temporary file beside it, then a rename."""
+        """Write the whole file or leave the old one: a temporary file beside it, then a rename.
+
+        A link stays, and what it leads to is replaced. A device or a pipe is written into, for it must not
+        be taken away from others, and so may hold a part when writing fails. Raises OSError, also for links
+        that lead round in a circle.
+        """
 
     def write_text(self, path: str, text: str, mode: int = 0o644) -> None:
         self.write_bytes(path, text.encode("utf-8"), mode)

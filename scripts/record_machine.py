@@ -96,7 +96,7 @@ def transcripts(outside: Outside) -> dict[str, str]:
         if ran.code is not None:
             found[name] = ran.out + ran.err
     for pattern in FILES:
-        for path in outside.glob(pattern):
+        for path in outside.glob("/", pattern.lstrip("/")):
             try:
                 found[path.strip("/").replace("/", "_") + ".txt"] = outside.read_text(path, 1 << 20)
             except OSError as problem:

@@ -89,13 +89,19 @@ class FakeOutside(Outside):
             sorted({name[len(start) :].split("/")[0] for name in self.files if name.startswith(start)})
         )
 
-    def glob(self, pattern: str) -> tuple[str, ...]:
+    def glob(self, folder: str, pattern: str) -> tuple[str, ...]:
+        start = folder.rstrip("/") + "/"
         paths = set(self.files)
         for name in self.files:
             paths.update(str(parent) for parent in Path(name).parents)
+        below = {path: path[len(start) :] for path in paths if path.startswith(start)}
         depth = pattern.count("/")
         return tuple(
-            sorted(path for path in paths if path.count("/") == depth and fnmatch.fnmatch(path, pattern))
+            sorted(
+                path
+                for path, rest in below.items()
+                if rest.count("/") == depth and fnmatch.fnmatchcase(rest, pattern)
+            )
         )
 
     def realpath(self, path: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
-from envfix.install.apply import Manner, apply
+from envfix.install.apply import Manner, apply, finishing
 from envfix.install.commands import UvInstaller
 from envfix.install.disk import check_space, spoken_size, uv_cache
 from envfix.lock.pylock import render_pylock
@@ -239,6 +239,43 @@ def test_what_is_in_the_way_stays_until_everything_is_fetched(
     assert not list((room.site().parents[3] / "cache").glob("envfix-*"))
 
 
+@pytest.mark.parametrize("switch", ["1", "0"])
+def test_without_a_cache_too_everything_is_fetched_first(room: Room, switch: str) -> None:
+    room.apply(room.lock("tensorflow-cpu"))
+    before = snapshot(room)
+    lock = room.lock("tensorflow")
+    room.outside._own["UV_NO_CACHE"] = switch
+    # Away from the cache that the other lines have filled: nothing may be taken from there.
+    room.outside._own["UV_CACHE_DIR"] = cache = str(room.site().parents[3] / "other")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    with pytest.raises(InstallFailed, match=r"could not download.*(?s:.*)the environment is as it was"):
+        room.apply(lock)
+    assert snapshot(room) == before
+    del room.index.faults["/files/numb-2.0-py3-none-any.whl"]
+    fetched: list[int] = []
+    room.outside.before_run = lambda argv: (
+        fetched.append(len(room.index.asked)) if "uninstall" in argv else None
+    )
+    made = spied_folders(room)
+    assert room.apply(lock).after["tensorflow-cpu"] is None
+    assert fetched == [len(room.index.asked)]
+    assert Path(cache).exists() == (switch == "0")
+    assert not [folder for folder in made if Path(folder, "cache").exists()]
+
+
+def spied_folders(room: Room) -> list[str]:
+    """The temporary folders that are made from now on."""
+    made: list[str] = []
+    make = room.outside.temporary_dir
+
+    def noted() -> str:
+        made.append(make())
+        return made[-1]
+
+    room.outside.temporary_dir = noted  # type: ignore[method-assign]
+    return made
+
+
 def snapshot(room: Room) -> dict[str, bytes]:
     return {
         str(path): path.read_bytes()
@@ -290,6 +327,68 @@ def test_an_interrupt_says_which_state_it_left(room: Room, when: str) -> None:
         room.apply(lock)
     assert caught.value.message.startswith("interrupted; the environment is ")
     assert caught.value.exit_code == (130 if when == "before" else 5)
+
+
+def reading_raises(room: Room, lock: Lock, *problems: BaseException | None, **more: object) -> None:
+    """Install while the environment is read again with these ends, one for each reading; None reads it."""
+    target, ends = room.target(), iter(problems)
+    plan = make_plan(lock.resolution, target, {}, {})
+
+    def reread() -> Target:
+        end = next(ends)
+        if end is not None:
+            raise end
+        return room.target()
+
+    apply(room.outside, lock, plan, target, room.config, Manner(again="again", **more), reread)  # type: ignore[arg-type]
+
+
+def test_an_interrupt_while_the_result_is_read_says_what_is_in(room: Room) -> None:
+    """The packages are in by then, and the reading takes seconds."""
+    with pytest.raises(EnvironmentChanged, match=r"^interrupted; .*numb was not there -> 2\.0") as caught:
+        reading_raises(room, room.lock("numb"), KeyboardInterrupt(), None)
+    assert caught.value.hint == "again"
+    lock = room.lock("tensorflow")
+    with pytest.raises(EnvironmentChanged, match=r"^interrupted; the environment may be changed") as caught:
+        reading_raises(room, lock, KeyboardInterrupt(), KeyboardInterrupt())
+    assert caught.value.hint == "again"
+
+
+def test_an_interrupt_while_a_new_environment_is_read_leaves_none(room: Room) -> None:
+    with pytest.raises(Interrupted, match="the new environment is removed again"):
+        reading_raises(room, room.lock("numb"), KeyboardInterrupt(), disposable=True)
+
+
+def test_an_interrupt_while_a_failed_install_is_looked_at_is_one_too(room: Room) -> None:
+    lock = room.lock("numb")
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    with pytest.raises(EnvironmentChanged, match=r"could not install.*may be changed: it was not looked at"):
+        reading_raises(room, lock, KeyboardInterrupt())
+
+
+def test_an_environment_that_cannot_be_read_after_the_install_is_a_changed_one(room: Room) -> None:
+    gone = InputError("`python` does not answer")
+    with pytest.raises(EnvironmentChanged, match=r"uv ended well; .*read any more: `python` does") as caught:
+        reading_raises(room, room.lock("numb"), gone)
+    assert caught.value.hint == "again"
+    with pytest.raises(InstallFailed, match="`python` does not answer; the new environment is removed again"):
+        reading_raises(room, room.lock("tensorflow"), gone, disposable=True)
+
+
+def test_an_interrupt_in_what_follows_the_packages_says_that_they_are_in() -> None:
+    def interrupted(*changed: str, **more: object) -> None:
+        before, after = dict.fromkeys(changed, "1.0"), dict.fromkeys(changed, "2.0")
+        result = InstallResult(python="/p", changed=changed, before=before, after=after, loader="")
+        with finishing(result, Manner(again="again", **more)):  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+    with pytest.raises(EnvironmentChanged, match=r"^interrupted; .*: numb 1\.0 -> 2\.0$") as caught:
+        interrupted("numb")
+    assert caught.value.hint == "again"
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted("numb", disposable=True)
 
 
 def test_a_full_temporary_folder_is_an_install_that_failed(

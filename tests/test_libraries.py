@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from envfix.install.libraries import find_libraries, needed_sonames, system_folders, wheel_folders
+from pathlib import Path
+
+from msgspec import structs
+
+from envfix.install import loader
+from envfix.install.libraries import (
+    find_libraries,
+    incomplete_distributions,
+    needed_sonames,
+    system_folders,
+    wheel_folders,
+)
 from envfix.model.machine import Cudnn, Toolkit
+from envfix.model.target import Distribution
 from envfix.model.versions import CudaRelease, CudnnRelease
+from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
-from tests.values import T4, changed
+from tests.values import T4, TARGET, changed
 
 
 def test_sonames_follow_the_major_and_not_the_toolkit() -> None:
@@ -30,6 +43,23 @@ def test_the_first_folder_wins_and_what_is_nowhere_is_missing() -> None:
 def test_wheel_folders_are_those_below_nvidia() -> None:
     outside = FakeOutside(files={"/s/nvidia/cudnn/lib/libcudnn.so.9": b"", "/s/other/lib/x.so": b""})
     assert wheel_folders(outside, ("/s", "/s")) == ("/s/nvidia/cudnn/lib",)
+
+
+def test_a_folder_may_hold_what_patterns_are_made_of(tmp_path: Path) -> None:
+    """`python -m venv 'b[1]r'` makes an environment like any other."""
+    site = str(tmp_path / "b[1]r/site-packages")
+    dist = Distribution(name="nvidia-cudnn-cu12", version="9.3.0", location=site)
+    lib, info = Path(site, "nvidia/cudnn/lib"), Path(site, "nvidia_cudnn_cu12-9.3.0.dist-info")
+    lib.mkdir(parents=True)
+    info.mkdir()
+    (info / "RECORD").write_text("nvidia/cudnn/lib/libcudnn.so.9,,\n")
+    Path(site, "envfix_loader-1.0.dist-info").mkdir()
+    target = structs.replace(TARGET, installed=(dist,), purelib=site)
+    assert wheel_folders(RealOutside(), (site,)) == (str(lib),)
+    assert incomplete_distributions(RealOutside(), target) == ("nvidia-cudnn-cu12",)
+    (lib / "libcudnn.so.9").touch()
+    assert incomplete_distributions(RealOutside(), target) == ()
+    assert loader.is_there(RealOutside(), target)
 
 
 def test_a_relative_entry_of_ld_library_path_is_never_searched() -> None:

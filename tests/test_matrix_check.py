@@ -111,6 +111,17 @@ def test_other_bytes_under_the_same_names_are_a_change() -> None:
     assert row.what == ("wheels.linux x86_64.size: 7 -> 9",)
 
 
+def test_a_known_release_that_lost_all_its_wheels_is_a_change() -> None:
+    stub = IndexFile(
+        "tensorflow-2.21.0-py3-none-any.whl", "https://files.example/x.whl", "0" * 64, 1796, None, None, False
+    )
+    result = checked(Pages(wheel("2.20.0"), stub), *map(wheel, STABLE))
+    (row,) = result.changed
+    assert (row.version, result.up_to_date, result.gone) == ("2.21.0", False, ())
+    (said,) = row.what
+    assert said.startswith("wheels.linux x86_64: {os: linux") and said.endswith("-> nothing")
+
+
 def test_a_yanked_release_and_one_that_is_gone_are_said() -> None:
     result = checked(Pages(wheel("2.20.0")._replace(yanked=True)))
     assert (result.yanked, result.gone, result.changed) == (

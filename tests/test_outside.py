@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -133,3 +134,18 @@ def test_a_pipe_is_written_into_and_what_a_link_leads_to_replaced(tmp_path: Path
     link.symlink_to(tmp_path / "file")
     RealOutside().write_text(str(link), "new")
     assert link.is_symlink() and (tmp_path / "file").read_text() == "new"
+
+
+def test_links_in_a_circle_are_an_error_and_stay(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.symlink_to(two)
+    two.symlink_to(one)
+    for path in (str(one), str(two / "below")):
+        with pytest.raises(OSError) as caught:
+            RealOutside().write_text(path, "lock")
+        assert caught.value.errno == errno.ELOOP and caught.value.filename
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_symlink()) == ["one", "two"]
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "new")
+    RealOutside().write_text(str(dangling), "lock")
+    assert dangling.is_symlink() and (tmp_path / "new").read_text() == "lock"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from envfix.model.machine import Platform
 from envfix.model.target import Kernel
-from envfix.restart.contents import parse_record
+from envfix.record import paths_in
+from envfix.restart.contents import contents_among
 from envfix.restart.stale import HOW, Mapped, advise, parse_maps
 from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
@@ -124,7 +125,7 @@ def test_a_changed_library_that_is_seen_outweighs_what_cannot_be_seen() -> None:
 @pytest.mark.parametrize(
     ("lines", "libraries", "imports"),
     [
-        ('"a,b/__init__.py",sha256=x,1\na,b.so,,', {"a,b.so"}, ("a,b",)),
+        ('"a,b/__init__.py",sha256=x,1\n"a,b.so",,', {"a,b.so"}, ("a,b",)),
         ("ns/one/__init__.py,,\nns/one/two/__init__.py,,\nns/c.so.9,,", {"ns/c.so.9"}, ("ns.one",)),
         ("_hidden.py,,\nplain.py,,\nx.sofa,,\n../../../bin/tool,,\n/etc/x.py,,", set(), ("plain",)),
         ("", set(), ()),
@@ -133,12 +134,12 @@ def test_a_changed_library_that_is_seen_outweighs_what_cannot_be_seen() -> None:
 def test_a_record_lists_libraries_and_the_topmost_names(
     lines: str, libraries: set[str], imports: tuple[str, ...]
 ) -> None:
-    assert parse_record(lines) == (frozenset(libraries), imports)
+    assert contents_among(paths_in(lines)) == (frozenset(libraries), imports)
 
 
 @given(st.text())
 def test_no_record_makes_the_parser_raise(text: str) -> None:
-    parse_record(text)
+    contents_among(paths_in(text))
 
 
 def test_a_distribution_without_a_record_is_taken_by_its_name() -> None:

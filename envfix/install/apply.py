@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from msgspec import Struct
@@ -95,6 +96,24 @@ def apply(
     return _run(job)
 
 
+@contextlib.contextmanager
+def finishing(result: InstallResult, manner: Manner) -> Iterator[None]:
+    """Around what follows the packages: Ctrl-C in it raises EnvironmentChanged, with what finishes it.
+
+    Where no package was changed, or the caller removes the whole environment, KeyboardInterrupt passes.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if manner.disposable or not result.changed:
+            raise
+        changed = ", ".join(_step(name, result.before[name], result.after[name]) for name in result.changed)
+        raise EnvironmentChanged(
+            f"interrupted; the packages are installed, but not all that follows is done: {changed}",
+            manner.again,
+        ) from None
+
+
 def _installer(outside: Outside, target: Target, config: PipConfig, manner: Manner) -> Installer:
     return installer_named(
         manner.installer,
@@ -109,19 +128,25 @@ def _installer(outside: Outside, target: Target, config: PipConfig, manner: Mann
 
 def _run(job: _Job) -> InstallResult:
     try:
-        if job.removed:
-            names = ", ".join(job.removed)
-            # Removing comes first, or it would take files of what is installed; fetching before both.
-            job.outside.say(f"downloading everything before {names} is uninstalled ...")
-            _finish(job, job.installer.fetch(job.packages), "download")
-            job.outside.say(f"uninstalling {names}: its files are in the same folder `tensorflow` ...")
-            _finish(job, job.installer.uninstall(job.removed), "uninstall")
-        _finish(job, job.installer.install(job.packages), "install")
+        try:
+            _change(job)
+        except OSError as problem:
+            _failed(job, f"`{problem.filename}` cannot be written: {problem.strerror or problem}")
+        return _result(job)
     except KeyboardInterrupt:
+        # Also while the result is read, which takes seconds: the packages are in by then.
         _interrupted(job)
-    except OSError as problem:
-        _failed(job, f"`{problem.filename}` cannot be written: {problem.strerror or problem}")
-    return _result(job)
+
+
+def _change(job: _Job) -> None:
+    if job.removed:
+        names = ", ".join(job.removed)
+        # Removing comes first, or it would take files of what is installed; fetching before both.
+        job.outside.say(f"downloading everything before {names} is uninstalled ...")
+        _finish(job, job.installer.fetch(job.packages), "download")
+        job.outside.say(f"uninstalling {names}: its files are in the same folder `tensorflow` ...")
+        _finish(job, job.installer.uninstall(job.removed), "uninstall")
+    _finish(job, job.installer.install(job.packages), "install")
 
 
 def _finish(job: _Job, ran: Ran, what: str) -> None:
@@ -144,14 +169,24 @@ def _outcome(job: _Job, message: str, unchanged: type[EnvfixError]) -> EnvfixErr
         return unchanged(f"{message}; the new environment is removed again")
     try:
         now = job.reread()
+        same = take(job.outside, now, job.affected) == job.before
     except EnvfixError as problem:
+        return _unreadable(job, message, problem)
+    except KeyboardInterrupt:
+        # Pressed again: what is not known to be as it was is said to be changed.
         return EnvironmentChanged(
-            f"{message}; the environment cannot be read any more: {problem.message}", job.again
+            f"{message}; the environment may be changed: it was not looked at", job.again
         )
-    if take(job.outside, now, job.affected) == job.before:
+    if same:
         return unchanged(f"{message}; the environment is as it was")
     changed = ", ".join(_differences(job, now)) or "files were left behind or are gone"
     return EnvironmentChanged(f"{message}; the environment is changed: {changed}", job.again)
+
+
+def _unreadable(job: _Job, message: str, problem: EnvfixError) -> EnvironmentChanged:
+    return EnvironmentChanged(
+        f"{message}; the environment cannot be read any more: {problem.message}", job.again
+    )
 
 
 def _differences(job: _Job, now: Target) -> list[str]:
@@ -159,13 +194,23 @@ def _differences(job: _Job, now: Target) -> list[str]:
     for name in job.affected:
         before, after = job.target.version_of(name), now.version_of(name)
         if before != after:
-            found.append(f"{name} {before or 'was not there'} -> {after or 'gone'}")
+            found.append(_step(name, before, after))
     return found
+
+
+def _step(name: str, before: str | None, after: str | None) -> str:
+    return f"{name} {before or 'was not there'} -> {after or 'gone'}"
 
 
 def _result(job: _Job) -> InstallResult:
     """What is there now, which must be what was planned: an installer's exit code is not enough."""
-    now = job.reread()
+    try:
+        now = job.reread()
+    except EnvfixError as problem:
+        ended = f"{job.installer.name} ended well"
+        if job.disposable:
+            _failed(job, f"{ended}, but the new environment cannot be read: {problem.message}")
+        raise _unreadable(job, ended, problem) from problem
     wrong = [
         f"{package.name} should be {package.version}, found {now.version_of(package.name) or 'none'}"
         for package in job.packages

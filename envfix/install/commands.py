@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from envfix.errors import InputError
-from envfix.install.disk import uv_cache_folder
+from envfix.install.disk import keeps_no_cache, uv_cache_folder
 from envfix.install.progress import UvProgress, pip_progress
 from envfix.installers import pip_environment, uv_binary, uv_install_environment
 from envfix.model.plan import LockedPackage
@@ -96,11 +96,13 @@ class UvInstaller(Installer):
     name = "uv"
 
     def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
-        if self.outside.environ.get("UV_NO_CACHE"):
-            return Ran((), 0, "", "")  # what is fetched could not be kept
+        # Where the user wants no cache, one is kept from here to the end of `install`.
+        own = self._own_cache if keeps_no_cache(self.outside.environ) else None
+        if own:
+            self.outside.make_dirs(own)
         # uv has no command that only downloads (0.13.9). In a folder of its cache the files are links to
         # what is there, which take no space.
-        aside = f"{uv_cache_folder(self.outside)}/envfix-{os.getpid()}"
+        aside = f"{own or uv_cache_folder(self.outside)}/envfix-{os.getpid()}"
         self.outside.make_dirs(aside)
         try:
             offline = ["--offline"] if self.offline else []
@@ -118,7 +120,10 @@ class UvInstaller(Installer):
             for package in packages
             if self.target.version_of(package.name) == package.version
         ]
-        return self._uv(["install", *offline, *self.allowed, *damaged, *self._from_lock(packages)])
+        ran = self._uv(["install", *offline, *self.allowed, *damaged, *self._from_lock(packages)])
+        if self.outside.exists(self._own_cache):
+            self.outside.remove_tree(self._own_cache)
+        return ran
 
     def _from_lock(self, packages: Sequence[LockedPackage]) -> list[str]:
         if self.from_urls:
@@ -133,8 +138,15 @@ class UvInstaller(Installer):
     def uninstall(self, names: Sequence[str]) -> Ran:
         return self._uv(["uninstall", *self.allowed, *names])
 
+    @property
+    def _own_cache(self) -> str:
+        return f"{self.folder}/cache"
+
     def _uv(self, arguments: list[str]) -> Ran:
         env = uv_install_environment(self.outside.environ, self.config)
+        if self.outside.exists(self._own_cache):
+            env.pop("UV_NO_CACHE")
+            env["UV_CACHE_DIR"] = self._own_cache
         argv = [uv_binary(self.outside), "pip", *arguments, "--python", self.target.executable]
         keep = UvProgress(fetches="--target" in arguments)
         return self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True, keep=keep)

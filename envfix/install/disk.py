@@ -141,7 +141,7 @@ def uv_cache_folder(outside: Outside) -> str:
     Raises InputError where this user cannot write it.
     """
     env = uv_environment(outside.environ, PipConfig())
-    if env.get("UV_NO_CACHE", "").lower() not in _OFF:
+    if keeps_no_cache(env):
         return outside.temporary_dir()
     ran = outside.run([uv_binary(outside), "cache", "dir"], timeout=30, env=env, cwd=outside.temporary_dir())
     folder = ran.out.strip() if ran.ok and ran.out.strip() else uv_cache(env)
@@ -151,6 +151,11 @@ def uv_cache_folder(outside: Outside) -> str:
             "name another folder: export UV_CACHE_DIR=/path/to/folder",
         )
     return folder
+
+
+def keeps_no_cache(environ: Mapping[str, str]) -> bool:
+    """Whether UV_NO_CACHE tells uv to keep nothing; `0` and `false` are "off" to it."""
+    return environ.get("UV_NO_CACHE", "").lower() not in _OFF
 
 
 def uv_cache(environ: Mapping[str, str]) -> str:

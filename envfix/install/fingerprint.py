@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from msgspec import Struct
 
+from envfix import record
 from envfix.model.target import Distribution, Target
 from envfix.ports import Outside
 
@@ -43,29 +43,12 @@ def take(outside: Outside, target: Target, affected: Iterable[str]) -> Fingerpri
 
 def _missing(outside: Outside, dist: Distribution, target: Target) -> Iterable[str]:
     """Files in the distribution's RECORD that are not there."""
-    info, base = _info_folder(outside, dist, target)
-    try:
-        record = outside.read_text(f"{info}/RECORD")
-    except OSError:
-        return [f"{info}/RECORD"]
-    paths = [_first_column(line) for line in record.splitlines() if line.strip()]
-    return [path for path in paths if "__pycache__" not in path and not outside.exists(f"{base}/{path}")]
-
-
-def _info_folder(outside: Outside, dist: Distribution, target: Target) -> tuple[str, str]:
-    base = dist.location or target.purelib
-    if base.endswith((".dist-info", ".egg-info")):
-        return base, base.rsplit("/", 1)[0]
-    for name in outside.listdir(base):
-        stem, _, version = name.removesuffix(".dist-info").partition("-")
-        same = (re.sub(r"[-_.]+", "-", stem).lower(), version) == (dist.name, dist.version)
-        if same and name.endswith(".dist-info"):
-            return f"{base}/{name}", base
-    return f"{base}/{dist.name}.dist-info", base
-
-
-def _first_column(line: str) -> str:
-    """The path of a RECORD line; quoted where it holds a comma (PEP 376: a CSV file)."""
-    if line.startswith('"'):
-        return line[1:].split('",', 1)[0].replace('""', '"')
-    return line.split(",", 1)[0]
+    place = record.place_of(outside, dist, target)
+    if place is None:
+        return [f"{dist.location or target.purelib}/{dist.name}.dist-info/RECORD"]
+    paths = record.recorded(outside, place.info)
+    if paths is None:
+        return [f"{place.info}/RECORD"]
+    return [
+        path for path in paths if "__pycache__" not in path and not outside.exists(f"{place.base}/{path}")
+    ]

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from envfix import record
 from envfix.model.machine import Machine, known
-from envfix.model.target import Target
+from envfix.model.target import Distribution, Target
 from envfix.model.versions import CudaRelease, CudnnRelease
 from envfix.ports import Outside
 
@@ -56,9 +57,7 @@ def find_libraries(outside: Outside, sonames: Sequence[str], folders: Sequence[s
 
 def wheel_folders(outside: Outside, site_packages: Sequence[str]) -> tuple[str, ...]:
     """The library folders of the NVIDIA wheels below the site-packages folders."""
-    return tuple(
-        path for site in dict.fromkeys(site_packages) for path in outside.glob(f"{site}/nvidia/*/lib")
-    )
+    return tuple(path for site in dict.fromkeys(site_packages) for path in outside.glob(site, "nvidia/*/lib"))
 
 
 def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
@@ -77,18 +76,23 @@ def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
 
 
 def incomplete_distributions(outside: Outside, target: Target) -> tuple[str, ...]:
-    """The installed NVIDIA wheels that lack a library their RECORD lists.
+    """The installed NVIDIA wheels that lack a library their RECORD lists, or the RECORD itself.
 
     Wheels share folders below `nvidia/`: uninstalling one of another package's can take along a file that
     TensorFlow needs.
     """
-    incomplete = []
-    for dist in target.installed:
-        if not dist.name.startswith("nvidia-"):
-            continue
-        site = dist.location or target.purelib
-        for folder in outside.glob(f"{site}/{dist.name.replace('-', '_')}-*.dist-info"):
-            files = [line.split(",")[0] for line in outside.read_text(f"{folder}/RECORD").splitlines()]
-            if not all(outside.exists(f"{site}/{name}") for name in files if ".so" in name):
-                incomplete.append(dist.name)
-    return tuple(incomplete)
+    return tuple(
+        dist.name
+        for dist in target.installed
+        if dist.name.startswith("nvidia-") and not _is_complete(outside, dist, target)
+    )
+
+
+def _is_complete(outside: Outside, dist: Distribution, target: Target) -> bool:
+    place = record.place_of(outside, dist, target)
+    if place is None:
+        return True  # no wheel (another packager's metadata), so that nothing says what belongs to it
+    paths = record.recorded(outside, place.info)
+    return paths is not None and all(
+        outside.exists(f"{place.base}/{path}") for path in paths if ".so" in path
+    )

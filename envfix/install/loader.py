@@ -22,6 +22,7 @@ from msgspec import Struct
 from envfix.errors import InstallFailed
 from envfix.model.target import Target
 from envfix.ports import Outside
+from envfix.record import recorded
 
 NAME = "envfix-loader"
 VERSION = "1.0"
@@ -124,8 +125,7 @@ def remove(outside: Outside, target: Target) -> tuple[str, ...]:
     """Take away every version of the distribution; the paths that were removed."""
     removed = []
     for folder in _installed(outside, target):
-        record = _read(outside, f"{folder}/RECORD") or ""
-        names = [line.rsplit(",", 2)[0] for line in record.splitlines() if line]
+        names = recorded(outside, folder) or ()
         # A start between two removals must not find the .pth without its module.
         for name in sorted(names, key=lambda name: not name.endswith(".pth")):
             path = f"{target.purelib}/{name}"
@@ -160,7 +160,7 @@ def _record(files: Mapping[str, str], compiled: Sequence[str]) -> str:
 
 
 def _installed(outside: Outside, target: Target) -> tuple[str, ...]:
-    return outside.glob(f"{target.purelib}/envfix_loader-*.dist-info")
+    return outside.glob(target.purelib, "envfix_loader-*.dist-info")
 
 
 def _read(outside: Outside, path: str) -> str | None:

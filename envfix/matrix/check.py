@@ -44,6 +44,8 @@ def _check_package(
         try:
             page = read_page(package, version, files).release
         except InputError as problem:
+            if version in known:
+                found = _compared(found, known[version], structs.replace(known[version], wheels=(), files=""))
             # Only of interest where nothing of the package is real: a reserved name.
             if not rows and version == listed[-1]:
                 found = structs.replace(found, reserved=(problem.message,))

@@ -59,13 +59,13 @@ def parse_name(name: str) -> CudnnRelease | None:
 def _libraries(outside: Outside, cache: LoaderCache, toolkit: Toolkit | None) -> Iterator[tuple[str, str]]:
     """How it is found, and the library: in the order in which the loader would take it."""
     for folder in library_path(outside):
-        for path in _best_first(outside.glob(f"{folder}/{LIBRARY}.*")):
+        for path in _best_first(outside.glob(folder, f"{LIBRARY}.*")):
             yield "LD_LIBRARY_PATH", path
     for path in cache.paths(f"{LIBRARY}."):
         yield "ldconfig -p", path
     home = known(toolkit.path, "") if toolkit else ""
     for folder in ("lib64", "lib", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib") if home else ():
-        for path in _best_first(outside.glob(f"{home}/{folder}/{LIBRARY}.*")):
+        for path in _best_first(outside.glob(f"{home}/{folder}", f"{LIBRARY}.*")):
             yield "the toolkit's folder", path
 
 

@@ -75,7 +75,7 @@ def _candidates(outside: Outside, cache: LoaderCache, prefixes: Sequence[str]) -
         if path.startswith("/"):
             yield name, path
     for folder in library_path(outside):
-        if outside.glob(f"{folder}/{RUNTIME}*"):
+        if outside.glob(folder, f"{RUNTIME}*"):
             yield "LD_LIBRARY_PATH", _above(folder)
     for library in cache.paths(f"{RUNTIME}."):
         yield "ldconfig -p", _above(library.rpartition("/")[0])
@@ -84,7 +84,7 @@ def _candidates(outside: Outside, cache: LoaderCache, prefixes: Sequence[str]) -
         yield "nvcc on PATH", _nvcc_home(outside, nvcc)
     for pattern in INSTALLED:
         # The newest first, as far as a name tells: cuda-12.10 is newer than cuda-12.9.
-        for path in sorted(outside.glob(pattern), key=_name_order, reverse=True):
+        for path in sorted(outside.glob("/", pattern.lstrip("/")), key=_name_order, reverse=True):
             yield path, path
     for prefix in prefixes:
         yield "conda environment", prefix
@@ -160,7 +160,7 @@ def newest_in_names(names: Sequence[str]) -> CudaRelease | None:
 
 def _runtimes(outside: Outside, path: str) -> list[str]:
     folders = ("lib64", "lib", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib")
-    return [name for folder in folders for name in outside.glob(f"{path}/{folder}/{RUNTIME}.*")]
+    return [name for folder in folders for name in outside.glob(f"{path}/{folder}", f"{RUNTIME}.*")]
 
 
 def _has_runtime(outside: Outside, path: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from envfix.ports import Outside
+from envfix.record import normalised, recorded
 
 
 class Contents(NamedTuple):
@@ -22,27 +23,24 @@ def contents_of(outside: Outside, names: Iterable[str], folders: Sequence[str]) 
     Read from their RECORD (packaging.python.org, "Recording installed projects"); one without it, as some
     installers leave it, is taken to bring a module of its own name.
     """
-    wanted = {_normalised(name): name for name in names}
+    wanted = {normalised(name): name for name in names}
     found: dict[str, Contents] = {}
     for folder in folders:
         for entry in outside.listdir(folder):
-            name = wanted.get(_normalised(entry.split("-")[0]))
+            name = wanted.get(normalised(entry.split("-")[0]))
             if name is None or name in found or not entry.endswith(".dist-info"):
                 continue
-            try:
-                record = outside.read_text(f"{folder}/{entry}/RECORD", 64 << 20)
-            except OSError:
-                found[name] = Contents(frozenset(), (_normalised(name).replace("-", "_"),))
+            paths = recorded(outside, f"{folder}/{entry}")
+            if paths is None:
+                found[name] = Contents(frozenset(), (normalised(name).replace("-", "_"),))
             else:
-                found[name] = parse_record(record)
+                found[name] = contents_among(paths)
     return found
 
 
-def parse_record(text: str) -> Contents:
+def contents_among(recorded_paths: Iterable[str]) -> Contents:
     """The shared objects of a RECORD, and its topmost packages and modules: `google.protobuf`, `six`."""
-    # Three fields; a path that holds a comma is in quotation marks.
-    paths = [line.rsplit(",", 2)[0].strip('"') for line in text.splitlines()]
-    paths = [path for path in paths if not path.startswith(("../", "/"))]
+    paths = [path for path in recorded_paths if not path.startswith(("../", "/"))]
     packages = {path.removesuffix("/__init__.py") for path in paths if path.endswith("/__init__.py")}
     topmost = {path for path in packages if not any(parent in packages for parent in _parents(path))}
     modules = {path.removesuffix(".py") for path in paths if path.endswith(".py") and "/" not in path}
@@ -58,7 +56,3 @@ def _parents(path: str) -> Iterable[str]:
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

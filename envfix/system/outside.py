@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import glob
 import os
 import shutil
@@ -85,8 +86,9 @@ class RealOutside(Outside):
         except OSError:
             return ()
 
-    def glob(self, pattern: str) -> tuple[str, ...]:
-        return tuple(sorted(glob.glob(pattern)))  # noqa: PTH207 - the pattern is absolute
+    def glob(self, folder: str, pattern: str) -> tuple[str, ...]:
+        below = f"{glob.escape(folder.rstrip('/'))}/{pattern}"
+        return tuple(sorted(glob.glob(below)))  # noqa: PTH207 - what is wanted is text
 
     def realpath(self, path: str) -> str:
         return os.path.realpath(path)
@@ -103,7 +105,11 @@ class RealOutside(Outside):
     def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
         # What a link leads to is replaced, not the link; and a device or a pipe (`-o /dev/stdout`) is written
         # into: renaming a file over it would take it away from everybody.
-        target = Path(path).resolve()
+        target = Path(os.path.realpath(path))
+        # What is a link even now leads round in a circle. `Path.resolve` says so by a RuntimeError up to
+        # Python 3.12 and not at all from 3.13 on.
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         if target.exists() and not target.is_file():
             with target.open("wb") as device:
                 device.write(data)

@@ -1,0 +1,54 @@
+"""The RECORD of an installed distribution: which files it brought (packaging.python.org, "Recording installed
+projects")."""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import NamedTuple
+
+from envfix.model.target import Distribution, Target
+from envfix.ports import Outside
+
+LIMIT = 64 << 20  # bytes; TensorFlow's is 3 MB
+# No path is longer (PATH_MAX is 4096 bytes); a quotation mark without its partner must not swallow the rest.
+_LONGEST = 1 << 16
+
+
+class Place(NamedTuple):
+    """The `.dist-info` folder of a distribution, and the folder that the paths of its RECORD start from."""
+
+    info: str
+    base: str
+
+
+def place_of(outside: Outside, dist: Distribution, target: Target) -> Place | None:
+    """Where the distribution's metadata is; None where it has no `.dist-info` folder of its version."""
+    base = dist.location or target.purelib
+    if base.endswith((".dist-info", ".egg-info")):
+        return Place(base, base.rsplit("/", 1)[0])
+    for name in outside.listdir(base):
+        stem, _, version = name.removesuffix(".dist-info").partition("-")
+        if name.endswith(".dist-info") and (normalised(stem), version) == (dist.name, dist.version):
+            return Place(f"{base}/{name}", base)
+    return None
+
+
+def recorded(outside: Outside, info: str) -> tuple[str, ...] | None:
+    """The paths in the RECORD of a `.dist-info` folder; None where it has none that can be read."""
+    try:
+        return paths_in(outside.read_text(f"{info}/RECORD", LIMIT))
+    except OSError:
+        return None
+
+
+def paths_in(text: str) -> tuple[str, ...]:
+    """The first column of each row (a CSV file: a path that holds a comma is quoted), in their order."""
+    lines = re.split(r"\r\n|\r|\n", text.replace("\0", ""))
+    rows = (row for line in lines for row in csv.reader([line[:_LONGEST]]))
+    return tuple(row[0] for row in rows if row and row[0])
+
+
+def normalised(name: str) -> str:
+    """The name as indexes compare it (packaging.python.org, "Names and normalization")."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,74 @@
+"""One reader for every RECORD: CSV as installers write it, and what is no RECORD at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from envfix.install import fingerprint
+from envfix.install.libraries import incomplete_distributions
+from envfix.model.target import Distribution
+from envfix.record import Place, paths_in, place_of, recorded
+from envfix.restart.contents import contents_of
+from tests.fakes import FakeOutside
+from tests.values import TARGET
+
+SITE = TARGET.purelib
+INFO = f"{SITE}/nvidia_cudnn_cu12-9.3.0.dist-info"
+CUDNN = Distribution(name="nvidia-cudnn-cu12", version="9.3.0", location=SITE)
+HERE = structs.replace(TARGET, installed=(CUDNN,))
+COMMA = '"nvidia/a, ""b"".so",sha256=x,1\n'
+
+
+def test_paths_are_the_first_column_quoted_or_not() -> None:
+    assert paths_in(f"a.py,sha256=x,1\r\n{COMMA}\nb.so,,") == ("a.py", 'nvidia/a, "b".so', "b.so")
+
+
+def test_a_quotation_mark_without_its_partner_ends_with_its_line() -> None:
+    assert paths_in('"a.py,,\nb.py,,\n' + '"' + "x" * 200_000 + "\nc.py,,")[1::2] == ("b.py", "c.py")
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), min_size=1)))
+def test_what_is_written_as_csv_is_read_again(paths: list[str]) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([path, "", ""] for path in paths)
+    assert paths_in(text.getvalue()) == tuple(paths)
+
+
+def test_the_folder_is_that_of_the_name_however_spelled_and_of_the_version() -> None:
+    files = {
+        f"{SITE}/Nvidia.Cudnn_CU12-9.3.0.dist-info/RECORD": "",
+        f"{SITE}/nvidia_cudnn_cu12-9.1.dist-info/x": "",
+    }
+    found = place_of(FakeOutside(files), structs.replace(CUDNN, location=""), TARGET)
+    assert found == Place(f"{SITE}/Nvidia.Cudnn_CU12-9.3.0.dist-info", SITE)
+    assert place_of(FakeOutside(), CUDNN, TARGET) is None
+
+
+def test_without_a_record_a_distribution_is_incomplete_everywhere_and_nothing_crashes() -> None:
+    library = f"{SITE}/nvidia/cudnn/lib/libcudnn.so.9"
+    for broken in ({}, {f"{INFO}/RECORD": PermissionError(13, "Permission denied")}):
+        outside = FakeOutside({f"{INFO}/METADATA": "", library: b"", **broken})
+        assert recorded(outside, INFO) is None
+        assert incomplete_distributions(outside, HERE) == ("nvidia-cudnn-cu12",)
+        assert fingerprint.take(outside, HERE, [CUDNN.name]).missing == {f"{INFO}/RECORD"}
+        assert contents_of(outside, [CUDNN.name], [SITE])[CUDNN.name].imports == ("nvidia_cudnn_cu12",)
+
+
+def test_metadata_that_is_no_wheels_says_nothing_of_its_libraries() -> None:
+    assert incomplete_distributions(FakeOutside(), HERE) == ()
+
+
+def test_every_reader_understands_a_quoted_path() -> None:
+    path = f'{SITE}/nvidia/a, "b".so'
+    whole = FakeOutside({f"{INFO}/RECORD": COMMA, path: b""})
+    gone = FakeOutside({f"{INFO}/RECORD": COMMA})
+    assert incomplete_distributions(whole, HERE) == ()
+    assert incomplete_distributions(gone, HERE) == (CUDNN.name,)
+    assert fingerprint.take(whole, HERE, [CUDNN.name]).missing == set()
+    assert fingerprint.take(gone, HERE, [CUDNN.name]).missing == {'nvidia/a, "b".so'}
+    assert contents_of(whole, [CUDNN.name], [SITE])[CUDNN.name].libraries == {'nvidia/a, "b".so'}
