@@ -72,6 +72,17 @@ def build_wheel(
     )
 
 
+# Not newer than what any TensorFlow release allows beside it, so that they never are a reason to resolve.
+SEEDS = {"pip": "24.0", "setuptools": "65.5.0", "wheel": "0.40.0"}
+
+
+def seeds() -> list[Wheel]:
+    """What uv seeds an environment with: where the index lacks it, `python -m venv` takes seconds."""
+    return [
+        build_wheel(name, version, modules={f"{name}/__main__.py": ""}) for name, version in SEEDS.items()
+    ]
+
+
 def _digest(data: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 

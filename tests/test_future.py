@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
-from tests.test_spine import TF, envfix, install, wheels  # noqa: F401 - envfix is a fixture
+from tests.test_spine import (  # noqa: F401 - fixtures
+    TF,
+    byte_code,
+    envfix,
+    install,
+    made,
+    parsed,
+    standing,
+    wheels,
+)
 
 NEW = "2.99.0"
 EMPTY = "2.98.0"  # says nothing of CUDA
@@ -68,10 +77,9 @@ def test_an_index_that_does_not_answer_is_said_and_the_release_refused(envfix: A
 
 def test_an_upgrade_is_never_a_downgrade_to_what_the_matrix_knows(
     envfix: Any,  # noqa: F811
-    tmp_path: Path,
+    standing: Callable[[str], Path],  # noqa: F811
 ) -> None:
-    assert envfix(*install("--tf", TF)).returncode == 0
-    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+    site = standing(TF)
     info = site / "tensorflow-99.0.0.dist-info"
     (site / f"tensorflow-{TF}.dist-info").rename(info)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 99.0.0\n")

@@ -6,13 +6,15 @@ T4, so that nothing between the command line and the installer is replaced. Real
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from envfix.model.machine import Machine
 from envfix.probe.machine_file import load_machine
 from envfix.resolve.bounds import bounds
 from envfix.system.outside import RealOutside
-from tests.index_server import IndexServer, Wheel, build_wheel, serving
+from tests.index_server import IndexServer, Wheel, build_wheel, seeds, serving
+from tests.shipped import whole
 
 TF = "2.20.0"
 UNAIDED = "2.21.0"  # registers no GPU without envfix's loader
@@ -44,10 +47,9 @@ def machine() -> Machine:
 
 
 def pins(version: str = TF) -> dict[str, str]:
-    matrix = load.load(RealOutside(), load.matrix_dir())
-    release = next(row for row in matrix.releases if str(row.version) == version)
+    release = next(row for row in whole().releases if str(row.version) == version)
     found = {}
-    for bound in bounds(release, machine(), matrix, {}):
+    for bound in bounds(release, machine(), whole(), {}):
         requirement = Requirement(bound.requirement)
         if requirement.name.startswith("nvidia-"):
             found[requirement.name] = next(iter(requirement.specifier)).version
@@ -55,8 +57,8 @@ def pins(version: str = TF) -> dict[str, str]:
 
 
 def wheels() -> list[Wheel]:
-    """TensorFlow in two releases, its pinned NVIDIA wheels, and one thing it needs."""
-    built = [build_wheel("absl-py", "2.1.0")]
+    """TensorFlow in three releases, its pinned NVIDIA wheels, one thing it needs, and what uv seeds with."""
+    built = [build_wheel("absl-py", "2.1.0"), *seeds()]
     for version in (TF, UNAIDED, "2.19.1"):
         modules = {
             "tensorflow/__init__.py": f'__version__ = "{version}"\n',
@@ -84,28 +86,83 @@ def index() -> Iterator[IndexServer]:
         yield server
 
 
-@pytest.fixture
-def envfix(index: IndexServer, tmp_path: Path) -> Any:
-    index.faults.clear()
-    index.lies.clear()
-    index.asked.clear()
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "COLAB"))
-    }
-    env = clean | {
+@pytest.fixture(scope="session")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's cache folder with nothing but the shipped matrix as it was parsed."""
+    cache = tmp_path_factory.mktemp("parsed")
+    env = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    argv = [sys.executable, "-m", "envfix", "report", "--machine", "colab-t4", "--offline"]
+    subprocess.run(argv, check=True, env=env, capture_output=True, timeout=120)
+    assert [path.name for path in cache.rglob("*") if path.is_file()] == ["matrix.json"]
+    return cache
+
+
+@pytest.fixture(scope="session")
+def byte_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("byte-code")
+
+
+def runner(folder: Path, index: IndexServer, parsed: Path, byte_code: Path) -> Any:
+    """Runs envfix in `folder` as a user who has nothing but the index, with caches of its own there."""
+    shutil.copytree(parsed, folder / "cache")
+    aside = ("PIP_", "UV_", "COLAB", "PYTHONDONTWRITEBYTECODE")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(aside)} | {
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_INDEX_URL": index.simple,
-        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PYTHONPYCACHEPREFIX": str(byte_code),
+        "UV_CACHE_DIR": str(folder / "uv-cache"),
+        "UV_HTTP_RETRIES": "0",
+        "XDG_CACHE_HOME": str(folder / "cache"),
     }
 
     def run(*argv: str, under: Sequence[str] = (), **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*under, sys.executable, "-m", "envfix", *argv],
-            capture_output=True, text=True, timeout=120, env={**env, **extra}, cwd=tmp_path,
+            capture_output=True, text=True, timeout=120, env={**env, **extra}, cwd=folder,
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def envfix(index: IndexServer, tmp_path: Path, parsed: Path, byte_code: Path) -> Any:
+    index.faults.clear()
+    index.lies.clear()
+    index.asked.clear()
+    return runner(tmp_path, index, parsed, byte_code)
+
+
+@pytest.fixture(scope="module")
+def made(
+    index: IndexServer, parsed: Path, byte_code: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """The folder in which envfix has installed a release from `index` into `demo`, once for all tests."""
+
+    @functools.cache
+    def make(version: str) -> Path:
+        folder = tmp_path_factory.mktemp("made")
+        done = runner(folder, index, parsed, byte_code)(*install("--tf", version))
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def standing(
+    envfix: Any, made: Callable[[str], Path], index: IndexServer, tmp_path: Path
+) -> Callable[[str], Path]:
+    """Puts an environment with a release at `demo`, as if it had been installed there: its site-packages.
+
+    Nothing in a virtual environment that these tests run names its own path.
+    """
+
+    def put(version: str) -> Path:
+        shutil.copytree(made(version), tmp_path, symlinks=True, dirs_exist_ok=True)
+        index.asked.clear()
+        return next((tmp_path / "demo").glob("lib/python*/site-packages"))
+
+    return put
 
 
 def install(*more: str) -> list[str]:
@@ -146,8 +203,8 @@ def test_install_then_again_changes_nothing_and_asks_for_nothing(
     assert index.asked == []
 
 
-def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, tmp_path: Path) -> None:
-    assert envfix(*install("--tf", "2.19.1")).returncode == 0
+def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, standing: Callable[[str], Path]) -> None:
+    standing("2.19.1")
     kept = json.loads(envfix(*install()).stdout)["data"]
     assert kept["tensorflow"] == "2.19.1" and kept["changed"] == []
     assert any("--upgrade" in note for note in kept["notes"])
@@ -155,9 +212,10 @@ def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, tmp_path: P
     assert taken["tensorflow"] == UNAIDED and "tensorflow" in taken["changed"]
 
 
-def test_a_plan_that_breaks_a_neighbour_needs_consent(envfix: Any, tmp_path: Path) -> None:
-    assert envfix(*install("--tf", "2.19.1")).returncode == 0
-    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+def test_a_plan_that_breaks_a_neighbour_needs_consent(
+    envfix: Any, standing: Callable[[str], Path], tmp_path: Path
+) -> None:
+    site = standing("2.19.1")
     (site / "needy-1.0.dist-info").mkdir()
     (site / "needy-1.0.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: needy\nVersion: 1.0\nRequires-Dist: tensorflow<2.20\n"
@@ -183,9 +241,10 @@ def test_a_second_environment_takes_its_wheels_from_the_cache(envfix: Any, index
     assert [line for line in index.asked if line.startswith("GET") and line.endswith(".whl")] == []
 
 
-def test_a_library_that_another_package_took_along_is_put_back(envfix: Any, tmp_path: Path) -> None:
-    assert envfix(*install("--tf", TF)).returncode == 0
-    library = next((tmp_path / "demo").glob("lib/python*/site-packages/nvidia/cudnn/lib/libcudnn.so.9"))
+def test_a_library_that_another_package_took_along_is_put_back(
+    envfix: Any, standing: Callable[[str], Path]
+) -> None:
+    library = standing(TF) / "nvidia/cudnn/lib/libcudnn.so.9"
     library.unlink()
     mended = envfix(*install("--tf", TF))
     assert mended.returncode == 0, mended.stderr
@@ -253,23 +312,23 @@ def test_a_wrong_hash_installs_nothing(envfix: Any, index: IndexServer, tmp_path
 
 
 def test_a_release_that_finds_its_libraries_itself_is_right_without_the_loader(
-    envfix: Any, index: IndexServer, tmp_path: Path
+    envfix: Any, standing: Callable[[str], Path], index: IndexServer, tmp_path: Path
 ) -> None:
     """Colab's TensorFlow is such a one: nothing of it may be touched."""
-    assert envfix(*install("--tf", TF)).returncode == 0
+    standing(TF)
     subprocess.run(
         [uv.find_uv_bin(), "pip", "uninstall", "-q", "-p", tmp_path / "demo", "envfix-loader"], check=True
     )
     before = contents(tmp_path / "demo")
-    index.asked.clear()
     done = envfix(*install())
     assert json.loads(done.stdout)["data"]["changed"] == []
     assert contents(tmp_path / "demo") == before and index.asked == []
 
 
-def test_a_loader_that_is_missing_is_planned_and_shown_before_it_comes(envfix: Any, tmp_path: Path) -> None:
-    assert envfix(*install("--tf", UNAIDED)).returncode == 0
-    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+def test_a_loader_that_is_missing_is_planned_and_shown_before_it_comes(
+    envfix: Any, standing: Callable[[str], Path], tmp_path: Path
+) -> None:
+    site = standing(UNAIDED)
     (site / "_envfix_loader.pth").unlink()
     before = contents(tmp_path / "demo")
     dry = json.loads(envfix(*install("--dry-run")).stdout)["data"]
@@ -281,14 +340,12 @@ def test_a_loader_that_is_missing_is_planned_and_shown_before_it_comes(envfix: A
 
 
 def test_a_release_newer_than_the_matrix_is_left_alone(
-    envfix: Any, index: IndexServer, tmp_path: Path
+    envfix: Any, standing: Callable[[str], Path], index: IndexServer
 ) -> None:
-    assert envfix(*install("--tf", TF)).returncode == 0
-    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+    site = standing(TF)
     info = site / "tensorflow-99.0.0.dist-info"
     (site / f"tensorflow-{TF}.dist-info").rename(info)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 99.0.0\n")
-    index.asked.clear()
     done = envfix(*install())
     answer = json.loads(done.stdout)["data"]
     assert answer["tensorflow"] == "99.0.0" and answer["changed"] == []
@@ -392,10 +449,11 @@ def test_an_offline_report_recalls_the_plan_of_an_earlier_one(envfix: Any, index
     assert index.asked == []
 
 
-def test_a_kernel_that_started_before_the_hook_is_advised_to_restart(envfix: Any, tmp_path: Path) -> None:
+def test_a_kernel_that_started_before_the_hook_is_advised_to_restart(
+    envfix: Any, standing: Callable[[str], Path], tmp_path: Path
+) -> None:
     """The hook is a `.pth` file: without a restart the kernel's TensorFlow would miss its libraries."""
-    assert envfix(*install("--tf", UNAIDED)).returncode == 0
-    site = next((tmp_path / "demo").glob("lib/python*/site-packages"))
+    site = standing(UNAIDED)
     for path in (*site.glob("_envfix_loader.pth"), *site.glob("envfix_loader-*.dist-info/*")):
         path.unlink()
     next(site.glob("envfix_loader-*.dist-info")).rmdir()

@@ -13,7 +13,7 @@ from envfix.model.target import Distribution
 from envfix.nvidia.beside import kept_out, libraries_beside
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.shipped import matrix
-from tests.test_spine import TF, envfix, pins, wheels  # noqa: F401 - envfix is a fixture
+from tests.test_spine import TF, byte_code, envfix, parsed, pins, wheels  # noqa: F401 - fixtures
 from tests.values import T4
 
 CUBLAS = "nvidia-cublas-cu12"

@@ -20,7 +20,7 @@ from envfix.ports import Outside, Ran
 from envfix.probe.interpreter import read_target
 from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
-from tests.index_server import IndexServer, build_wheel, serving
+from tests.index_server import SEEDS, IndexServer, seeds, serving
 from tests.values import TARGET
 
 MANAGED = structs.replace(TARGET, prefix="/usr", externally_managed="/usr/lib/python3.12/EXTERNALLY-MANAGED")
@@ -28,10 +28,7 @@ MANAGED = structs.replace(TARGET, prefix="/usr", externally_managed="/usr/lib/py
 
 @pytest.fixture
 def index() -> Iterator[IndexServer]:
-    seeds = ("pip", "setuptools", "wheel")
-    with serving(
-        *(build_wheel(name, "99.0", modules={f"{name}/__main__.py": ""}) for name in seeds)
-    ) as server:
+    with serving(*seeds()) as server:
         yield server
 
 
@@ -67,7 +64,7 @@ def test_a_new_environment_has_the_interpreter_asked_for_and_pip(tmp_path: Path,
     target = read_target(RealOutside(), python)
     assert target.virtual
     assert str(target.python) == ".".join(map(str, sys.version_info[:3]))
-    assert target.version_of("pip") == "99.0"
+    assert target.version_of("pip") == SEEDS["pip"]
 
 
 def test_without_an_index_the_standard_librarys_pip_is_taken(tmp_path: Path) -> None:
