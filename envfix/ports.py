@@ -79,6 +79,10 @@ class Outside(abc.ABC):
         """Whether the path is there, following links."""
 
     @abc.abstractmethod
+    def size(self, path: str) -> int | None:
+        """The file's size in bytes, following links; None where it is not there."""
+
+    @abc.abstractmethod
     def is_dir(self, path: str) -> bool: ...
 
     @abc.abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from envfix.model.target import Distribution, Target
@@ -42,11 +43,24 @@ def recorded(outside: Outside, info: str) -> tuple[str, ...] | None:
         return None
 
 
+def recorded_sizes(outside: Outside, info: str) -> dict[str, int | None] | None:
+    """The paths with their sizes in bytes (None where the row has none); None without a RECORD."""
+    try:
+        rows = _rows(outside.read_text(f"{info}/RECORD", LIMIT))
+    except OSError:
+        return None
+    return {row[0]: int(row[2]) if len(row) > 2 and row[2].isdecimal() else None for row in rows}
+
+
 def paths_in(text: str) -> tuple[str, ...]:
     """The first column of each row (a CSV file: a path that holds a comma is quoted), in their order."""
+    return tuple(row[0] for row in _rows(text))
+
+
+def _rows(text: str) -> Iterator[list[str]]:
     lines = re.split(r"\r\n|\r|\n", text.replace("\0", ""))
-    rows = (row for line in lines for row in csv.reader([line[:_LONGEST]]))
-    return tuple(row[0] for row in rows if row and row[0])
+    for line in lines:
+        yield from (row for row in csv.reader([line[:_LONGEST]]) if row and row[0])
 
 
 def normalised(name: str) -> str:

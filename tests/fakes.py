@@ -79,6 +79,12 @@ class FakeOutside(Outside):
     def exists(self, path: str) -> bool:
         return self.realpath(path) in self.files or self.is_dir(path)
 
+    def size(self, path: str) -> int | None:
+        try:
+            return len(self.read_bytes(path)) if self.exists(path) else None
+        except OSError:
+            return 0
+
     def is_dir(self, path: str) -> bool:
         start = self.realpath(path).rstrip("/") + "/"
         return any(name.startswith(start) for name in self.files)

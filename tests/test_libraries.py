@@ -45,6 +45,16 @@ def test_wheel_folders_are_those_below_nvidia() -> None:
     assert wheel_folders(outside, ("/s", "/s")) == ("/s/nvidia/cudnn/lib",)
 
 
+def test_a_library_that_was_cut_short_is_not_there() -> None:
+    info = "/s/nvidia_cudnn_cu12-9.3.0.dist-info"
+    record = "nvidia/cudnn/lib/libcudnn.so.9,sha256=x,4\nnvidia/cudnn/about.txt,,9\n"
+    dist = Distribution(name="nvidia-cudnn-cu12", version="9.3.0", location=info)
+    target = structs.replace(TARGET, installed=(dist,), purelib="/s")
+    for content, wrong in ((b"ELF!", ()), (b"", ("nvidia-cudnn-cu12",)), (b"ELF", ("nvidia-cudnn-cu12",))):
+        outside = FakeOutside(files={f"{info}/RECORD": record, "/s/nvidia/cudnn/lib/libcudnn.so.9": content})
+        assert incomplete_distributions(outside, target) == wrong
+
+
 def test_a_folder_may_hold_what_patterns_are_made_of(tmp_path: Path) -> None:
     """`python -m venv 'b[1]r'` makes an environment like any other."""
     site = str(tmp_path / "b[1]r/site-packages")

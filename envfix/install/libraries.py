@@ -76,7 +76,7 @@ def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
 
 
 def incomplete_distributions(outside: Outside, target: Target) -> tuple[str, ...]:
-    """The installed NVIDIA wheels that lack a library their RECORD lists, or the RECORD itself.
+    """The installed NVIDIA wheels that lack a library of their RECORD, part of one, or the RECORD.
 
     Wheels share folders below `nvidia/`: uninstalling one of another package's can take along a file that
     TensorFlow needs.
@@ -92,7 +92,13 @@ def _is_complete(outside: Outside, dist: Distribution, target: Target) -> bool:
     place = record.place_of(outside, dist, target)
     if place is None:
         return True  # no wheel (another packager's metadata), so that nothing says what belongs to it
-    paths = record.recorded(outside, place.info)
-    return paths is not None and all(
-        outside.exists(f"{place.base}/{path}") for path in paths if ".so" in path
+    sizes = record.recorded_sizes(outside, place.info)
+    return sizes is not None and all(
+        _is_whole(outside, f"{place.base}/{path}", size) for path, size in sizes.items() if ".so" in path
     )
+
+
+def _is_whole(outside: Outside, path: str, size: int | None) -> bool:
+    """A full disk leaves files that are too short, which the loader refuses as they are opened."""
+    found = outside.size(path)
+    return found is not None and size in (None, found)

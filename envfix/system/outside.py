@@ -77,6 +77,12 @@ class RealOutside(Outside):
     def exists(self, path: str) -> bool:
         return os.path.exists(path)  # noqa: PTH110 - no PermissionError for a folder that is closed to us
 
+    def size(self, path: str) -> int | None:
+        try:
+            return os.stat(path).st_size  # noqa: PTH116 - one for each library at every start
+        except OSError:
+            return None
+
     def is_dir(self, path: str) -> bool:
         return os.path.isdir(path)  # noqa: PTH112 - the same
 
