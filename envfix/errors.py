@@ -84,13 +84,6 @@ class EnvironmentChanged(EnvfixError):
     exit_code = 5
 
 
-class VerificationFailed(EnvfixError):
-    """TensorFlow does not do what it should on this environment."""
-
-    code = "verification-failed"
-    exit_code = 6
-
-
 class ProofUnavailable(EnvfixError):
     """The driver stub cannot be compiled, so the loader proof cannot be run."""
 

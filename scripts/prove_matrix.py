@@ -8,7 +8,7 @@ skipped, so that a run that was interrupted goes on where it was. Without VERSIO
 2.8 on, the newest three on all given Pythons, the others on the newest that they have.
 
 One environment and one cache of wheels at a time: 20 GB of free disk, and about a minute for each. The exit
-code is 1 when one could not be installed or does not register.
+code is 1 when one could not be installed, did not come to its end or does not register.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class NotInstalled(Exception):
     """envfix did not lock or install the release; the text is envfix's own."""
 
 
+class NotProven(Exception):
+    """TensorFlow's process did not come to its end, so that nothing is known; the text says how it ended."""
+
+
 class Job(NamedTuple):
     release: Release
     python: PythonRelease
@@ -93,6 +97,10 @@ def main() -> int:
             failed += 1
             print(f"{name}: not installed: {problem}", file=sys.stderr, flush=True)
             continue
+        except NotProven as problem:
+            failed += 1
+            print(f"{name}: nothing recorded: {problem}", file=sys.stderr, flush=True)
+            continue
         if proof is None:
             print(f"{name}: proven already with these pins", file=sys.stderr, flush=True)
             continue
@@ -105,7 +113,7 @@ def main() -> int:
 def prove(job: Job, machine: Machine, cache: Path, again: bool) -> LoaderProof | None:
     """One release in an environment of its own; None when it is proven already with the same pins.
 
-    Raises NotInstalled with envfix's message.
+    Raises NotInstalled with envfix's message, NotProven where TensorFlow crashed or hung.
     """
     folder = Path(tempfile.mkdtemp(prefix="proof-", dir=cache))
     try:
@@ -147,14 +155,17 @@ def _require_installed(python: str, locked: Mapping[str, str]) -> None:
 
 
 def _loaded(python: str, machine: Machine, *, loader: bool) -> tuple[bool, tuple[str, ...]]:
-    """Whether every GPU of the machine registers, and the libraries that TensorFlow could not open."""
+    """Whether every GPU of the machine registers, and the libraries that TensorFlow could not open.
+
+    Raises NotProven.
+    """
     outside = Listening(loader)
     stub = build.build(outside)
     verification = checks.verify(
         outside, python, accelerator=Accelerator.GPU, machine=machine, stub=stub, timeout=VERIFY_SECONDS
     )
     assert outside.heard is not None
-    missing = tuple(sorted(transcript.read(outside.heard).not_opened))
+    missing = _missing(outside.heard, loader)
     registers = verification.proof is Proof.LOADER
     if not registers and not missing:
         # Neither proven nor explained by a library: say what it was, for a proof must not be taken on trust.
@@ -162,6 +173,22 @@ def _loaded(python: str, machine: Machine, *, loader: bool) -> tuple[bool, tuple
             if check.cause:
                 print(f"  {check.name}: {check.observed}: {check.cause}", file=sys.stderr)
     return registers, missing
+
+
+def _missing(ran: Ran, loader: bool) -> tuple[str, ...]:
+    """The libraries that were not opened. Raises NotProven where the child did not come to its end: a crash,
+    a hang or an exception would else be stored as "no GPU"."""
+    heard = transcript.read(ran)
+    for step, done in heard.answer.get("done", {}).items():
+        if "error" in done:
+            raise NotProven(f"`{step}` raised {done['error'].strip().splitlines()[0][:500]}")
+    if not heard.complete or heard.ended != "exit 0":
+        step = f" at `{heard.answer['doing']}`" if heard.answer.get("doing") else ""
+        raise NotProven(
+            f"TensorFlow {'with' if loader else 'without'} library discovery ended{step} with {heard.ended}: "
+            f"{heard.cause or 'no reason given'}"
+        )
+    return tuple(sorted(heard.not_opened))
 
 
 def _envfix(cache: Path, *argv: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -17,7 +18,9 @@ from envfix.matrix import load
 from envfix.matrix.proofs import table
 from envfix.model.matrix import LoaderProof
 from envfix.model.versions import PythonRelease
+from envfix.ports import Ran
 from envfix.reading import convert, parse_yaml
+from envfix.verify import transcript
 from tests import shipped
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prove_matrix.py"
@@ -108,6 +111,44 @@ def test_an_environment_other_than_the_lock_is_no_proof(script: ModuleType) -> N
     for pins in ({"packaging": "0.1"}, {"no-such-package": "1.0"}):
         with pytest.raises(script.NotInstalled, match="the lock holds"):
             script._require_installed(sys.executable, pins)
+
+
+def test_a_crash_or_a_hang_is_no_proof(script: ModuleType) -> None:
+    def answer(doing: str | None) -> str:
+        return f'{transcript.MARK}{{"mode": "loader", "done": {{}}, "doing": {json.dumps(doing)}}}\n'
+
+    log = "Could not load dynamic library 'libcudnn.so.8'; dlerror: libcudnn.so.8: not there\n"
+    assert script._missing(Ran((), 0, answer(None), log), True) == ("libcudnn.so.8",)
+    raised = answer(None).replace("{}", '{"import": {"error": "ImportError: numpy\\nmore"}}')
+    ends = {
+        Ran((), -11, answer("devices"), log): r"with library discovery ended at `devices` with SIGSEGV",
+        Ran((), -11, answer(None), log): "SIGSEGV",  # at the very end
+        Ran((), None, answer("import"), "", timed_out=True, error="timed out after 300 s"): "it hung",
+        Ran((), 0, raised, ""): "`import` raised ImportError: numpy",
+        Ran((), 0, "", ""): "ended with exit 0",
+    }
+    for ran, said in ends.items():
+        with pytest.raises(script.NotProven, match=said):
+            script._missing(ran, True)
+
+
+def test_what_did_not_come_to_its_end_is_counted_and_not_written(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crashed(*arguments: object) -> None:
+        raise script.NotProven("TensorFlow ended with SIGSEGV")
+
+    shutil.copytree(load.matrix_dir(), tmp_path / "matrix")
+    before = (tmp_path / "matrix/tensorflow.yaml").read_bytes()
+    python = sys.executable
+    monkeypatch.setattr(script, "prove", crashed)
+    monkeypatch.setattr(script, "_feature", lambda path: PythonRelease("3.12"))
+    monkeypatch.setattr(script, "FREE_LIMIT", 0)
+    folders = ["--matrix", str(tmp_path / "matrix"), "--cache", str(tmp_path / "cache")]
+    monkeypatch.setattr(sys, "argv", ["prove_matrix.py", "2.20.0", "--python", python, *folders])
+    assert script.main() == 1
+    assert "nothing recorded: TensorFlow ended with SIGSEGV" in capsys.readouterr().err
+    assert (tmp_path / "matrix/tensorflow.yaml").read_bytes() == before
 
 
 def test_the_interpreter_decides_and_not_the_machine(script: ModuleType) -> None:

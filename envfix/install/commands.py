@@ -106,7 +106,7 @@ class UvInstaller(Installer):
         self.outside.make_dirs(aside)
         try:
             offline = ["--offline"] if self.offline else []
-            ran = self._uv(["install", "--target", aside, *offline, *self._from_lock(packages)])
+            ran = self._uv(["install", "--target", aside, *offline, *self.from_lock(packages)])
         finally:
             self.outside.remove_tree(aside)
         self.fetched = ran.ok
@@ -120,12 +120,13 @@ class UvInstaller(Installer):
             for package in packages
             if self.target.version_of(package.name) == package.version
         ]
-        ran = self._uv(["install", *offline, *self.allowed, *damaged, *self._from_lock(packages)])
+        ran = self._uv(["install", *offline, *self.allowed, *damaged, *self.from_lock(packages)])
         if self.outside.exists(self._own_cache):
             self.outside.remove_tree(self._own_cache)
         return ran
 
-    def _from_lock(self, packages: Sequence[LockedPackage]) -> list[str]:
+    def from_lock(self, packages: Sequence[LockedPackage]) -> list[str]:
+        """uv's arguments for exactly these packages; writes the file that they name."""
         if self.from_urls:
             # uv takes a file for a lock by its name: `pylock.*.toml`.
             path, text, checked = f"{self.folder}/pylock.envfix.toml", lock_text(packages), []
