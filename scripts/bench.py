@@ -1,6 +1,6 @@
 """Measure envfix beside the tools it stands on, as ratios in one run.
 
-    python scripts/bench.py                    start-up, probe, offline report, lock
+    python scripts/bench.py                    start-up, probe, decisions, offline report, lock
     python scripts/bench.py --install 2        also a cold install against uv's of the same lock, two rounds
                                                (each downloads 3 GB twice)
 
@@ -82,6 +82,37 @@ def command(name: str, argv: Sequence[str], target: float, times: int, ok: tuple
         for column in zip(*((mine[0], theirs[0], mine[1]) for mine, theirs in runs), strict=True)
     )
     return Row(name, ours - bare, target, "s", f"{wall:.2f} s of wall time on a machine that others share")
+
+
+def within(times: int) -> list[Row]:
+    """The least processor time of what every decision does, inside one process."""
+    from packaging.specifiers import SpecifierSet
+
+    from envfix.matrix import change, load, rank
+    from envfix.model.request import Accelerator, Request, TensorFlowRequest
+    from envfix.probe.machine_file import load_machine
+    from envfix.system.outside import RealOutside
+
+    outside, folder = RealOutside(), load.matrix_dir()
+    read = least(lambda: load.load(outside, folder), times)
+    rows = [Row("reading the matrix", read, 0.15, "s", "as it is kept from an earlier run")]
+    matrix = load.load(outside, folder)
+    request = Request(tf=TensorFlowRequest(specifier=SpecifierSet(), text=""), accelerator=Accelerator.GPU)
+    for name in ("h100-535", "k80-470", "gh200", "windows-rtx-3060", "kaggle-p100"):
+        facts = load_machine(outside, name, f"{folder}/machines")
+        decision = rank.decide(matrix, facts, request)
+        took = least(lambda f=facts, d=decision: change.for_newer(matrix, f, d, request), times)
+        rows.append(Row(f"what newer releases take on {name}", took, 0.1, "s", ""))
+    return rows
+
+
+def least(work: Callable[[], object], times: int) -> float:
+    spent = []
+    for _ in range(times):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return min(spent)
 
 
 def work_of(argv: Sequence[str], ok: tuple[int, ...] = (0,)) -> tuple[float, float]:
@@ -193,6 +224,7 @@ def main() -> int:
                 0.5,
                 options.times,
             ),
+            *within(options.times),
         ]
         if not options.offline:
             rows.append(lock(max(3, options.times // 2), work))

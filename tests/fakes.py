@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import fnmatch
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -145,7 +147,9 @@ class FakeOutside(Outside):
         return not there
 
     def temporary_dir(self) -> str:
-        return tempfile.mkdtemp(prefix="envfix-test-")
+        path = tempfile.mkdtemp(prefix="envfix-test-")
+        atexit.register(shutil.rmtree, path, ignore_errors=True)
+        return path
 
     def remove(self, path: str) -> None:
         self.files.pop(path, None)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 from urllib.parse import unquote
 
 JSON_PAGE = "application/vnd.pypi.simple.v1+json"
@@ -152,7 +153,7 @@ def serving(*wheels: Wheel) -> Iterator[IndexServer]:
     """An index of `wheels` on a free loopback port, until the block ends."""
     index = IndexServer()
     index.add(*wheels)
-    server = _Server(("127.0.0.1", 0), _handler(index))
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"index": index}))
     server.daemon_threads = True
     index.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -165,71 +166,69 @@ def serving(*wheels: Wheel) -> Iterator[IndexServer]:
         server.server_close()
 
 
-def _handler(index: IndexServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Answers from `index`, which a subclass of each server sets."""
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
+    index: ClassVar[IndexServer]
+    protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
-        def do_GET(self) -> None:
-            self.answer(body=True)
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
 
-        def answer(self, body: bool) -> None:
-            path = unquote(self.path.split("?")[0])
-            index.asked.append(f"{self.command} {path}")
-            fault = next((fault for end, fault in index.faults.items() if path.endswith(end)), None)
-            if fault == "stall":
-                index.stopped.wait(30)
-                self.close_connection = True
-            elif fault == "portal":
-                self.send(200, b"<!DOCTYPE html><html><body>please log in</body></html>", "text/html", body)
-            elif fault == "broken":
-                self.send(200, b'{"meta": {', JSON_PAGE, body)
-            elif isinstance(fault, int):
-                self.send(fault, b"fault", "text/plain", body)
-            elif path.startswith("/simple/"):
-                as_json = index.json and JSON_PAGE in self.headers.get("Accept", "")
-                page = index.page(path.removeprefix("/simple/").strip("/"), as_json)
-                kind = JSON_PAGE if as_json else "text/html"
-                self.send(404 if page is None else 200, page or b"no such project", kind, body)
-            else:
-                self.file(path.removeprefix("/files/"), body, drop=fault == "drop")
+    def do_GET(self) -> None:
+        self.answer(body=True)
 
-        def file(self, name: str, body: bool, drop: bool) -> None:
-            wheel = index.wheels.get(name.removesuffix(".metadata"))
-            if wheel is None or (name.endswith(".metadata") and not index.metadata):
-                self.send(404, b"no such file", "text/plain", body)
-                return
-            data = wheel.metadata if name.endswith(".metadata") else wheel.data
-            found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-            if found and index.ranges and not drop:
-                first, last = found.groups()
-                start = int(first) if first else max(0, len(data) - int(last))
-                end = min(int(last), len(data) - 1) if first and last else len(data) - 1
-                self.send(
-                    206, data[start : end + 1], "application/zip", body, f"bytes {start}-{end}/{len(data)}"
-                )
-                return
-            self.send(200, data, "application/zip", body, keep=len(data) // 2 if drop else None)
+    def answer(self, body: bool) -> None:
+        path = unquote(self.path.split("?")[0])
+        self.index.asked.append(f"{self.command} {path}")
+        fault = next((fault for end, fault in self.index.faults.items() if path.endswith(end)), None)
+        if fault == "stall":
+            self.index.stopped.wait(30)
+            self.close_connection = True
+        elif fault == "portal":
+            self.send(200, b"<!DOCTYPE html><html><body>please log in</body></html>", "text/html", body)
+        elif fault == "broken":
+            self.send(200, b'{"meta": {', JSON_PAGE, body)
+        elif isinstance(fault, int):
+            self.send(fault, b"fault", "text/plain", body)
+        elif path.startswith("/simple/"):
+            as_json = self.index.json and JSON_PAGE in self.headers.get("Accept", "")
+            page = self.index.page(path.removeprefix("/simple/").strip("/"), as_json)
+            kind = JSON_PAGE if as_json else "text/html"
+            self.send(404 if page is None else 200, page or b"no such project", kind, body)
+        else:
+            self.file(path.removeprefix("/files/"), body, drop=fault == "drop")
 
-        def send(
-            self, status: int, data: bytes, kind: str, body: bool, part: str = "", keep: int | None = None
-        ) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            if index.ranges:
-                self.send_header("Accept-Ranges", "bytes")
-            if part:
-                self.send_header("Content-Range", part)
-            self.end_headers()
-            if body:
-                self.wfile.write(data[:keep])
-            if keep is not None:
-                self.close_connection = True
+    def file(self, name: str, body: bool, drop: bool) -> None:
+        wheel = self.index.wheels.get(name.removesuffix(".metadata"))
+        if wheel is None or (name.endswith(".metadata") and not self.index.metadata):
+            self.send(404, b"no such file", "text/plain", body)
+            return
+        data = wheel.metadata if name.endswith(".metadata") else wheel.data
+        found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if found and self.index.ranges and not drop:
+            first, last = found.groups()
+            start = int(first) if first else max(0, len(data) - int(last))
+            end = min(int(last), len(data) - 1) if first and last else len(data) - 1
+            self.send(206, data[start : end + 1], "application/zip", body, f"bytes {start}-{end}/{len(data)}")
+            return
+        self.send(200, data, "application/zip", body, keep=len(data) // 2 if drop else None)
 
-    return Handler
+    def send(
+        self, status: int, data: bytes, kind: str, body: bool, part: str = "", keep: int | None = None
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        if self.index.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        if part:
+            self.send_header("Content-Range", part)
+        self.end_headers()
+        if body:
+            self.wfile.write(data[:keep])
+        if keep is not None:
+            self.close_connection = True

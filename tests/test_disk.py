@@ -17,11 +17,11 @@ from envfix.install.commands import UvInstaller
 from envfix.install.disk import MARGIN, check_space, spoken_size, uv_cache_folder
 from envfix.install.warmth import uncached
 from envfix.model.plan import Change, LockedFile, LockedPackage, Plan, PlannedPackage
-from envfix.model.target import PipConfig
+from envfix.model.target import PipConfig, Target
 from envfix.probe.interpreter import read_target
 from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
-from tests.index_server import Wheel, build_wheel, serving
+from tests.index_server import IndexServer, Wheel, build_wheel, serving
 
 MB = 10**6
 SITE, CACHE = "/env/site-packages", "/cache"
@@ -168,6 +168,17 @@ def locked(wheel: Wheel, url: str) -> LockedPackage:
     return LockedPackage(name=wheel.project, version=wheel.filename.split("-")[1], wheels=(file,))
 
 
+def installer_of(outside: Apart, target: Target, index: IndexServer, from_urls: bool) -> UvInstaller:
+    return UvInstaller(
+        outside,
+        target,
+        PipConfig(index_url=index.simple),
+        offline=False,
+        break_system_packages=False,
+        from_urls=from_urls,
+    )
+
+
 @pytest.mark.parametrize("from_urls", [False, True])
 def test_uv_says_what_its_cache_lacks(tmp_path: Path, from_urls: bool) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
@@ -177,43 +188,21 @@ def test_uv_says_what_its_cache_lacks(tmp_path: Path, from_urls: bool) -> None:
         outside = Apart(tmp_path / "cache")
         target = read_target(RealOutside(), str(tmp_path / "env/bin/python"))
 
-        def lacks() -> frozenset[str] | None:
-            installer = UvInstaller(
-                outside,
-                target,
-                PipConfig(index_url=index.simple),
-                offline=False,
-                break_system_packages=False,
-                from_urls=from_urls,
-            )
-            return uncached(installer, packages)
-
-        def uv_pip(*argv: str) -> None:
-            env = {**outside.environ, "UV_DEFAULT_INDEX": index.simple}
-            subprocess.run([uv.find_uv_bin(), "pip", *argv], check=True, env=env, capture_output=True)
+        def installer() -> UvInstaller:
+            return installer_of(outside, target, index, from_urls)
 
         if not from_urls:
-            assert lacks() is None  # not even the index's pages are there
-            uv_pip(
-                "compile",
-                "--output-file",
-                str(tmp_path / "x"),
-                str(requirements(tmp_path, "other", "flow-numb")),
-            )
+            assert uncached(installer(), packages) is None  # not even the index's pages are there
+            wanted = str(requirements(tmp_path, "other", "flow-numb"))
+            argv = [uv.find_uv_bin(), "pip", "compile", "--output-file", str(tmp_path / "x"), wanted]
+            env = {**outside.environ, "UV_DEFAULT_INDEX": index.simple}
+            subprocess.run(argv, check=True, env=env, capture_output=True)
         asked = len(index.asked)
-        assert lacks() == {"flow-numb", "other"}
+        assert uncached(installer(), packages) == {"flow-numb", "other"}
         assert len(index.asked) == asked
-        installer = UvInstaller(
-            outside,
-            target,
-            PipConfig(index_url=index.simple),
-            offline=False,
-            break_system_packages=False,
-            from_urls=from_urls,
-        )
-        assert installer.install(packages[:1]).ok
+        assert installer().install(packages[:1]).ok
         # By its URL a wheel is fetched anew where the server sends no caching headers.
-        assert lacks() == ({"flow-numb", "other"} if from_urls else {"other"})
+        assert uncached(installer(), packages) == ({"flow-numb", "other"} if from_urls else {"other"})
 
 
 def requirements(folder: Path, *lines: str) -> Path:

@@ -29,7 +29,7 @@ OLD_UV_HASH = f"""  \N{MULTIPLICATION SIGN} Failed to download `numb==2.0`
 PIP_HASH = f"""Collecting numb==2.0
 ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated the package \
 versions, please update the hashes. Otherwise, examine the package contents carefully.
-    numb==2.0 from http://127.0.0.1:1/files/numb.whl#sha256={A} (from -r /tmp/x/requirements.txt (line 1)):
+    numb==2.0 from http://127.0.0.1:1/files/numb.whl#sha256={A} (from -r requirements.txt (line 1)):
         Expected sha256 {A}
              Got        {B}
 

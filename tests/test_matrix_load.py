@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,17 +34,6 @@ def loaded(**changes: Callable[[str], str]) -> Matrix:
     """The shipped files with one changed, by its name without the suffix."""
     texts = {name: changes.get(name.removesuffix(".yaml"), str)(text) for name, text in TEXTS.items()}
     return load.load(FakeOutside(files={f"/m/{name}": text for name, text in texts.items()}), "/m")
-
-
-def test_the_whole_matrix_is_read_fast_enough_for_every_notebook_start() -> None:
-    fastest = min(_seconds() for _ in range(5))
-    assert fastest < 0.15
-
-
-def _seconds() -> float:
-    start = time.perf_counter()
-    load.load(RealOutside(), load.matrix_dir())
-    return time.perf_counter() - start
 
 
 def test_every_stable_release_from_2_4_on_is_there(shipped: Matrix) -> None:

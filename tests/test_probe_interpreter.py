@@ -232,7 +232,7 @@ def test_another_program(name: str) -> None:
 def test_a_python_that_hangs_is_given_up(tmp_path: Path) -> None:
     start = time.monotonic()
     assert "does not answer" in refused(script(tmp_path, "#!/bin/sh\nsleep 30\n"), timeout=0.3).message
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20
 
 
 def test_a_python_that_crashes(tmp_path: Path) -> None:

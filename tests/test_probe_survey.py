@@ -409,7 +409,7 @@ def test_a_survey_whose_every_source_hangs_ends_in_its_budget(
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     start = time.monotonic()
     machine = survey(RealOutside(quiet=True), TARGET, budget=1.0)
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < 30  # each of them sleeps for a minute
     assert machine.driver is UNSET and machine.gpus is UNSET and not machine.has_no_gpu
     for source in ("nvml", "cuda-driver-api", "nvidia-smi", "nvidia-smi --query-gpu"):
         assert outcomes(machine, source) == {Outcome.TIMEOUT}
@@ -423,7 +423,7 @@ def test_a_job_that_hangs_is_left_behind() -> None:
     start = time.monotonic()
     answers = gather({"quick": lambda: 1, "stuck": lambda: release.wait(30)}, 0.2)
     release.set()
-    assert answers == {"quick": 1, "stuck": None} and time.monotonic() - start < 2
+    assert answers == {"quick": 1, "stuck": None} and time.monotonic() - start < 20
 
 
 def test_a_bug_in_a_job_is_not_swallowed() -> None:
@@ -450,7 +450,7 @@ def test_a_hanging_proc_file_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> No
         machine = survey(Stuck(files=COLAB_CPU, answers={PYTHON: no_libraries}), TARGET, budget=0.3)
     finally:
         release.set()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert outcomes(machine, "/proc/driver/nvidia/version") == {Outcome.TIMEOUT}
     assert machine.driver is UNSET
 
