@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from msgspec import structs
 
 from envfix.choice import Choice
@@ -32,22 +29,6 @@ def restart_advice(
     # Not the loader: a kernel that started before it was there does without it.
     added = [name for name in result.changed if result.before.get(name) is None]
     return stale.advise(parts.outside, running, platform, changed, here.site_packages, added)
-
-
-@contextmanager
-def finishing(result: InstallResult, venv_made: bool, again: str) -> Iterator[None]:
-    """The steps after the packages: interrupted there, the environment is no longer what it was.
-
-    Raises EnvironmentChanged then, with the command `again` that finishes it.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        if venv_made or not result.changed:
-            raise
-        raise EnvironmentChanged(
-            "interrupted: the packages are installed, but TensorFlow may not find their libraries", again
-        ) from None
 
 
 def install_loader(

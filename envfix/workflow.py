@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from envfix.aftercare import add_loader, finishing, install_loader, restart_advice
+from envfix.aftercare import add_loader, install_loader, restart_advice
 from envfix.choice import Choice, Lacks
 from envfix.deciding import doubts, no_gpu_advice, ranked, refuse_without_gpu, with_accelerator
 from envfix.environment import admit, environment, read_again
@@ -280,7 +280,7 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
         )
         config, reread = config_of(parts, here.target), partial(read_again, parts, here)
         result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread)
-        with finishing(result, new, options.again):
+        with apply.finishing(result, manner):
             restart = restart_advice(parts, here, choice, result, new)
             said = install_loader(parts, here, choice, result, new, options.again)
         result = structs.replace(result, loader=said)

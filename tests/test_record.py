@@ -65,7 +65,7 @@ def test_metadata_that_is_no_wheels_says_nothing_of_its_libraries() -> None:
 
 def test_every_reader_understands_a_quoted_path() -> None:
     path = f'{SITE}/nvidia/a, "b".so'
-    whole = FakeOutside({f"{INFO}/RECORD": COMMA, path: b""})
+    whole = FakeOutside({f"{INFO}/RECORD": COMMA, path: b"x"})
     gone = FakeOutside({f"{INFO}/RECORD": COMMA})
     assert incomplete_distributions(whole, HERE) == ()
     assert incomplete_distributions(gone, HERE) == (CUDNN.name,)
