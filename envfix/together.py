@@ -30,6 +30,8 @@ from envfix.ports import Index, IndexFile, Outside
 from envfix.resolve.wanted import unmet_companions
 from envfix.situation import Parts, Situation, config_of
 
+# jax's plugins for other CUDA majors: what they ask for overwrites what TensorFlow needs.
+_OF_OTHER_MAJORS = frozenset({"jax-cuda13-plugin", "jax-cuda13-pjrt"})
 # The extra by which jax's plugin asks for NVIDIA's wheels (METADATA of jax-cuda12-plugin).
 _EXTRA = "with-cuda"
 
@@ -46,7 +48,7 @@ def with_beside(parts: Parts, here: Situation, matrix: Matrix, request: Request)
         return here
     config = config_of(parts, here.target)
     found = _alone(parts, here, request, config, _major(matrix, request))
-    asked = {canonicalize_name(one.name) for one in request.companions} | HOLDERS
+    asked = {canonicalize_name(one.name) for one in request.companions} | HOLDERS | _OF_OTHER_MAJORS
     index = None if request.offline else parts.index(config)
     read = [
         _with_requirements(parts.outside, index, package)
@@ -113,16 +115,24 @@ def _major(matrix: Matrix, request: Request) -> int:
 
 def _alone(parts: Parts, here: Situation, request: Request, config: PipConfig, major: int) -> Resolution:
     """The companions' own solution: the newest without wheels whose files have the names of TensorFlow's,
-    where there is one."""
+    where there is one that still uses the GPU; else theirs as it is, and the rules say what is wrong with it.
+    """
     resolver = parts.resolver(request.resolver, config)
     asked = [str(one) for one in request.companions]
+    refused: ResolutionFailed | None = None
     try:
-        return resolver.resolve(asked, kept_out(major), here.target, config, offline=request.offline)
-    except ResolutionFailed:
-        free = resolver.resolve(asked, [], here.target, config, offline=request.offline)
-        if not any(package.name in other_majors(major) for package in free.packages):
-            raise
-        return free  # and the rules say what is wrong with it
+        found = resolver.resolve(asked, kept_out(major), here.target, config, offline=request.offline)
+        # An old version may lack the extra that asks for the GPU, and is then found without one.
+        if any(package.name.startswith("nvidia-") for package in found.packages):
+            return found
+    except ResolutionFailed as problem:
+        refused = problem
+    free = resolver.resolve(asked, [], here.target, config, offline=request.offline)
+    if any(package.name in other_majors(major) for package in free.packages):
+        return free
+    if refused:
+        raise refused
+    return found
 
 
 def _with_requirements(outside: Outside, index: Index | None, package: LockedPackage) -> Distribution:

@@ -38,6 +38,11 @@ def index() -> Iterator[IndexServer]:
         torch("2.6.0", f"{CUBLAS}==12.4.5.8"),
         torch("2.10.0", f"{CUBLAS}=={NEWER}"),
         torch("2.12.0", "nvidia-cudnn-cu13==9.20.0.48"),
+        build_wheel(
+            "jax-cuda13-plugin", "0.9", ["nvidia-cudnn-cu13>=9.8; extra == 'with-cuda'"], extras=["with-cuda"]
+        ),
+        build_wheel("jax", "0.4"),  # from before there was such an extra
+        build_wheel("jax", "0.9", ["jax-cuda13-plugin[with-cuda]; extra == 'cuda13'"], extras=["cuda13"]),
     ) as server:
         yield server
 
@@ -87,6 +92,12 @@ def test_wheels_whose_files_overwrite_each_other_are_not_put_together(envfix: An
     assert verdict["fit"] == "no" and "nvidia-cudnn-cu13" in verdict["wanted"]
     assert "overwrite" in verdict["found"]
     assert f"nothing is known against this pair: --tf {TF} --with torch==2.10.0" in said["data"]["advice"]
+
+
+def test_what_a_companion_brings_at_second_hand_is_seen_too(envfix: Any) -> None:  # noqa: F811
+    said = answer(envfix, "lock", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "jax[cuda13]")
+    assert said["exit_code"] == 3
+    assert "jax-cuda13-plugin 0.9 needs nvidia-cudnn-cu13>=9.8" in said["errors"][0]["message"]
 
 
 def test_installed_together_it_is_right_and_asks_nothing_the_second_time(
