@@ -23,7 +23,6 @@ from envfix.resolve import planning, remembered, wanted
 from envfix.situation import Parts, Situation, config_of
 from envfix.standing import lacking, overwritten, standing_release, system_libraries
 
-_ORDER = {Fit.NO: 0, Fit.UNKNOWN: 1, Fit.YES: 2}
 NEWEST = "the newest release whose rules are all yes"
 UNSURE = "no release is all yes; the newest that nothing forbids"
 ASKED = "the newest that fits what --tf asks for"
@@ -125,7 +124,7 @@ def _choose_gpu(
     verdict = system_cuda.judge_system_cuda(candidate.release, here.machine, matrix)
     fits = (
         verdict.fit is Fit.YES
-        and _ORDER[on_system.fit] >= _ORDER[candidate.fit]
+        and on_system.fit.order >= candidate.fit.order
         and (here.named or not system_libraries(outside, here, candidate.release).missing)
     )
     if not fits:

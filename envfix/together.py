@@ -61,7 +61,8 @@ def with_beside(parts: Parts, here: Situation, matrix: Matrix, request: Request)
 def decide_together(
     parts: Parts, here: Situation, matrix: Matrix, request: Request
 ) -> tuple[Situation, Decision]:
-    """The decision, and the situation with what `--with` brings. Raises NothingFits with pairs that fit."""
+    """The decision, and the situation with what `--with` brings. Raises NothingFits, with
+    pairs that nothing is known against."""
     there = with_beside(parts, here, matrix, request)
     try:
         return there, decide(there, matrix, request)
@@ -77,15 +78,14 @@ def pairs_that_fit(parts: Parts, there: Situation, matrix: Matrix, request: Requ
     neither, others of both. May be empty."""
     if not there.beside:
         return ()
-    every = structs.replace(request, tf=ANY)
     free = tuple(Requirement(_without_version(one)) for one in request.companions)
     others = structs.replace(request, companions=free)
-    found = [_pair(there, matrix, every)]
+    found = [_pair(there, matrix, structs.replace(request, tf=ANY))]
     try:
         beside = with_beside(parts, there, matrix, others)
         found.append(_pair(beside, matrix, others))
         if not any(found):
-            found.append(_pair(beside, matrix, structs.replace(others, tf=every.tf)))
+            found.append(_pair(beside, matrix, structs.replace(others, tf=ANY)))
     except EnvfixError as problem:
         parts.outside.say(f"warning: other versions of the companions cannot be tried: {problem.message}")
     return tuple(line for line in dict.fromkeys(found) if line)

@@ -19,7 +19,6 @@ from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, Request
 from envfix.model.target import Distribution
 
-_ORDER = {Fit.NO: 0, Fit.UNKNOWN: 1, Fit.YES: 2}
 # Of the releases that different rules keep away, as many are looked at.
 _EXPLAINED = 12
 _ANOTHER_MACHINE = (ChangeKind.ARCH, ChangeKind.CPU, ChangeKind.GPU)
@@ -148,11 +147,11 @@ def _cheapest(world: World, candidate: Candidate) -> Remedy:
 def _on_this_gpu(world: World, candidate: Candidate) -> Remedy | None:
     """The fewest steps on the machine's own GPUs; None where they do not help."""
     taken, fit = _all_of(world, STEPS)
-    if _ORDER[fit] <= _ORDER[candidate.fit]:
+    if fit.order <= candidate.fit.order:
         return None
     for step in taken[::-1]:
         still, without = _all_of(world, tuple(one for one in taken if one is not step))
-        if _ORDER[without] >= _ORDER[fit]:
+        if without.order >= fit.order:
             taken, fit = still, without
     return _remedy(candidate, _changes(world, taken), fit)
 

@@ -16,6 +16,11 @@ class Fit(str, Enum):
     NO = "no"
     UNKNOWN = "unknown"
 
+    @property
+    def order(self) -> int:
+        """0 for no, 1 for unknown, 2 for yes: unknown is neither, and stands between them."""
+        return (Fit.NO, Fit.UNKNOWN, Fit.YES).index(self)
+
 
 class Code(str, Enum):
     """How the GPU runs the wheel's kernels; the meanings are in `compat_matrix/gpus.yaml`."""
