@@ -16,6 +16,7 @@ from envfix.model.target import Target
 from envfix.model.versions import PythonRelease
 from envfix.probe.interpreter import distributions, read_target, running_python
 from envfix.system.outside import RealOutside
+from tests.pythons import python_of
 
 
 @pytest.fixture(scope="module")
@@ -184,12 +185,7 @@ def test_an_externally_managed_interpreter_names_its_marker() -> None:
 
 @pytest.mark.parametrize("feature", ["3.7", "3.8", "3.9", "3.10", "3.12", "3.13"])
 def test_every_supported_interpreter_that_is_here_answers(feature: str) -> None:
-    found = RealOutside().which(f"python{feature}")
-    candidates = [str(path) for path in Path.home().glob(f".pyenv/versions/{feature}.*/bin/python")]
-    candidates += [found] if found and "/shims/" not in found else []
-    if not candidates:
-        pytest.skip(f"no Python {feature} here")
-    target = read(candidates[0])
+    target = read(python_of(feature))
     assert str(target.feature) == feature and target.os is Os.LINUX
 
 
