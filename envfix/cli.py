@@ -1,4 +1,4 @@
-"""argv → one workflow → render → exit code; the only place that builds the real parts.
+"""argv → one command → render → exit code: errors, bugs and Ctrl-C included.
 
 Nothing heavy is imported until a command needs it: `envfix --help` costs little more than Python itself.
 """

@@ -14,10 +14,10 @@ import pytest
 from envfix.cli import main
 from envfix.commands import asking, installing
 from envfix.errors import InputError, Interrupted
+from envfix.installing import NO_PLAN
 from envfix.model.plan import Break, Plan
 from envfix.model.results import Installed
 from envfix.options import build_parser
-from envfix.installing import NO_PLAN
 from tests.fakes import FakeOutside
 from tests.values import T4
 
