@@ -20,6 +20,7 @@ from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
 from envfix.model.results import Installed
+from envfix.neighbours import harm_of
 from envfix.proving import driver_stub, proven
 from envfix.situation import Parts, Situation, Where, complete, config_of, situate
 from envfix.solution import (
@@ -159,8 +160,12 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
         made = make_lock(here, work.matrix, choice, solve(parts, here, work.request, choice))
     plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline)
     installed = structs.replace(installed, plan=plan)
+    harm = harm_of(plan, here.target, work.request, locked=options.lock is not None)
     if options.dry_run:
-        return installed
+        notes = (*installed.notes, f"not done without consent: {harm.message}") if harm else installed.notes
+        return structs.replace(installed, notes=notes)
+    if harm:
+        raise harm
     options.approve(installed)
 
     with environment(parts, here, admission.place, offline=work.request.offline) as (here, new):

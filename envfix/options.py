@@ -118,6 +118,13 @@ def _install(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-verify", action="store_true", help="do not start TensorFlow afterwards")
     parser.add_argument(
+        "--allow-break",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="an installed package whose requirements the plan may break (repeatable)",
+    )
+    parser.add_argument(
         "--break-system-packages",
         action="store_true",
         help="with --yes: change an externally managed environment (PEP 668) all the same",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import structs
 
 from envfix.choice import Choice
-from envfix.errors import EnvfixError, IndexUnreachable, LockMismatch, NothingFits
+from envfix.errors import EnvfixError, IndexUnreachable, LockMismatch, NothingFits, ResolutionFailed
 from envfix.install import libraries, loader
 from envfix.matrix import rank, system_cuda
 from envfix.model.decision import Bound, Candidate, Decision, Fit
@@ -16,6 +16,7 @@ from envfix.model.matrix import Matrix, Release
 from envfix.model.plan import Change, Floors, Lock, Plan, PlannedPackage, Resolution
 from envfix.model.request import ANY, Accelerator, CudaSource, Request
 from envfix.model.target import Target
+from envfix.neighbours import explained, kept_pins
 from envfix.nvidia.beside import kept_out
 from envfix.ports import Outside
 from envfix.resolve import bounds as machine_bounds
@@ -45,6 +46,8 @@ def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, deci
         choice = _choose_cpu(here, matrix, request, candidate, why)
     else:
         choice = _choose_gpu(parts.outside, here, matrix, request, candidate, why)
+    kept = () if here.new_venv else kept_pins(here.target, request)
+    choice = structs.replace(choice, wanted=structs.replace(choice.wanted, caps=(*choice.wanted.caps, *kept)))
     return structs.replace(choice, lacks=lacking(parts.outside, here, choice))
 
 
@@ -168,9 +171,11 @@ def _bounds(here: Situation, matrix: Matrix, request: Request, release: Release)
 def solve(parts: Parts, here: Situation, request: Request, choice: Choice) -> Resolution:
     """Ask the resolver for everything the choice wants. Raises ResolutionFailed or IndexUnreachable."""
     config, wants = config_of(parts, here.target), choice.wanted
-    found = parts.resolver(request.resolver, config).resolve(
-        wants.roots, wants.caps, here.target, config, offline=request.offline
-    )
+    resolver = parts.resolver(request.resolver, config)
+    try:
+        found = resolver.resolve(wants.roots, wants.caps, here.target, config, offline=request.offline)
+    except ResolutionFailed as problem:
+        raise explained(problem, here.target) from problem
     if not request.offline:
         remembered.remember(parts.outside, wants.roots, wants.caps, here.target, config, found)
     return found

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from envfix.errors import InputError, UsageError
 from envfix.matrix import tf_request
@@ -25,6 +26,7 @@ def request(options: argparse.Namespace) -> Request:
         resolver=ResolverName(options.resolver),
         upgrade=getattr(options, "upgrade", False),
         offline=options.offline,
+        allow_break=tuple(canonicalize_name(name) for name in getattr(options, "allow_break", ())),
     )
 
 

@@ -8,7 +8,7 @@ import sys
 
 from envfix import installing
 from envfix.commands.asking import alone, request, where
-from envfix.errors import InputError, Interrupted, UsageError
+from envfix.errors import Interrupted, UsageError
 from envfix.model.request import InstallOptions
 from envfix.model.results import Installed
 from envfix.ports import Outside
@@ -53,9 +53,6 @@ def _approve(outside: Outside, installed: Installed, options: argparse.Namespace
         outside.say(line)
     # In a notebook's cell there seems to be a terminal, but nobody can type there.
     asked = sys.stdin.isatty() and sys.stderr.isatty() and not options.json and not in_cell(outside)
-    if installed.plan.breaks and not options.yes and not asked:
-        broken = ", ".join(f"{one.package} (needs {one.requirement})" for one in installed.plan.breaks)
-        raise InputError(f"the plan would break installed packages: {broken}", "--yes accepts that")
     if options.yes or not asked:
         return
     print("proceed? [Y/n] ", end="", file=sys.stderr, flush=True)

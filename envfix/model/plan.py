@@ -34,6 +34,10 @@ class Break(Struct, frozen=True, kw_only=True):
     requirement: str
     found: str
 
+    @property
+    def name(self) -> str:
+        return self.package.partition(" ")[0]
+
 
 class Plan(Struct, frozen=True, kw_only=True):
     """The contract's plan; sizes are bytes, None where the index does not give them."""

@@ -45,7 +45,10 @@ ANY = TensorFlowRequest(specifier=SpecifierSet(), text="")
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """The options that decide; what only says where to write or how to print stays in the command line."""
+    """The options that decide; what only says where to write or how to print stays in the command line.
+
+    `allow_break` are normalised names of installed packages that a plan may break.
+    """
 
     tf: TensorFlowRequest
     companions: tuple[Requirement, ...] = ()
@@ -54,6 +57,7 @@ class Request(Struct, frozen=True, kw_only=True):
     resolver: ResolverName = ResolverName.AUTO
     upgrade: bool = False
     offline: bool = False
+    allow_break: tuple[str, ...] = ()
 
 
 class InstallOptions(Struct, frozen=True, kw_only=True):
