@@ -20,7 +20,7 @@ from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
 from envfix.model.results import Installed
-from envfix.neighbours import harm_of
+from envfix.neighbours import harm_of, refuse_companions
 from envfix.proving import driver_stub, proven
 from envfix.situation import Parts, Situation, Where, complete, config_of, situate
 from envfix.solution import (
@@ -62,6 +62,7 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = complete(here, matrix)
     request = with_accelerator(request, here, matrix)
+    refuse_companions(here.target, request)
     if made is not None:
         matrix = knowing_locked(parts, here, matrix, made.tensorflow, request.offline)
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)

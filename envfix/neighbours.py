@@ -18,20 +18,21 @@ _ELSEWHERE = "envfix install --venv .venv"
 _SHOWN = 3
 
 
-def kept_pins(target: Target, request: Request) -> tuple[str, ...]:
-    """What holds the packages of the notebook's kernel where they are, as constraints for a resolver.
-
-    Raises NothingFits where `--with` asks for another version of one.
-    """
+def refuse_companions(target: Target, request: Request) -> None:
+    """Raises NothingFits where `--with` asks for another version of what keeps a kernel alive."""
     kept = kept_alive(target)
     for companion in request.companions:
-        held = kept.get(canonicalize_name(companion.name))
-        if held and unmet_companions([companion], target):
+        name = canonicalize_name(companion.name)
+        if name in kept and unmet_companions([companion], target):
             raise NothingFits(
-                f"`--with {companion}`: {_kept(companion.name, held)}",
+                f"`--with {companion}`: {_kept(name, kept[name])}",
                 f"{_ELSEWHERE} --with {shlex.quote(str(companion))}",
             )
-    return tuple(f"{name}=={version}" for name, version in kept.items())
+
+
+def kept_pins(target: Target) -> tuple[str, ...]:
+    """What holds the packages of the notebook's kernel where they are, as constraints for a resolver."""
+    return tuple(f"{name}=={version}" for name, version in kept_alive(target).items())
 
 
 def explained(problem: ResolutionFailed, target: Target) -> ResolutionFailed:
@@ -79,7 +80,7 @@ def _all_kept(kept: Mapping[str, str]) -> str:
 
 
 def _kept(name: str, version: str) -> str:
-    return f"{name} {version} {why_kept(name)}, so that it is never changed in its environment"
+    return f"{why_kept(name, version)}, so that an install never changes it"
 
 
 def _few(texts: Iterable[str]) -> str:

@@ -46,7 +46,7 @@ def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, deci
         choice = _choose_cpu(here, matrix, request, candidate, why)
     else:
         choice = _choose_gpu(parts.outside, here, matrix, request, candidate, why)
-    kept = () if here.new_venv else kept_pins(here.target, request)
+    kept = kept_pins(here.target)
     choice = structs.replace(choice, wanted=structs.replace(choice.wanted, caps=(*choice.wanted.caps, *kept)))
     return structs.replace(choice, lacks=lacking(parts.outside, here, choice))
 

@@ -15,7 +15,7 @@ from envfix.cli import main
 from envfix.commands import asking, installing
 from envfix.errors import InputError, Interrupted
 from envfix.installing import NO_PLAN
-from envfix.model.plan import Break, Plan
+from envfix.model.plan import Plan
 from envfix.model.results import Installed
 from envfix.options import build_parser
 from tests.fakes import FakeOutside
@@ -193,12 +193,6 @@ def test_no_answer_is_no_consent(monkeypatch: pytest.MonkeyPatch) -> None:
         approve_on_a_terminal(monkeypatch, "", NO_PLAN)
 
 
-BREAKS = Plan(
-    packages=(),
-    download_bytes=0,
-    installed_bytes=0,
-    breaks=(Break(package="torch 2.6.0", requirement="numpy<2", found="numpy 2.1.3"),),
-)
 KERNEL = {
     "/proc/self/stat": "9 (envfix) S 7 9 9",
     "/proc/9/cmdline": "/env/bin/python\0/env/bin/envfix\0",
@@ -211,5 +205,3 @@ KERNEL = {
 def test_a_notebooks_cell_is_never_asked(monkeypatch: pytest.MonkeyPatch, cell: dict[str, object]) -> None:
     """`!envfix` runs on a pseudo-terminal: a question there would wait for ever."""
     approve_on_a_terminal(monkeypatch, "", NO_PLAN, **cell)
-    with pytest.raises(InputError, match="would break installed packages: torch"):
-        approve_on_a_terminal(monkeypatch, "y\n", BREAKS, **cell)

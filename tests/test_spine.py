@@ -53,26 +53,6 @@ def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, standing: C
     assert taken["tensorflow"] == UNAIDED and "tensorflow" in taken["changed"]
 
 
-def test_a_plan_that_breaks_a_neighbour_needs_consent(
-    envfix: Any, standing: Callable[[str], Path], tmp_path: Path
-) -> None:
-    site = standing("2.19.1")
-    (site / "needy-1.0.dist-info").mkdir()
-    (site / "needy-1.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: needy\nVersion: 1.0\nRequires-Dist: tensorflow<2.20\n"
-    )
-    before = contents(tmp_path / "demo")
-    # Left to itself it takes what breaks nothing, which is what is there.
-    free = json.loads(envfix(*install("--upgrade")).stdout)["data"]
-    assert (free["tensorflow"], free["changed"]) == ("2.19.1", [])
-    argv = [word for word in install("--tf", TF) if word != "--yes"]
-    done = envfix(*argv)
-    assert done.returncode == 2, done.stdout
-    assert "needy 1.0" in json.loads(done.stdout)["errors"][0]["message"]
-    assert contents(tmp_path / "demo") == before
-    assert envfix(*argv, "--yes").returncode == 0
-
-
 def test_a_second_environment_takes_its_wheels_from_the_cache(envfix: Any, index: IndexServer) -> None:
     """The index sends no caching headers, as many mirrors do not: 3 GB would be fetched again each time."""
     assert envfix(*install("--tf", TF)).returncode == 0

@@ -32,7 +32,7 @@ _HOSTS = frozenset({"google-colab", "ipykernel"})
 def kept_alive(target: Target) -> Mapping[str, str]:
     """Normalised names to the installed versions that must stay, with those they need in their turn.
 
-    Empty for an environment that runs no kernel. `because` of each is told by `why_kept`.
+    Empty for an environment that runs no kernel.
     """
     there = {dist.name: dist for dist in target.installed}
     if not _HOSTS & there.keys():
@@ -50,9 +50,11 @@ def kept_alive(target: Target) -> Mapping[str, str]:
     return {name: versions[name] for name in sorted(found) if name in versions}
 
 
-def why_kept(name: str) -> str:
-    """Why the package stays, as the plan shows it."""
-    return "keeps the notebook's kernel alive" if name in KERNEL else "the notebook's kernel needs it"
+def why_kept(name: str, version: str) -> str:
+    """Why the package stays, with its name and version."""
+    if name in KERNEL:
+        return f"{name} {version} keeps the notebook's kernel alive"
+    return f"the notebook's kernel needs {name} {version}"
 
 
 def _needs(dist: Distribution, environment: Mapping[str, str]) -> Iterator[str]:
