@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 
 from envfix.choice import Choice
-from envfix.errors import EnvfixError, EnvironmentChanged
 from envfix.install import loader
+from envfix.install.transaction.change import Change
+from envfix.install.transaction.journal import Moved
 from envfix.model.outcome import InstallResult, RestartAdvice
 from envfix.model.request import Accelerator
 from envfix.probe import kernel, session
@@ -31,29 +32,19 @@ def restart_advice(
     return stale.advise(parts.outside, running, platform, changed, here.site_packages, added)
 
 
-def install_loader(
-    parts: Parts, here: Situation, choice: Choice, result: InstallResult, venv_made: bool, again: str
-) -> str:
-    """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words.
-
-    Raises EnvironmentChanged, with the command `again` that finishes it, where the packages are in already.
-    """
+def install_loader(parts: Parts, here: Situation, choice: Choice) -> str:
+    """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words."""
     if choice.accelerator is Accelerator.CPU:
         return ""
-    try:
-        return loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
-    except EnvfixError as problem:
-        if venv_made or not result.changed:
-            raise
-        raise EnvironmentChanged(
-            f"the packages are installed, but TensorFlow will not find their libraries: {problem.message}",
-            again,
-        ) from problem
+    return loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
 
 
-def add_loader(parts: Parts, here: Situation, choice: Choice) -> tuple[InstallResult, RestartAdvice]:
+def add_loader(
+    parts: Parts, here: Situation, choice: Choice, change: Change
+) -> tuple[InstallResult, RestartAdvice]:
     """Only the loader is missing: nothing is resolved or downloaded for it."""
     before = here.target.version_of(loader.NAME)
+    change.begin((Moved(loader.NAME, before, loader.VERSION),), ())
     nothing = InstallResult(python=here.target.executable, changed=(), before={}, after={}, loader="")
     restart = restart_advice(parts, here, choice, nothing, venv_made=False)
     said = loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))

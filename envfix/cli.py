@@ -54,6 +54,9 @@ def _follows(argv: Sequence[str], option: str, value: str) -> bool:
 
 
 def _run(options: Namespace) -> Rendered:
+    from envfix import own
+
+    own.put_right(options)
     from envfix import commands
 
     return commands.run(options)

@@ -42,14 +42,16 @@ def environment(
     if place is None:
         yield here, False
         return
-    if not place.there:
-        venv.make_venv(parts.outside, place, config_of(parts, here.target), offline=offline)
+    if place.there:
+        yield structs.replace(here, target=interpreter.read_target(parts.outside, place.python)), False
+        return
+    held = venv.make_venv(parts.outside, place, config_of(parts, here.target), offline=offline)
     try:
-        target = interpreter.read_target(parts.outside, place.python)
-        yield structs.replace(here, target=target), not place.there
+        yield structs.replace(here, target=interpreter.read_target(parts.outside, place.python)), True
     except BaseException:
-        venv.remove_venv(parts.outside, place)
+        venv.remove_venv(parts.outside, place, held)
         raise
+    venv.finish_venv(parts.outside, place, held)
 
 
 def read_again(parts: Parts, here: Situation) -> Target:

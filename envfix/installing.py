@@ -13,16 +13,18 @@ from envfix.deciding import doubts, refuse_without_gpu, with_accelerator
 from envfix.environment import admit, environment, read_again
 from envfix.future import knowing, knowing_locked, said_of
 from envfix.install import apply
+from envfix.install.transaction.change import Contended, changing
 from envfix.lock import check as lock_check
 from envfix.lock import pylock
 from envfix.matrix import load
+from envfix.mending import put_right
 from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
 from envfix.model.results import Installed
 from envfix.neighbours import harm_of, refuse_companions
 from envfix.proving import driver_stub, proven
-from envfix.situation import Parts, Situation, Where, complete, config_of, situate
+from envfix.situation import Parts, Situation, Where, complete, config_of
 from envfix.solution import (
     choice_of_lock,
     choose,
@@ -52,12 +54,24 @@ class _Work(Struct, frozen=True):
 
 
 def install(parts: Parts, request: Request, where: Where, options: InstallOptions) -> Installed:
-    """Make the environment right and prove it; an environment that is right already is left untouched."""
+    """Make the environment right and prove it; an environment that is right already is left untouched.
+
+    What an earlier change left half done is put back first. Where another envfix has changed the environment
+    meanwhile, everything is decided anew.
+    """
+    while True:
+        try:
+            return _install(parts, request, where, options)
+        except Contended:
+            parts.outside.say("the environment has changed meanwhile: deciding anew ...")
+
+
+def _install(parts: Parts, request: Request, where: Where, options: InstallOptions) -> Installed:
     made = pylock.read_lock(parts.outside, options.lock) if options.lock else None
     if made is not None:
         request = structs.replace(request, accelerator=Accelerator(made.floors.accelerator))
     # Without a GPU there is nothing to decide, and nothing but the machine's own facts is read.
-    here = situate(parts, where, to_install=True)
+    here = put_right(parts, where, makes=True)
     refuse_without_gpu(here, request)
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = complete(here, matrix)
@@ -177,15 +191,12 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
             offline=work.request.offline,
             break_system_packages=admission.managed,
             from_urls=options.lock is not None,
-            disposable=new,
-            again=options.again,
         )
         config, reread = config_of(parts, here.target), partial(read_again, parts, here)
-        result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread)
-        with apply.finishing(result, manner):
+        with changing(parts.outside, here.target, reread, disposable=new) as change:
+            result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread, change)
             restart = restart_advice(parts, here, choice, result, new)
-            said = install_loader(parts, here, choice, result, new, options.again)
-        result = structs.replace(result, loader=said)
+            result = structs.replace(result, loader=install_loader(parts, here, choice))
     return structs.replace(
         installed, python=here.target.executable, plan=plan, result=result, restart=restart
     )
@@ -198,5 +209,7 @@ def _add_loader(work: _Work, installed: Installed) -> Installed:
     if work.options.dry_run:
         return installed
     work.options.approve(installed)
-    result, restart = add_loader(work.parts, work.here, work.choice)
+    reread = partial(read_again, work.parts, work.here)
+    with changing(work.parts.outside, work.here.target, reread) as change:
+        result, restart = add_loader(work.parts, work.here, work.choice, change)
     return structs.replace(installed, result=result, restart=restart)

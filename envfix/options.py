@@ -140,6 +140,14 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     _json_option(parser)
 
 
+def _rollback(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    parser.add_argument("id", metavar="ID", nargs="?", help="of `--list` (default: the latest)")
+    parser.add_argument("--list", action="store_true", help="what can be rolled back; changes nothing")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    _json_option(parser)
+
+
 def _matrix(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     text = "the releases and what they were built with"
@@ -165,6 +173,7 @@ COMMANDS = {
     "lock": ("write pylock.envfix.toml and requirements.envfix.txt, every file hashed", _lock),
     "install": ("plan, show it, install it, advise on the restart, verify", _install),
     "verify": ("visibility, placement and numbers, in a fresh process", _verify),
+    "rollback": ("put back what an install changed; `--list` shows what can be", _rollback),
     "matrix": ("the compatibility matrix: show it, check it, or derive a release from its wheel", _matrix),
     "machines": ("the machines that can be named with --machine", _json_option),
 }

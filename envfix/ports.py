@@ -9,6 +9,8 @@ import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from envfix.tree import Tree
+
 if TYPE_CHECKING:
     from envfix.model.plan import Resolution
     from envfix.model.target import PipConfig, Target
@@ -33,7 +35,7 @@ class Ran(NamedTuple):
         return self.code == 0
 
 
-class Outside(abc.ABC):
+class Outside(Tree):
     """Processes, files and messages. Every path is absolute; text is UTF-8 with replacement."""
 
     # -- processes
@@ -54,6 +56,7 @@ class Outside(abc.ABC):
         `env` replaces the whole environment when given. With `show` the child's standard error goes to
         the user's as it comes (progress bars), and `err` holds what could be kept of it. Where it is no
         terminal that draws them, `keep` is asked for each line: what it returns is shown, nothing for "".
+        The child keeps the locks that envfix holds, for as long as it lives.
         """
 
     @abc.abstractmethod

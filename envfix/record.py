@@ -3,13 +3,15 @@ projects")."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from envfix.model.target import Distribution, Target
-from envfix.ports import Outside
+if TYPE_CHECKING:
+    from envfix.model.target import Distribution, Target
+    from envfix.ports import Outside
 
 LIMIT = 64 << 20  # bytes; TensorFlow's is 3 MB
 # No path is longer (PATH_MAX is 4096 bytes); a quotation mark without its partner must not swallow the rest.
@@ -17,7 +19,8 @@ _LONGEST = 1 << 16
 
 
 class Place(NamedTuple):
-    """The `.dist-info` folder of a distribution, and the folder that the paths of its RECORD start from."""
+    """The `.dist-info` (or `.egg-info`) of a distribution, and the folder that the paths of its RECORD start
+    from."""
 
     info: str
     base: str
@@ -41,6 +44,23 @@ def recorded(outside: Outside, info: str) -> tuple[str, ...] | None:
         return paths_in(outside.read_text(f"{info}/RECORD", LIMIT))
     except OSError:
         return None
+
+
+def recorded_hashes(outside: Outside, info: str) -> dict[str, bytes]:
+    """The paths that have a SHA-256 with it, empty without a RECORD."""
+    try:
+        rows = _rows(outside.read_text(f"{info}/RECORD", LIMIT))
+    except OSError:
+        return {}
+    return {row[0]: _decoded(row[1]) for row in rows if len(row) > 1 and row[1].startswith("sha256=")}
+
+
+def _decoded(text: str) -> bytes:
+    """The digest; empty, which no file has, for what is no base 64."""
+    try:
+        return base64.urlsafe_b64decode(text.partition("=")[2].rstrip("=") + "=")
+    except ValueError:
+        return b""
 
 
 def recorded_sizes(outside: Outside, info: str) -> dict[str, int | None] | None:

@@ -15,12 +15,13 @@ from envfix.future import knowing, knowing_locked, said_of
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
 from envfix.matrix import change, load
+from envfix.mending import look, put_right
 from envfix.model.machine import Machine
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.probe import machine_file
 from envfix.proving import driver_stub, run_checks
-from envfix.situation import Parts, Where, situate
+from envfix.situation import Parts, Where
 from envfix.solution import (
     choice_of_lock,
     choose,
@@ -33,7 +34,7 @@ from envfix.together import decide_together, pairs_that_fit, with_beside
 
 def probe(parts: Parts, where: Where) -> Machine:
     """What this machine is, each fact with its evidence. Raises InputError for a `--venv` that is none."""
-    here = situate(parts, where)
+    here = look(parts, where)
     if here.new_venv:
         raise InputError(f"`{where.venv}` is no virtual environment", "leave `--venv` out")
     return here.machine
@@ -45,7 +46,7 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     What would make a release fit is said of the newest, and of `every` one where that is asked for.
     """
     matrix = load.load(parts.outside, parts.matrix_dir)
-    here = situate(parts, where, matrix)
+    here = look(parts, where, matrix)
     request = with_accelerator(request, here, matrix)
     matrix = knowing(parts, here, matrix, request, judge_installed=True)
     try:
@@ -82,7 +83,7 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
 def lock(parts: Parts, request: Request, where: Where, path: str, requirements_path: str) -> LockWritten:
     """Decide, resolve, and write both lock files."""
     matrix = load.load(parts.outside, parts.matrix_dir)
-    here = situate(parts, where, matrix)
+    here = look(parts, where, matrix)
     request = with_accelerator(request, here, matrix)
     matrix = knowing(parts, here, matrix, request)
     here, decision = decide_together(parts, here, matrix, request)
@@ -100,7 +101,7 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
 def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) -> LockWritten:
     """Whether a lock still fits the machine and the matrix. Raises LockMismatch."""
     matrix = load.load(parts.outside, parts.matrix_dir)
-    here = situate(parts, where, matrix)
+    here = look(parts, where, matrix)
     made = pylock.read_lock(parts.outside, path)
     matrix = knowing_locked(parts, here, matrix, made.tensorflow, offline)
     choice_of_lock(parts, here, matrix, made)
@@ -111,7 +112,7 @@ def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) 
 def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float) -> Verified:
     """Visibility, placement and numbers in a fresh process of the target interpreter."""
     matrix = load.load(parts.outside, parts.matrix_dir)
-    here = situate(parts, where, matrix, to_install=True)
+    here = put_right(parts, where, matrix)
     if here.new_venv:
         raise InputError(f"`{where.venv}` is no virtual environment", f"envfix install --venv {where.venv}")
     if accelerator is Accelerator.AUTO:

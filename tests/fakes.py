@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fnmatch
+import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from envfix.ports import Outside, Ran
+from envfix.tree import FILE, FOLDER, LINK, Entry, Held
 
 Answer = Ran | Callable[[Sequence[str], str | None], Ran]
 
@@ -160,3 +163,61 @@ class FakeOutside(Outside):
 
     def say(self, text: str) -> None:
         self.said.append(text)
+
+    def look(self, path: str) -> Entry | None:
+        if path in self.links:
+            return Entry(LINK, 0o777, 0, 0, 0, 0, 0, self.links[path])
+        if path in self.files:
+            return Entry(FILE, 0o644, len(self.read_bytes(path)), 0, 0, 0, 0)
+        return Entry(FOLDER, 0o755, 0, 0, 0, 0, 0) if self.is_dir(path) else None
+
+    def walk(self, folder: str) -> Iterator[tuple[str, Entry]]:
+        for name in self.listdir(folder):
+            entry = self.look(f"{folder}/{name}")
+            if entry is not None:
+                yield f"{folder}/{name}", entry
+                if entry.kind == FOLDER:
+                    yield from self.walk(f"{folder}/{name}")
+
+    def sha256(self, path: str) -> bytes:
+        return hashlib.sha256(self.read_bytes(path)).digest()
+
+    def link(self, path: str, other: str) -> None:
+        self.copy(path, other)
+
+    def symlink(self, goal: str, path: str) -> None:
+        self.links[path] = goal
+
+    def copy(self, path: str, other: str) -> None:
+        self.write_bytes(other, self.read_bytes(path))
+
+    def rename(self, path: str, other: str) -> None:
+        self.copy(path, other)
+        self.remove(path)
+
+    def make_dir(self, path: str, mode: int = 0o777) -> None:
+        self.make_dirs(path)
+
+    def remove_dir(self, path: str) -> None:
+        pass  # folders are there as long as something is in them
+
+    def dress(self, path: str, entry: Entry) -> None:
+        pass
+
+    def settle(self, path: str) -> None:
+        pass
+
+    def settle_all(self, path: str) -> None:
+        pass
+
+    def hold(self, path: str) -> Held | None:
+        return FakeHeld()
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        yield
+
+
+class FakeHeld(Held):
+    def release(self) -> None:
+        pass

@@ -3,108 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
-from envfix.install.apply import Manner, apply, finishing
+from envfix.errors import InputError, InstallFailed, Interrupted
+from envfix.install.apply import Manner, apply
 from envfix.install.commands import UvInstaller
 from envfix.install.disk import check_space, spoken_size, uv_cache
+from envfix.install.transaction.change import changing
 from envfix.lock.pylock import render_pylock
-from envfix.model.outcome import InstallResult
-from envfix.model.plan import Change, Floors, Lock, Plan, PlannedPackage, Resolution
-from envfix.model.target import PipConfig, Target
-from envfix.ports import Ran
-from envfix.probe.interpreter import read_target
+from envfix.model.plan import Change, Plan, PlannedPackage, Resolution
 from envfix.resolve.planning import make_plan
-from envfix.resolve.uv import UvResolver
-from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
 from tests.index_server import IndexServer, build_wheel, serving
+from tests.rooms import Room, tree
 
 BOTH = pytest.mark.parametrize("installer", ["uv", "pip"])
-
-
-class Apart(RealOutside):
-    """The real outside with a cache of the test's own, and a free disk that a test can shrink."""
-
-    def __init__(self, cache: Path) -> None:
-        super().__init__(quiet=True)
-        kept = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith(("PIP_", "UV_")) and "proxy" not in k.lower()
-        }
-        own = {
-            "UV_CACHE_DIR": str(cache),
-            "UV_HTTP_RETRIES": "0",
-            "PIP_RETRIES": "0",
-            "PIP_NO_CACHE_DIR": "1",
-        }
-        self._own = {**kept, **own}
-        self.free: int | None = None
-        self.before_run: Callable[[Sequence[str]], None] = lambda argv: None
-        self.after_run: Callable[[Sequence[str]], None] = lambda argv: None
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        return self._own
-
-    def free_bytes(self, path: str) -> int:
-        return super().free_bytes(path) if self.free is None else self.free
-
-    def run(self, argv: Sequence[str], **more: object) -> Ran:  # type: ignore[override]
-        self.before_run(argv)
-        ran = super().run(argv, **more)  # type: ignore[arg-type]
-        self.after_run(argv)
-        return ran
-
-
-class Room:
-    """A virtual environment, the index, and the steps from requirements to an install."""
-
-    def __init__(self, folder: Path, index: IndexServer) -> None:
-        self.outside = Apart(folder / "cache")
-        self.config = PipConfig(index_url=index.simple)
-        self.index = index
-        self.python = str(folder / "env/bin/python")
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
-
-    def target(self) -> Target:
-        return read_target(RealOutside(), self.python)
-
-    def installed(self) -> dict[str, str]:
-        return {dist.name: dist.version for dist in self.target().installed}
-
-    def lock(self, *requirements: str) -> Lock:
-        # Resolved as for an empty environment, so that the newest comes in place of what is there.
-        empty = structs.replace(self.target(), installed=())
-        resolution = UvResolver(self.outside).resolve(requirements, [], empty, self.config, offline=False)
-        floors = Floors(python=str(self.target().feature), os="linux", arch="x86_64")
-        return Lock(
-            tensorflow="2.0",
-            requirements=requirements,
-            resolution=resolution,
-            floors=floors,
-            matrix_digest="",
-        )
-
-    def apply(self, lock: Lock, installer: str = "uv", **more: object) -> InstallResult:
-        target = self.target()
-        plan = make_plan(lock.resolution, target, {}, {})
-        manner = Manner(installer=installer, **more)  # type: ignore[arg-type]
-        return apply(self.outside, lock, plan, target, self.config, manner, self.target)
-
-    def site(self) -> Path:
-        return Path(self.target().purelib)
 
 
 @pytest.fixture
@@ -220,12 +141,12 @@ def test_what_is_in_the_way_stays_until_everything_is_fetched(
     room: Room, installer: str, from_urls: bool
 ) -> None:
     room.apply(room.lock("tensorflow-cpu"), installer)
-    before = snapshot(room)
+    before = room.tree()
     lock = room.lock("tensorflow")
     room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
     with pytest.raises(InstallFailed, match="the environment is as it was"):
         room.apply(lock, installer, from_urls=from_urls)
-    assert snapshot(room) == before
+    assert room.tree() == before
     del room.index.faults["/files/numb-2.0-py3-none-any.whl"]
     fetched: list[int] = []
 
@@ -242,7 +163,7 @@ def test_what_is_in_the_way_stays_until_everything_is_fetched(
 @pytest.mark.parametrize("switch", ["1", "0"])
 def test_without_a_cache_too_everything_is_fetched_first(room: Room, switch: str) -> None:
     room.apply(room.lock("tensorflow-cpu"))
-    before = snapshot(room)
+    before = room.tree()
     lock = room.lock("tensorflow")
     room.outside._own["UV_NO_CACHE"] = switch
     # Away from the cache that the other lines have filled: nothing may be taken from there.
@@ -250,7 +171,7 @@ def test_without_a_cache_too_everything_is_fetched_first(room: Room, switch: str
     room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
     with pytest.raises(InstallFailed, match=r"could not download.*(?s:.*)the environment is as it was"):
         room.apply(lock)
-    assert snapshot(room) == before
+    assert room.tree() == before
     del room.index.faults["/files/numb-2.0-py3-none-any.whl"]
     fetched: list[int] = []
     room.outside.before_run = lambda argv: (
@@ -276,121 +197,6 @@ def spied_folders(room: Room) -> list[str]:
     return made
 
 
-def snapshot(room: Room) -> dict[str, bytes]:
-    return {
-        str(path): path.read_bytes()
-        for path in sorted(room.site().rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-
-
-def test_an_install_that_fails_halfway_says_what_changed_and_how_to_go_on(room: Room) -> None:
-    room.apply(room.lock("tensorflow-cpu"))
-    lock = room.lock("tensorflow")
-
-    def lose(argv: Sequence[str]) -> None:
-        if "uninstall" in argv:
-            shutil.rmtree(room.outside.environ["UV_CACHE_DIR"])
-
-    room.outside.after_run = lose
-    with pytest.raises(EnvironmentChanged, match=r"tensorflow-cpu 1\.9 -> gone") as caught:
-        room.apply(lock, again="envfix install --venv 'my demo'")
-    assert caught.value.exit_code == 5
-    assert caught.value.hint == "envfix install --venv 'my demo'"
-
-
-def test_an_installer_that_claims_success_is_not_believed(room: Room) -> None:
-    lock = room.lock("tensorflow")
-
-    def damage(argv: Sequence[str]) -> None:
-        if "install" in argv:
-            for path in room.site().glob("numb-*/METADATA"):
-                path.write_text("Name: numb\nVersion: 9\n")
-            for path in room.site().glob("numb-*"):
-                path.rename(path.with_name("numb-9.dist-info"))
-
-    room.outside.after_run = damage
-    with pytest.raises(EnvironmentChanged, match=r"numb should be 2\.0, found 9"):
-        room.apply(lock)
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_an_interrupt_says_which_state_it_left(room: Room, when: str) -> None:
-    lock = room.lock("tensorflow")
-
-    def interrupt(argv: Sequence[str]) -> None:
-        if "install" in argv:
-            raise KeyboardInterrupt
-
-    setattr(room.outside, f"{when}_run", interrupt)
-    with pytest.raises(Interrupted if when == "before" else EnvironmentChanged) as caught:
-        room.apply(lock)
-    assert caught.value.message.startswith("interrupted; the environment is ")
-    assert caught.value.exit_code == (130 if when == "before" else 5)
-
-
-def reading_raises(room: Room, lock: Lock, *problems: BaseException | None, **more: object) -> None:
-    """Install while the environment is read again with these ends, one for each reading; None reads it."""
-    target, ends = room.target(), iter(problems)
-    plan = make_plan(lock.resolution, target, {}, {})
-
-    def reread() -> Target:
-        end = next(ends)
-        if end is not None:
-            raise end
-        return room.target()
-
-    apply(room.outside, lock, plan, target, room.config, Manner(again="again", **more), reread)  # type: ignore[arg-type]
-
-
-def test_an_interrupt_while_the_result_is_read_says_what_is_in(room: Room) -> None:
-    """The packages are in by then, and the reading takes seconds."""
-    with pytest.raises(EnvironmentChanged, match=r"^interrupted; .*numb was not there -> 2\.0") as caught:
-        reading_raises(room, room.lock("numb"), KeyboardInterrupt(), None)
-    assert caught.value.hint == "again"
-    lock = room.lock("tensorflow")
-    with pytest.raises(EnvironmentChanged, match=r"^interrupted; the environment may be changed") as caught:
-        reading_raises(room, lock, KeyboardInterrupt(), KeyboardInterrupt())
-    assert caught.value.hint == "again"
-
-
-def test_an_interrupt_while_a_new_environment_is_read_leaves_none(room: Room) -> None:
-    with pytest.raises(Interrupted, match="the new environment is removed again"):
-        reading_raises(room, room.lock("numb"), KeyboardInterrupt(), disposable=True)
-
-
-def test_an_interrupt_while_a_failed_install_is_looked_at_is_one_too(room: Room) -> None:
-    lock = room.lock("numb")
-    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
-    with pytest.raises(EnvironmentChanged, match=r"could not install.*may be changed: it was not looked at"):
-        reading_raises(room, lock, KeyboardInterrupt())
-
-
-def test_an_environment_that_cannot_be_read_after_the_install_is_a_changed_one(room: Room) -> None:
-    gone = InputError("`python` does not answer")
-    with pytest.raises(EnvironmentChanged, match=r"uv ended well; .*read any more: `python` does") as caught:
-        reading_raises(room, room.lock("numb"), gone)
-    assert caught.value.hint == "again"
-    with pytest.raises(InstallFailed, match="`python` does not answer; the new environment is removed again"):
-        reading_raises(room, room.lock("tensorflow"), gone, disposable=True)
-
-
-def test_an_interrupt_in_what_follows_the_packages_says_that_they_are_in() -> None:
-    def interrupted(*changed: str, **more: object) -> None:
-        before, after = dict.fromkeys(changed, "1.0"), dict.fromkeys(changed, "2.0")
-        result = InstallResult(python="/p", changed=changed, before=before, after=after, loader="")
-        with finishing(result, Manner(again="again", **more)):  # type: ignore[arg-type]
-            raise KeyboardInterrupt
-
-    with pytest.raises(EnvironmentChanged, match=r"^interrupted; .*: numb 1\.0 -> 2\.0$") as caught:
-        interrupted("numb")
-    assert caught.value.hint == "again"
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        interrupted("numb", disposable=True)
-
-
 def test_a_full_temporary_folder_is_an_install_that_failed(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,6 +208,43 @@ def test_a_full_temporary_folder_is_an_install_that_failed(
     monkeypatch.setattr(room.outside, "write_bytes", full)
     with pytest.raises(InstallFailed, match="No space left on device; the environment is as it was"):
         room.apply(lock)
+
+
+def test_an_installer_that_claims_success_is_not_believed(room: Room) -> None:
+    lock, before = room.lock("tensorflow"), room.tree()
+
+    def damage(argv: Sequence[str]) -> None:
+        if "install" in argv and "--target" not in argv:
+            for path in room.site().glob("numb-*/METADATA"):
+                path.write_text("Name: numb\nVersion: 9\n")
+            for path in room.site().glob("numb-*"):
+                path.rename(path.with_name("numb-9.dist-info"))
+
+    room.outside.after_run = damage
+    with pytest.raises(InstallFailed, match=r"numb should be 2\.0, found 9; the environment is as it was"):
+        room.apply(lock)
+    assert room.tree() == before
+
+
+def test_a_read_only_environment_is_refused(room: Room) -> None:
+    lock, target = room.lock("tensorflow"), room.target()
+    outside = FakeOutside(read_only=(target.purelib,))
+    plan = make_plan(lock.resolution, target, {}, {})
+    with (
+        pytest.raises(InputError, match="site-packages` cannot be written by this user"),
+        changing(outside, target, room.target) as change,
+    ):
+        apply(outside, lock, plan, target, room.config, Manner(), room.target, change)
+    assert outside.ran == [] and outside.written == {}
+
+
+def test_nothing_to_install_runs_nothing(room: Room) -> None:
+    resolution = Resolution(packages=(), resolver="uv")
+    lock = structs.replace(room.lock("numb"), resolution=resolution)
+    before, seen = tree(room.site(), ()), []
+    room.outside.before_run = seen.append
+    assert room.apply(lock).changed == ()
+    assert seen == [] and tree(room.site(), ()) == before
 
 
 def test_a_new_environment_that_is_removed_again_is_not_said_to_be_changed(room: Room) -> None:
@@ -423,6 +266,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from envfix.errors import EnvfixError
 from envfix.install.apply import Manner, apply
+from envfix.install.transaction.change import changing
 from envfix.lock.pylock import read_pylock
 from envfix.model.target import PipConfig
 from envfix.probe.interpreter import read_target
@@ -432,9 +276,10 @@ python, path = sys.argv[1:]
 outside, lock = RealOutside(), read_pylock(Path(path).read_text(), path)
 target = read_target(outside, python)
 plan = make_plan(lock.resolution, target, {}, {})
+read = lambda: read_target(outside, python)
 try:
-    read = lambda: read_target(outside, python)
-    apply(outside, lock, plan, target, PipConfig(), Manner(from_urls=True), read)
+    with changing(outside, target, read) as change:
+        apply(outside, lock, plan, target, PipConfig(), Manner(from_urls=True), read, change)
 except EnvfixError as problem:
     print(problem.code, problem.message)
 """
@@ -468,23 +313,12 @@ def test_a_real_ctrl_c_ends_the_installer(room: Room, tmp_path: Path) -> None:
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if room.python in command(path)]
 
 
-def test_a_file_that_vanished_is_a_changed_environment(room: Room) -> None:
-    room.apply(room.lock("numb<2"))
-    lock = room.lock("tensorflow")
-    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
-    room.outside.before_run = lambda argv: (
-        (room.site() / "numb/__init__.py").unlink(missing_ok=True) if "install" in argv else None
-    )
-    with pytest.raises(EnvironmentChanged, match="files were left behind or are gone"):
-        room.apply(lock)
-
-
 def test_a_full_disk_is_said_before_anything_is_fetched(room: Room) -> None:
     lock = room.lock("tensorflow")
     room.outside.free = 1000
     asked = len(room.index.asked)
     with pytest.raises(
-        InstallFailed, match=r"needs 67\.\d MB free for .*, found 1\.0 kB; nothing was changed"
+        InstallFailed, match=r"needs 67\.\d MB free for .*, found 1\.0 kB; the environment is as it was"
     ):
         room.apply(lock)
     assert len(room.index.asked) == asked
@@ -516,15 +350,6 @@ def test_a_disk_that_fills_up_on_the_way_is_the_installers_error(room: Room, tmp
             room.apply(lock)
     finally:
         subprocess.run(["umount", small], check=True)
-
-
-def test_a_read_only_environment_is_refused(room: Room) -> None:
-    lock, target = room.lock("tensorflow"), room.target()
-    outside = FakeOutside(read_only=(target.purelib,))
-    plan = make_plan(lock.resolution, target, {}, {})
-    with pytest.raises(InputError, match="site-packages` cannot be written by this user"):
-        apply(outside, lock, plan, target, room.config, Manner(), room.target)
-    assert outside.ran == []
 
 
 def test_break_system_packages_is_passed_only_when_told(room: Room) -> None:
@@ -566,18 +391,3 @@ def test_sizes_are_spoken_and_the_cache_is_found() -> None:
     assert uv_cache({"HOME": "/h"}) == "/h/.cache/uv"
     assert uv_cache({"HOME": "/h", "XDG_CACHE_HOME": "/x"}) == "/x/uv"
     assert uv_cache({"HOME": "/h", "UV_CACHE_DIR": "/u"}) == "/u"
-
-
-def test_nothing_to_install_runs_nothing() -> None:
-    outside = FakeOutside()
-    lock = Lock(
-        tensorflow="2.0",
-        requirements=(),
-        resolution=Resolution(packages=(), resolver="uv"),
-        floors=Floors(python="3.12", os="linux", arch="x86_64"),
-        matrix_digest="",
-    )
-    target = read_target(RealOutside(), sys.executable)
-    plan = Plan(packages=(), download_bytes=0, installed_bytes=0)
-    assert apply(outside, lock, plan, target, PipConfig(), Manner(), lambda: target).changed == ()
-    assert outside.ran == []

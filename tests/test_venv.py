@@ -13,6 +13,7 @@ from msgspec import structs
 
 from envfix.errors import InputError, InstallFailed
 from envfix.install.permission import check_allowed
+from envfix.install.transaction.change import Contended
 from envfix.install.venv import check_venv, make_venv, remove_venv
 from envfix.model.machine import Platform
 from envfix.model.target import PipConfig
@@ -186,24 +187,14 @@ def test_a_new_environment_is_removed_with_the_folders_made_for_it(
     outside, config = Apart(tmp_path / "c"), PipConfig(index_url=index.simple)
     place = check_venv(outside, str(tmp_path / "a/b/env"), None)
     assert not (tmp_path / "a").exists()
-    ensure_venv(outside, place.folder, None, config)
-    remove_venv(outside, place)
+    remove_venv(outside, place, make_venv(outside, place, config))
     assert not (tmp_path / "a").exists()
     (tmp_path / "a").mkdir()
     place = check_venv(outside, str(tmp_path / "a/b/env"), None)
-    ensure_venv(outside, place.folder, None, config)
+    held = make_venv(outside, place, config)
     (tmp_path / "a/b/mine").write_text("")
-    remove_venv(outside, place)
+    remove_venv(outside, place, held)
     assert [path.name for path in (tmp_path / "a/b").iterdir()] == ["mine"]
-
-
-def test_an_environment_that_was_there_is_never_removed(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
-    outside = RealOutside()
-    place = check_venv(outside, str(tmp_path / "env"), None)
-    assert place.there
-    remove_venv(outside, place)
-    assert (tmp_path / "env/pyvenv.cfg").exists()
 
 
 @pytest.mark.parametrize("given", ["env with spaces", "./env/", "sub/../env", "~/env", "."])
@@ -280,6 +271,6 @@ def test_what_another_process_makes_at_the_same_time_is_left_alone(tmp_path: Pat
     place = check_venv(RealOutside(), str(tmp_path / "two"), sys.executable)
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "theirs").touch()
-    with pytest.raises(InputError, match="was made by another process just now"):
+    with pytest.raises(Contended):
         make_venv(RealOutside(), place)
     assert (tmp_path / "two" / "theirs").exists()

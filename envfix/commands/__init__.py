@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 from envfix import workflow
-from envfix.commands.asking import alone, request, where
-from envfix.commands.installing import in_cell, install
+from envfix.commands.asking import alone, in_cell, request, where
+from envfix.commands.installing import install
 from envfix.commands.matrix import matrix
+from envfix.commands.undoing import rollback
 from envfix.errors import InputError, UsageError
 from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
@@ -98,6 +99,7 @@ COMMANDS = {
     "lock": _lock,
     "install": install,
     "verify": _verify,
+    "rollback": rollback,
     "matrix": matrix,
     "machines": _machines,
 }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from envfix.errors import InputError, UsageError
+from envfix.errors import InputError, Interrupted, UsageError
 from envfix.matrix import tf_request
 from envfix.model.request import ANY, Accelerator, CudaSource, Request, ResolverName, TensorFlowRequest
+from envfix.ports import Outside
+from envfix.probe import kernel
 from envfix.situation import Where
 from envfix.system.outside import RealOutside
 
@@ -88,3 +91,25 @@ def alone(option: str, given: Mapping[str, object]) -> None:
     wrong = next((name for name, value in given.items() if value), None)
     if wrong:
         raise UsageError(f"`{option}` is about exactly that lock: `{wrong}` does not go with it")
+
+
+def in_cell(outside: Outside) -> bool:
+    """Whether envfix was started with `!` in a notebook, which pretends to be a terminal (a pty)."""
+    # jupyter_client sets the variable for its kernels; /proc tells it of the others, where there is one.
+    return bool(outside.environ.get("JPY_PARENT_PID")) or kernel.find_kernel(outside) is not None
+
+
+def can_answer(outside: Outside, options: argparse.Namespace) -> bool:
+    """Whether a person at a terminal can be asked; in a notebook's cell nobody can type."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not options.json and not in_cell(outside)
+
+
+def proceed(outside: Outside, options: argparse.Namespace) -> None:
+    """Ask a person who can answer and did not say `--yes`. Raises Interrupted for a no."""
+    if options.yes or not can_answer(outside, options):
+        return
+    print("proceed? [Y/n] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    # Without a line (Ctrl-D) nobody has agreed to anything.
+    if not answer or answer.strip().lower() not in ("", "y", "yes"):
+        raise Interrupted("stopped before the first change, as you said")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 
 from envfix import installing
-from envfix.commands.asking import alone, request, where
-from envfix.errors import Interrupted, UsageError
+from envfix.commands.asking import alone, proceed, request, where
+from envfix.errors import UsageError
 from envfix.model.request import InstallOptions
 from envfix.model.results import Installed
 from envfix.ports import Outside
-from envfix.probe import kernel
 from envfix.render.plan import plan
 from envfix.situation import Parts
 
@@ -41,22 +39,8 @@ def install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     return done, done.exit_code
 
 
-def in_cell(outside: Outside) -> bool:
-    """Whether envfix was started with `!` in a notebook, which pretends to be a terminal (a pty)."""
-    # jupyter_client sets the variable for its kernels; /proc tells it of the others, where there is one.
-    return bool(outside.environ.get("JPY_PARENT_PID")) or kernel.find_kernel(outside) is not None
-
-
 def _approve(outside: Outside, installed: Installed, options: argparse.Namespace) -> None:
     """Show the plan; ask only a person at a terminal who did not say `--yes`."""
     for line in plan(installed.plan):
         outside.say(line)
-    # In a notebook's cell there seems to be a terminal, but nobody can type there.
-    asked = sys.stdin.isatty() and sys.stderr.isatty() and not options.json and not in_cell(outside)
-    if options.yes or not asked:
-        return
-    print("proceed? [Y/n] ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline()
-    # Without a line (Ctrl-D) nobody has agreed to anything.
-    if not answer or answer.strip().lower() not in ("", "y", "yes"):
-        raise Interrupted("stopped before the first change, as you said")
+    proceed(outside, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,35 @@ _PIP = (
     "import os, runpy, sys; os.dup2(2, 1); sys.argv[0] = 'pip'; "
     "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
 )
+# What the wheels in a folder unpack to (packaging.python.org, "Binary distribution format"), which `pip
+# download` leaves packed; no answer where one is still to be built.
+_NAMES = """\
+import configparser, json, os, sys, zipfile
+found = []
+for wheel in sorted(os.listdir(sys.argv[1])):
+    with zipfile.ZipFile(os.path.join(sys.argv[1], wheel)) as archive:
+        if not wheel.endswith(".whl"):
+            sys.exit("not a wheel")
+        for name in archive.namelist():
+            top, _, rest = name.partition("/")
+            if top.endswith(".data") and rest:
+                scheme, _, rest = rest.partition("/")
+                own = wheel.partition("-")[0] + "/"
+                name = {"scripts": "bin/", "headers": "include/" + own}.get(scheme, "") + rest
+            found.append(name.rstrip("/"))
+            if name.endswith(".dist-info/entry_points.txt"):
+                points = configparser.RawConfigParser(delimiters=("=",))
+                points.optionxform = str
+                points.read_string(archive.read(name).decode("utf-8", "replace"))
+                for group in ("console_scripts", "gui_scripts"):
+                    if points.has_section(group):
+                        found += ["bin/" + point.strip() for point in points.options(group)]
+parents = {name.rpartition("/")[0] for name in found}
+while parents - {""}:
+    found += sorted(parents - {""})
+    parents = {name.rpartition("/")[0] for name in parents}
+print(json.dumps(sorted(set(found))))
+"""
 
 
 class Installer(abc.ABC):
@@ -50,10 +80,15 @@ class Installer(abc.ABC):
         self.allowed = ["--break-system-packages"] if break_system_packages else []
         self.folder = outside.temporary_dir()
         self.fetched = False
+        self.arrives: tuple[str, ...] | None = None
 
     @abc.abstractmethod
     def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
-        """Download every file and check its hash, the target untouched; `install` then asks no index."""
+        """Download every file and check its hash, the target untouched; `install` then asks no index.
+
+        `arrives` names the files that `install` will write, as if everything went into one folder, or is None
+        where that is not known.
+        """
 
     @abc.abstractmethod
     def install(self, packages: Sequence[LockedPackage]) -> Ran:
@@ -107,6 +142,7 @@ class UvInstaller(Installer):
         try:
             offline = ["--offline"] if self.offline else []
             ran = self._uv(["install", "--target", aside, *offline, *self.from_lock(packages)])
+            self.arrives = tuple(path[len(aside) + 1 :] for path, _ in self.outside.walk(aside))
         finally:
             self.outside.remove_tree(aside)
         self.fetched = ran.ok
@@ -149,7 +185,10 @@ class UvInstaller(Installer):
             env.pop("UV_NO_CACHE")
             env["UV_CACHE_DIR"] = self._own_cache
         argv = [uv_binary(self.outside), "pip", *arguments, "--python", self.target.executable]
-        keep = UvProgress(fetches="--target" in arguments)
+        fetches = "--target" in arguments
+        if fetches:
+            env["UV_LINK_MODE"] = "hardlink"  # whatever the user wants in the target: here it takes no space
+        keep = UvProgress(fetches=fetches)
         return self.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=self.folder, show=True, keep=keep)
 
 
@@ -161,8 +200,12 @@ class PipInstaller(Installer):
     def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
         # pip cannot be told to use its cache alone; without an index, only local files are left.
         offline = ["--no-index"] if self.offline else []
-        ran = self._pip(["download", "--dest", f"{self.folder}/files", *offline, *self._from_lock(packages)])
+        files = f"{self.folder}/files"
+        ran = self._pip(["download", "--dest", files, *offline, *self._from_lock(packages)])
         self.fetched = ran.ok
+        if ran.ok:
+            listed = self.outside.run([self.target.executable, "-I", "-S", "-c", _NAMES, files], timeout=300)
+            self.arrives = tuple(json.loads(listed.out)) if listed.ok else None
         return ran
 
     def install(self, packages: Sequence[LockedPackage]) -> Ran:

@@ -33,6 +33,7 @@ def check_space(
     *,
     installer: str = "uv",
     uncached: Callable[[], frozenset[str] | None] | None = None,
+    kept: int = 0,
 ) -> None:
     """Raises InstallFailed when a disk has less room than the install certainly takes; InputError for a cache
     of uv's that this user cannot write, without which uv does nothing.
@@ -47,29 +48,29 @@ def check_space(
     - pip keeps every download in the temporary folder until all are unpacked; its own cache spares the
       network, not that.
 
-    `uncached` names what uv's cache lacks, or is None where uv cannot tell. It is asked only where the disks
-    would not take everything, for it costs a run of uv; what it does not name is taken to be there. Of a part
-    that is lacking only the size of its download is known, the least that its files take. What the plan does
-    not know is not counted. An install that fails for lack of space all the same says so itself.
+    `uncached` names what uv's cache lacks (None where uv cannot tell), asked only where the disks would not
+    take everything, for it costs a run of uv; of a part that is lacking only the size of its download is
+    known, the least that its files take. `kept` are the bytes that are copied so that they can be put back.
+    What the plan does not know is not counted: an install that fails for lack of space says so itself.
     """
     if not plan.changes:
         return
     if installer == "pip":
-        needs = _needs_of_pip(outside, plan, site_packages)
+        needs = _needs_of_pip(outside, plan, site_packages, kept)
         short = _shortage(outside, needs)
     else:
         cache = uv_cache_folder(outside)
         everything = frozenset(package.name for package in plan.changes)
-        short = _shortage(outside, _needs_of_uv(outside, plan, site_packages, cache, everything))
+        short = _shortage(outside, _needs_of_uv(outside, plan, site_packages, cache, everything, kept))
         if short is not None and uncached is not None:
             lacks = everything & (uncached() or frozenset())
-            short = _shortage(outside, _needs_of_uv(outside, plan, site_packages, cache, lacks))
+            short = _shortage(outside, _needs_of_uv(outside, plan, site_packages, cache, lacks, kept))
     if short is not None:
         _refuse(outside, plan, short)
 
 
 def _needs_of_uv(
-    outside: Outside, plan: Plan, site_packages: str, cache: str, lacks: frozenset[str]
+    outside: Outside, plan: Plan, site_packages: str, cache: str, lacks: frozenset[str], kept: int
 ) -> list[_Need]:
     sizes = {package.name: package.size for package in plan.changes}
     if lacks == sizes.keys():
@@ -78,7 +79,7 @@ def _needs_of_uv(
         fetched = sum(size or 0 for name, size in sizes.items() if name in lacks)
     mode = outside.environ.get("UV_LINK_MODE", "")
     together = outside.device(cache) == outside.device(site_packages)
-    placed = 0 if mode == "symlink" or (together and mode != "copy") else _unpacked(plan)
+    placed = kept + (0 if mode == "symlink" or (together and mode != "copy") else _unpacked(plan))
     if together:
         elsewhere = "free some space, or install elsewhere: --venv /path/on/another/disk"
         return [_Need(places=(site_packages, cache), size=fetched + placed, hint=elsewhere)]
@@ -96,14 +97,15 @@ def _needs_of_uv(
     ]
 
 
-def _needs_of_pip(outside: Outside, plan: Plan, site_packages: str) -> list[_Need]:
+def _needs_of_pip(outside: Outside, plan: Plan, site_packages: str, kept: int) -> list[_Need]:
     temporary = outside.temporary_dir()
     download = plan.download_bytes or 0
+    placed = _unpacked(plan) + kept
     elsewhere = "free some space, or install elsewhere: --venv /path/on/another/disk"
     if outside.device(temporary) == outside.device(site_packages):
-        return [_Need(places=(site_packages, temporary), size=_unpacked(plan) + download, hint=elsewhere)]
+        return [_Need(places=(site_packages, temporary), size=placed + download, hint=elsewhere)]
     return [
-        _Need(places=(site_packages,), size=_unpacked(plan), hint=elsewhere),
+        _Need(places=(site_packages,), size=placed, hint=elsewhere),
         _Need(
             places=(os.path.dirname(temporary),),  # noqa: PTH120
             size=download,
@@ -130,7 +132,7 @@ def _refuse(outside: Outside, plan: Plan, need: _Need) -> None:
         f"needs {spoken_size(need.size + MARGIN)} free for {places} "
         f"({spoken_size(plan.download_bytes or 0)} to download, "
         f"{spoken_size(plan.installed_bytes or 0)} unpacked), "
-        f"found {spoken_size(outside.free_bytes(need.places[0]))}; nothing was changed",
+        f"found {spoken_size(outside.free_bytes(need.places[0]))}",
         need.hint,
     )
 

@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 from envfix.errors import InputError, InstallFailed
 from envfix.explanation import why_failed
+from envfix.install.making import clear, mark, remove_made, unmark
+from envfix.install.transaction.change import Contended
 from envfix.installers import pip_environment, uv_binary, uv_environment
 from envfix.model.target import PipConfig
 from envfix.ports import Outside, Ran
+from envfix.tree import Held
 
 _VERSION = "import sys; print('%s %d.%d.%d' % ((sys.implementation.name,) + sys.version_info[:3]))"
 TIME_LIMIT = 180.0
@@ -59,16 +62,17 @@ def check_venv(outside: Outside, directory: str, python: str | None) -> Place:
 
 def make_venv(
     outside: Outside, place: Place, config: PipConfig | None = None, *, offline: bool = False
-) -> None:
-    """Make the environment; nothing of it is left when this raises.
+) -> Held:
+    """Make the environment, marked as not finished until `finish_venv`; nothing is left when this raises.
 
     It is seeded with pip, because notebooks use `%pip`. Raises InstallFailed when it cannot be made, and
-    InputError where another process has begun to make it, whose work is left alone.
+    Contended where another process has begun to make it, whose work is left alone.
     """
     if place.folder != place.kept and not outside.claim_dir(place.folder):
-        raise InputError(
-            f"`{place.folder}` was made by another process just now", f"let it finish, or {_ANOTHER}"
-        )
+        raise Contended
+    held = mark(outside, place.folder, place.kept)
+    if held is None:
+        raise Contended
     try:
         _make(outside, place, config or PipConfig(), offline)
         if not outside.exists(place.python):
@@ -76,36 +80,24 @@ def make_venv(
                 f"the new virtual environment `{place.folder}` has no interpreter `{place.python}`"
             )
     except BaseException:
-        remove_venv(outside, place)
+        remove_venv(outside, place, held)
         raise
+    return held
 
 
-def remove_venv(outside: Outside, place: Place) -> None:
+def finish_venv(outside: Outside, place: Place, held: Held) -> None:
+    """The environment stays."""
+    unmark(outside, place.folder)
+    held.release()
+
+
+def remove_venv(outside: Outside, place: Place, held: Held) -> None:
     """Remove an environment that was made now, with the folders made for it; what was there before stays."""
-    if place.there:
-        return
-    if place.folder == place.kept:
-        _clear(outside, place.folder)
-        return
-    if outside.exists(place.folder):
-        outside.remove_tree(place.folder)
-    for parent in PurePath(place.folder).parents:
-        if str(parent) == place.kept or outside.listdir(str(parent)):
-            return
-        if outside.exists(str(parent)):
-            outside.remove_tree(str(parent))
-
-
-def _clear(outside: Outside, folder: str) -> None:
-    """Empty a folder that was there before: a shell may be in it, or a link lead to it."""
-    real = outside.realpath(folder)
-    for name in outside.listdir(real):
-        path = str(PurePath(real, name))
-        # A virtual environment has a link to one of its own folders (`lib64`).
-        if outside.is_dir(path) and outside.realpath(path) == path:
-            outside.remove_tree(path)
-        else:
-            outside.remove(path)
+    try:
+        with outside.undisturbed():
+            remove_made(outside, place.folder, place.kept)
+    finally:
+        held.release()
 
 
 def _python_of(folder: str) -> str:
@@ -168,13 +160,14 @@ def _spoken(version: str) -> str:
 def _make(outside: Outside, place: Place, config: PipConfig, offline: bool) -> None:
     """uv first, for it is fast; where the index has no pip to seed, the standard library's venv."""
     argv = [uv_binary(outside), "venv", "--quiet", "--no-project", "--seed", "--python", place.base]
+    argv.append("--allow-existing")  # the folder holds the mark
     argv += [*(["--offline"] if offline else []), *(["--no-index"] if config.no_index else []), place.folder]
     env = uv_environment(outside.environ, config)
     # Away from the user's folder, whose `uv.toml` is about a project of its own.
     first = outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=outside.temporary_dir())
     if first.ok:
         return
-    remove_venv(outside, place)
+    clear(outside, place.folder)
     argv = [place.base, "-I", "-m", "venv", place.folder]
     second = outside.run(argv, timeout=TIME_LIMIT, env=pip_environment(outside.environ, config))
     if not second.ok:

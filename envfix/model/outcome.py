@@ -17,6 +17,24 @@ class InstallResult(Struct, frozen=True, kw_only=True):
     loader: str
 
 
+class PackageMove(Struct, frozen=True, kw_only=True):
+    """A package with its version before and after a change; None where it is not there."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+class Transaction(Struct, frozen=True, kw_only=True):
+    """A complete change of an environment. `date` is the local time of its beginning, `kept_bytes` what the
+    files hold on disk that it replaced."""
+
+    id: str
+    date: str
+    packages: tuple[PackageMove, ...]
+    kept_bytes: int
+
+
 class RestartAdvice(Struct, frozen=True, kw_only=True):
     """Whether the notebook's kernel still holds old libraries, and what to click or type there.
 

@@ -8,7 +8,7 @@ from packaging.version import Version
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
-from envfix.model.outcome import InstallResult, RestartAdvice, Verification
+from envfix.model.outcome import InstallResult, RestartAdvice, Transaction, Verification
 from envfix.model.plan import Lock, Plan
 
 
@@ -66,6 +66,22 @@ class Verified(Struct, frozen=True, kw_only=True):
     @property
     def exit_code(self) -> int:
         return 0 if self.verification.passed else 6
+
+
+class TransactionList(Struct, frozen=True, kw_only=True):
+    """What `envfix rollback --list` lists, newest first."""
+
+    python: str
+    transactions: tuple[Transaction, ...]
+
+
+class RolledBack(Struct, frozen=True, kw_only=True):
+    """What `envfix rollback` put back: each package has its `before` again. With `restart`, the word on a
+    notebook that holds what was taken away."""
+
+    python: str
+    transaction: Transaction
+    restart: RestartAdvice | None = None
 
 
 class MachineList(Struct, frozen=True, kw_only=True):

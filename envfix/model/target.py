@@ -22,7 +22,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """One Python interpreter as it says of itself.
 
     `python` is its whole release (3.12.1). `externally_managed` is the path of the PEP 668 marker, empty
-    when there is none or the interpreter is a virtual environment. `virtual` says that it is one.
+    when there is none or the interpreter is a virtual environment. `virtual` says that it is one. `scripts`,
+    `data` and `headers` are the folders that wheels' other files go to, empty where they are not known.
     """
 
     executable: str
@@ -38,6 +39,9 @@ class Target(Struct, frozen=True, kw_only=True):
     virtual: bool
     externally_managed: str
     installed: tuple[Distribution, ...]
+    scripts: str = ""
+    data: str = ""
+    headers: str = ""
 
     @property
     def feature(self) -> PythonRelease:

@@ -152,4 +152,7 @@ def _target(path: str, answer: dict[str, Any]) -> Target:
             )
             for name, version, requires, location, installer in answer["installed"]
         ),
+        scripts=answer["scripts"],
+        data=answer["data"],
+        headers=answer["headers"],
     )

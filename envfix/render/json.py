@@ -11,7 +11,16 @@ from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.outcome import RestartAdvice, Status, Verification
-from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
+from envfix.model.results import (
+    Installed,
+    LockWritten,
+    MachineList,
+    MatrixShown,
+    Report,
+    RolledBack,
+    TransactionList,
+    Verified,
+)
 from envfix.reading import to_plain
 
 
@@ -40,6 +49,8 @@ def data(result: object) -> Any:
         return {
             "machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]
         }
+    if isinstance(result, (TransactionList, RolledBack)):
+        return to_plain(result)
     if isinstance(result, MatrixCheck):
         return to_plain(result) | {"up_to_date": result.up_to_date}
     if isinstance(result, MatrixShown):

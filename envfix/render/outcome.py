@@ -39,7 +39,7 @@ def installed(value: Installed) -> list[str]:
         lines += [line for line in verification(value.verification) if line != _hint(REPAIR)]
     lines.append(_outcome(value))
     if value.restart is not None:
-        lines += _restart(value.restart)
+        lines += restart(value.restart)
     return lines
 
 
@@ -54,7 +54,8 @@ def _outcome(value: Installed) -> str:
     return f"done     {where}: {words}"
 
 
-def _restart(advice: RestartAdvice) -> list[str]:
+def restart(advice: RestartAdvice) -> list[str]:
+    """Whether the notebook must be restarted, and how."""
     if advice.needed is None:
         names = ", ".join(advice.if_imported[:IF_IMPORTED])
         more = len(advice.if_imported) - IF_IMPORTED

@@ -19,15 +19,19 @@ from envfix.printable import clean
 from envfix.system import streams
 from envfix.system.processes import finish
 from envfix.system.shown import Shown
+from envfix.system.tree import RealTree
+
+TEMPORARY = ".envfix-"  # how the names of half written files begin
 
 
-class RealOutside(Outside):
+class RealOutside(RealTree, Outside):
     """The machine envfix runs on. `quiet` keeps progress lines back.
 
     `in_cell` says that this is a notebook's cell, whose terminal is a pretended one that draws no bars.
     """
 
     def __init__(self, quiet: bool = False) -> None:
+        super().__init__()
         self.quiet = quiet
         self.in_cell = False
 
@@ -52,8 +56,10 @@ class RealOutside(Outside):
                 stderr=None if draws else subprocess.PIPE,
                 env=_environment(os.environ if env is None else env, draws),
                 cwd=cwd,
-                # Its own group, so that a child that hangs is killed with everything it started.
-                start_new_session=not show,
+                # Its own group, so that it is ended with everything it started, and nothing goes on writing.
+                start_new_session=True,
+                # Should envfix be killed, nobody may put back what the child still changes.
+                pass_fds=[held.descriptor for held in self.held if held.descriptor is not None],
             )
         except OSError as problem:
             return Ran(tuple(argv), None, "", "", error=f"could not be started: {problem.strerror}")
@@ -120,7 +126,7 @@ class RealOutside(Outside):
             with target.open("wb") as device:
                 device.write(data)
             return
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

@@ -25,29 +25,31 @@ def finish(
     stdin: str | None,
     shown: Shown | None,
 ) -> Ran:
-    """How the child ended, after at most `timeout` seconds; it is killed when this is interrupted.
+    """How the child ended, after at most `timeout` seconds.
 
-    One that is not shown leads a process group, which is killed with it.
+    It leads a process group, which is killed with it when the time is up or this is interrupted: nothing that
+    it started is at work any more when this raises.
     """
-    group = shown is None
-    out, err = _Kept(child, group), _Kept(child, group, shown=shown)
+    out, err = _Kept(child), _Kept(child, shown=shown)
     threads = _started(child, stdin, out, err)
     timed_out, deadline = False, time.monotonic() + timeout
     try:
         _await_end(child, threads, deadline)
         for thread in threads:
             # A grandchild may hold the pipe open after the child has ended.
-            thread.join(max(0, deadline - time.monotonic()) if group else 5)
-        if group and any(thread.is_alive() for thread in threads):
+            thread.join(max(0, deadline - time.monotonic()) if shown is None else 5)
+        if shown is None and any(thread.is_alive() for thread in threads):
             timed_out = True
-            _kill(child, group)
+            _kill(child)
     except subprocess.TimeoutExpired:
         timed_out = True
-        _kill(child, group)
+        _kill(child)
         child.wait()
     except BaseException:
-        _kill(child, group)
+        _kill(child)
         child.wait()
+        for thread in threads:
+            thread.join(timeout=5)  # its pipes end with the last process of the group
         raise
     for thread in threads:
         thread.join(timeout=2)
@@ -82,8 +84,8 @@ class _Kept:
     kept.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], group: bool, shown: Shown | None = None) -> None:
-        self.child, self.group, self.shown = child, group, shown
+    def __init__(self, child: subprocess.Popen[bytes], shown: Shown | None = None) -> None:
+        self.child, self.shown = child, shown
         self.data = bytearray()
         self.overrun = False
 
@@ -101,7 +103,7 @@ class _Kept:
                 del self.data[:-KEPT]
             elif len(self.data) > KEPT:
                 self.overrun = True
-                _kill(self.child, self.group)
+                _kill(self.child)
                 break
         if self.shown is not None:
             self.shown.end()
@@ -133,9 +135,9 @@ def _await_end(child: subprocess.Popen[bytes], readers: Sequence[threading.Threa
             open_ones[0].join(min(left, 0.05))
 
 
-def _kill(child: subprocess.Popen[bytes], group: bool) -> None:
+def _kill(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if group and hasattr(os, "killpg"):
+        if hasattr(os, "killpg"):
             os.killpg(child.pid, signal.SIGKILL)
         else:
             child.kill()

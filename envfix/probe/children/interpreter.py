@@ -166,6 +166,15 @@ def glibc() -> str:
     return release if name == "glibc" else ""
 
 
+def headers(virtual: bool) -> str:
+    """Where wheels' headers go: pip and uv keep a virtual environment's apart from its interpreter's."""
+    import sysconfig
+
+    if virtual:
+        return os.path.join(sys.prefix, "include", "site", "python{}.{}".format(*sys.version_info[:2]))
+    return sysconfig.get_path("include")
+
+
 def describe() -> dict[str, Any]:
     import sysconfig
 
@@ -181,6 +190,9 @@ def describe() -> dict[str, Any]:
         "base_prefix": getattr(sys, "real_prefix", getattr(sys, "base_prefix", sys.prefix)),
         "purelib": sysconfig.get_path("purelib"),
         "platlib": sysconfig.get_path("platlib"),
+        "scripts": sysconfig.get_path("scripts"),
+        "data": sysconfig.get_path("data"),
+        "headers": headers(virtual),
         "virtual": virtual,
         "externally_managed": marker if not virtual and os.path.exists(marker) else "",
         "installed": distributions(),

@@ -1,0 +1,266 @@
+"""A change of an environment from the lock to the commit, and back from anywhere between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+from envfix.errors import EnvfixError, EnvironmentChanged, InputError, InstallFailed, Interrupted
+from envfix.install import loader
+from envfix.install.transaction import contents, history, imports, journal, recover, requirements, snapshot
+from envfix.install.transaction.journal import Changes, Journal, Moved, Snapshot, State
+from envfix.install.transaction.kept import Keeper
+from envfix.install.transaction.patience import Patience
+from envfix.install.transaction.surroundings import present, wanted
+from envfix.model.plan import Break
+from envfix.model.target import Target
+from envfix.ports import Outside
+from envfix.tree import FOLDER, LINK, Entry
+
+CACHE = "__pycache__"
+
+
+class Contended(Exception):
+    """The environment was changed by another envfix after it was looked at: all must be decided anew."""
+
+
+class Change:
+    """One change of `target`. Nothing of it is on disk before `begin`."""
+
+    def __init__(self, outside: Outside, target: Target, reread: Callable[[], Target]) -> None:
+        self.outside = outside
+        self.target = target
+        self.reread = reread
+        self.accepted: tuple[Break, ...] = ()
+
+    def copied_bytes(self, leaving: Collection[str]) -> int:
+        """Bytes that keeping what leaves takes."""
+        return 0
+
+    @property
+    def needs_fetch(self) -> bool:
+        """Whether everything must be there before `begin`."""
+        return False
+
+    def begin(
+        self, moved: Sequence[Moved], arrives: Sequence[str] | None, accepted: Sequence[Break] = ()
+    ) -> None:
+        """Called once, right before the first change; `arrives` as `snapshot.take` wants them."""
+        self.accepted = tuple(accepted)
+
+    def finish(self) -> None:
+        """Check what is there now by its content. Raises InstallFailed."""
+        self._check(self.reread())
+
+    def after_failure(self) -> str:
+        """Put everything back; what is true of the environment then, in words. Raises EnvironmentChanged."""
+        return "the new environment is removed again"
+
+    def _check(self, now: Target) -> None:
+        # What is only in memory would be lost with the power, whatever a journal says of it.
+        settling = threading.Thread(target=self.outside.settle_all, args=(self.target.purelib,), daemon=True)
+        settling.start()
+        with Patience(self.outside, "checking what was installed, file by file ..."):
+            wrong = contents.wrong_files(self.outside, now, self._changed(now))
+            settling.join()
+        if wrong:
+            raise InstallFailed(f"not as its RECORD says: {_first(wrong)}")
+        unmet = requirements.newly_unmet(self.target, now, self.accepted)
+        if unmet:
+            raise InstallFailed("; ".join(map(str, unmet[:3])))
+
+    def _changed(self, now: Target) -> set[str]:
+        return {dist.name for dist in now.installed}
+
+
+class Transaction(Change):
+    """A change of an environment that was there before, which comes back when the change fails."""
+
+    def __init__(self, outside: Outside, target: Target, reread: Callable[[], Target], home: str) -> None:
+        super().__init__(outside, target, reread)
+        self.home = home
+        self.folder = ""
+        self.journal: Journal | None = None
+        self.taken: snapshot.Taken | None = None
+        self.keeper: Keeper | None = None
+
+    @property
+    def needs_fetch(self) -> bool:
+        return True
+
+    def copied_bytes(self, leaving: Collection[str]) -> int:
+        return snapshot.copied_bytes(self.outside, self.target, {*leaving, loader.NAME}, self.home)
+
+    def begin(
+        self, moved: Sequence[Moved], arrives: Sequence[str] | None, accepted: Sequence[Break] = ()
+    ) -> None:
+        super().begin(moved, arrives, accepted)
+        outside = self.outside
+        number = max(journal.numbers(outside, self.home), default=0) + 1
+        self.folder = f"{self.home}/{number}"
+        outside.make_dir(self.folder)
+        imports.import_all()
+        leaving = {row.name for row in moved} | {loader.NAME}
+        own = loader.describe(outside, self.target)
+        names = None if arrives is None else [*arrives, *own.files, *own.compiled.values(), CACHE]
+        with Patience(outside, "keeping what is going to be replaced ..."):
+            self.taken = snapshot.take(outside, self.target, leaving, names)
+            self.keeper = Keeper(outside, self.folder)
+            for path in self.taken.going:
+                self.keeper.keep(path, self.taken.snapshot.entries[path])
+            self.keeper.finish()
+        journal.write_snapshot(outside, self.folder, self.taken.snapshot, self.keeper.places)
+        prepared = Journal(
+            number=number,
+            state=State.PREPARED,
+            started=history.now(),
+            python=self.target.executable,
+            packages=tuple(moved),
+        )
+        self._to(prepared)
+        outside.settle(self.home)
+        self._to(prepared._replace(state=State.INSTALLING))
+
+    def _to(self, entry: Journal) -> None:
+        journal.write(self.outside, self.folder, entry)
+        self.journal = entry
+
+    def finish(self) -> None:
+        if self.journal is None or self.taken is None:
+            return  # nothing was to be changed
+        self._to(self.journal._replace(state=State.INSTALLED))
+        now = self.reread()
+        self._check(now)
+        changes, places, held = self._changes(self.taken.snapshot)
+        rows = tuple(row._replace(after=now.version_of(row.name)) for row in self._rows(now))
+        with self.outside.undisturbed():
+            journal.write_changes(self.outside, self.folder, changes, places)
+            self._to(self.journal._replace(state=State.CHECKED, packages=rows, kept_bytes=held))
+            self.journal = recover.complete(self.outside, self.folder, self.journal)
+            history.prune(self.outside, self.home)
+
+    def _rows(self, now: Target) -> list[Moved]:
+        """What really moved: of the loader nobody knew before whether it would."""
+        assert self.journal is not None
+        before = self.target.version_of(loader.NAME)
+        rows = [row for row in self.journal.packages if row.name != loader.NAME]
+        if before != now.version_of(loader.NAME):
+            rows.append(Moved(loader.NAME, before, None))
+        return rows
+
+    def _changed(self, now: Target) -> set[str]:
+        assert self.journal is not None
+        return {row.name for row in self.journal.packages} | {loader.NAME}
+
+    def _changes(self, before: Snapshot) -> tuple[Changes, dict[str, object], int]:
+        """What became different, where its old files are kept, and how many bytes those hold."""
+        assert self.keeper is not None
+        others = [path for path in before.entries if not path.startswith(before.sites)]
+        now = present(self.outside, before.sites, (*others, *before.arrives))
+        aims, _ = wanted(before, now)
+        paths = {path: (was, now.get(path)) for path, was in aims.items() if _became(was, now.get(path))}
+        paths = {
+            path: both
+            for path, both in paths.items()
+            if both[0] is None or both[0].kind in (FOLDER, LINK) or path in self.keeper.places
+        }
+        places: dict[str, object] = {
+            path: place for path, place in self.keeper.places.items() if path in paths
+        }
+        held = sum(both[0].size for path, both in paths.items() if both[0] and path in places)
+        return Changes(paths), places, held
+
+    def after_failure(self) -> str:
+        if self.journal is None or self.journal.state is State.PREPARED:
+            if self.folder:
+                recover.discard(self.outside, self.folder)
+            return "the environment is as it was"
+        if self.journal.state is State.COMMITTED:
+            return "what was to be installed is installed"
+        with Patience(self.outside, "putting the environment back ..."), self.outside.undisturbed():
+            outcome = recover.back(self.outside, self.folder, self.journal)
+        said = recover.said_of(outcome)
+        if said:
+            raise EnvironmentChanged(f"the environment was put back{said}")
+        return "the environment is as it was"
+
+
+def _became(before: Entry | None, now: Entry | None) -> bool:
+    if before is None or now is None:
+        return before is not now
+    if before.kind == now.kind == FOLDER:
+        return before._replace(size=0, inode=0) != now._replace(size=0, inode=0)
+    return not before.same(now) or (before.kind != LINK and before.inode != now.inode)
+
+
+def _first(paths: Sequence[str]) -> str:
+    return ", ".join(f"`{path}`" for path in paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
+
+
+@contextmanager
+def changing(
+    outside: Outside, target: Target, reread: Callable[[], Target], *, disposable: bool = False
+) -> Iterator[Change]:
+    """Around everything that changes `target`: at its end it is checked and stays, or is as it was.
+
+    A `disposable` target was made for this, and the caller removes it when this raises. Raises Contended
+    where another envfix has changed the environment since `target` was read; InputError for one that this
+    user cannot write; what the block raised, with what is true of the environment then.
+    """
+    if disposable:
+        with _put_right(Change(outside, target, reread)) as change:
+            yield change
+        return
+    for folder in dict.fromkeys((target.purelib, target.platlib)):
+        if not outside.writable(folder):
+            raise InputError(f"`{folder}` cannot be written by this user", "envfix install --venv .venv")
+    home = journal.home_of(outside, target.purelib)
+    held, waited = recover.acquire(outside, home)
+    assert held is not None
+    try:
+        # What was decided holds for the environment as it was before the lock.
+        if waited or recover.ended(outside, home) or reread().installed != target.installed:
+            raise Contended
+        with _put_right(Transaction(outside, target, reread, home)) as change:
+            yield change
+    finally:
+        recover.leave(outside, home, held)
+
+
+@contextmanager
+def _put_right(change: Change) -> Iterator[Change]:
+    try:
+        yield change
+        change.finish()
+    except BaseException as problem:
+        raise _ended(change, problem) from problem
+
+
+def _ended(change: Change, problem: BaseException) -> BaseException:
+    """The exception that says how it ended, once everything is put back."""
+    message = _message(problem)
+    try:
+        words = change.after_failure()
+    except EnvironmentChanged as more:
+        return EnvironmentChanged(f"{message}; {more.message}", more.hint)
+    except (OSError, journal.Unreadable) as trouble:
+        return EnvironmentChanged(
+            f"{message}; the environment is changed, and cannot be put back now: {_message(trouble)}",
+            f"envfix rollback --python {change.target.executable}",
+        )
+    if isinstance(problem, KeyboardInterrupt):
+        return Interrupted(f"{message}; {words}")
+    if isinstance(problem, (InstallFailed, OSError)):
+        return InstallFailed(f"{message}; {words}", getattr(problem, "hint", None))
+    return problem
+
+
+def _message(problem: BaseException) -> str:
+    if isinstance(problem, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(problem, EnvfixError):
+        return problem.message
+    if isinstance(problem, OSError):
+        return f"`{problem.filename}` cannot be written: {problem.strerror or problem}"
+    return f"{type(problem).__name__}: {problem}"

@@ -1,0 +1,90 @@
+"""Taking back what an install changed: which changes there are, and undoing the latest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import structs
+
+from envfix import mending
+from envfix.errors import EnvironmentChanged, InputError
+from envfix.install.transaction import history, recover
+from envfix.install.transaction.journal import Journal, home_of
+from envfix.install.transaction.recover import Recovered
+from envfix.model.outcome import PackageMove, RestartAdvice, Transaction
+from envfix.model.results import RolledBack, TransactionList
+from envfix.model.target import Target
+from envfix.probe import kernel, session
+from envfix.restart import stale
+from envfix.situation import Parts, Situation, Where, situate
+
+
+def transactions(parts: Parts, where: Where) -> TransactionList:
+    """The changes of the environment that can be undone, newest first; nothing is written."""
+    here = _there(parts, where)
+    found = history.complete(parts.outside, here.target.purelib)
+    return TransactionList(python=here.target.executable, transactions=tuple(map(_transaction, found)))
+
+
+def rollback(
+    parts: Parts,
+    where: Where,
+    number: int | None,
+    approve: Callable[[RolledBack], None],
+    earlier: Sequence[Recovered] = (),
+) -> RolledBack:
+    """Undo the transaction `number`, or the latest.
+
+    A change that did not finish is put back first, and where no number is named that is all; `earlier` is
+    what was put back before this was called.
+
+    `approve` is shown what will be put back, and raises to stop before the first change. Raises InputError
+    where there is nothing of that number, or it cannot be undone; EnvironmentChanged where that fails.
+    """
+    here = _there(parts, where)
+    home = home_of(parts.outside, here.target.purelib)
+    done = [one for one in earlier if one.home == home]
+    for one in mending.put_back(parts, here):
+        parts.outside.say(str(one))
+        done.append(one)
+    if done and number in (None, done[0].journal.number):
+        return _rolled_back(here.target, done[0].journal)
+    site = here.target.purelib
+    entry = history.undoable(parts.outside, site, number)
+    planned = _rolled_back(here.target, entry)
+    approve(planned)
+    outcome = history.undo(parts.outside, site, entry.number)
+    if outcome.lost or outcome.strange:
+        raise EnvironmentChanged(f"transaction {entry.number} was put back{recover.said_of(outcome)}")
+    return structs.replace(planned, restart=_restart(parts, here, planned.transaction))
+
+
+def _restart(parts: Parts, here: Situation, undone: Transaction) -> RestartAdvice:
+    """For a notebook that was started on what is gone now."""
+    running = kernel.find_kernel(parts.outside)
+    platform, _ = session.read_platform(parts.outside, running)
+    names = [move.name for move in undone.packages]
+    added = [move.name for move in undone.packages if move.after is None]
+    return stale.advise(parts.outside, running, platform, names, here.site_packages, added)
+
+
+def _there(parts: Parts, where: Where) -> Situation:
+    here = situate(parts, where, to_install=True)
+    if here.new_venv:
+        raise InputError(f"`{where.venv}` is no virtual environment", "name one that is there")
+    return here
+
+
+def _rolled_back(target: Target, entry: Journal) -> RolledBack:
+    return RolledBack(python=target.executable, transaction=_transaction(entry))
+
+
+def _transaction(entry: Journal) -> Transaction:
+    return Transaction(
+        id=str(entry.number),
+        date=entry.started,
+        packages=tuple(
+            PackageMove(name=row.name, before=row.before, after=row.after) for row in entry.packages
+        ),
+        kept_bytes=entry.kept_bytes,
+    )

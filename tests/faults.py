@@ -1,0 +1,69 @@
+"""An envfix that is killed at its N-th change of the world, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.rooms import Apart
+
+# Everything of the outside that leaves something behind, or lets a child do so.
+CHANGES = (
+    "claim_dir", "copy", "dress", "hold", "link", "make_dir", "make_dirs", "remove", "remove_dir",
+    "remove_tree", "rename", "run", "settle", "settle_all", "symlink", "write_bytes",
+)  # fmt: skip
+
+
+class Dying(Apart):
+    """Kills its own process (SIGKILL) right before the `last`-th change; 0 means never. `done` names them."""
+
+    def __init__(self, like: Apart, last: int = 0) -> None:
+        super().__init__(like.cache)
+        self._own = like._own
+        self.last = last
+        self.done: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name not in CHANGES:
+            return found
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.done.append(name)
+            if len(self.done) == self.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found(*arguments, **options)
+
+        return counted
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run `work` in a forked child; its exit status, negative for the signal that ended it."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def deaths(like: Apart, work: Callable[[Dying], object], most: int = 400) -> Iterator[int]:
+    """Run `work` again and again, killed before its first change, its second ... until it comes to its end.
+
+    The block of the loop looks at what is left, and makes it what it was, each time.
+    """
+    for last in range(1, most):
+        code = in_child(lambda last=last: work(Dying(like, last)))  # type: ignore[misc]
+        if code == 0:
+            return
+        assert code == -signal.SIGKILL, f"ended with {code} at its change number {last}"
+        yield last
+    raise AssertionError(f"more than {most} changes")

@@ -1,0 +1,140 @@
+"""A real virtual environment beside a real small index, and the steps from requirements to an install."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import structs
+
+from envfix.install.apply import Manner, apply
+from envfix.install.transaction.change import changing
+from envfix.model.outcome import InstallResult
+from envfix.model.plan import Floors, Lock
+from envfix.model.target import PipConfig, Target
+from envfix.ports import Ran
+from envfix.probe.interpreter import read_target
+from envfix.resolve.planning import make_plan
+from envfix.resolve.uv import UvResolver
+from envfix.system.outside import RealOutside
+from tests.index_server import IndexServer
+
+HOME = ".envfix"
+
+
+def tree(folder: Path | str, without: Sequence[str] = (HOME, "__pycache__")) -> dict[str, tuple[object, ...]]:
+    """Everything below the folder: kind, mode, and content with its time, or where a link leads."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(Path(folder).rglob("*")):
+        if any(part in without for part in path.parts):
+            continue
+        state = path.lstat()
+        mode = oct(stat.S_IMODE(state.st_mode))
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = ("link", os.readlink(path))  # noqa: PTH115
+        elif path.is_dir():
+            found[name] = ("folder", mode)
+        else:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = ("file", mode, state.st_mtime_ns, digest)
+    return found
+
+
+class Apart(RealOutside):
+    """The real outside with a cache of the test's own, and a free disk that a test can shrink."""
+
+    def __init__(self, cache: Path) -> None:
+        super().__init__(quiet=True)
+        self.cache = cache
+        self.said: list[str] = []
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PIP_", "UV_")) and "proxy" not in k.lower()
+        }
+        own = {
+            "UV_CACHE_DIR": str(cache),
+            "UV_HTTP_RETRIES": "0",
+            "PIP_RETRIES": "0",
+            "PIP_NO_CACHE_DIR": "1",
+        }
+        self._own = {**kept, **own}
+        self.free: int | None = None
+        self.before_run: Callable[[Sequence[str]], None] = lambda argv: None
+        self.after_run: Callable[[Sequence[str]], None] = lambda argv: None
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return self._own
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def free_bytes(self, path: str) -> int:
+        return super().free_bytes(path) if self.free is None else self.free
+
+    def run(self, argv: Sequence[str], **more: object) -> Ran:  # type: ignore[override]
+        self.before_run(argv)
+        ran = super().run(argv, **more)  # type: ignore[arg-type]
+        self.after_run(argv)
+        return ran
+
+
+class Room:
+    """A virtual environment, the index, and the steps from requirements to an install."""
+
+    def __init__(self, folder: Path, index: IndexServer) -> None:
+        self.outside = Apart(folder / "cache")
+        self.config = PipConfig(index_url=index.simple)
+        self.index = index
+        self.python = str(folder / "env/bin/python")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
+
+    def target(self) -> Target:
+        return read_target(RealOutside(), self.python)
+
+    def installed(self) -> dict[str, str]:
+        return {dist.name: dist.version for dist in self.target().installed}
+
+    def lock(self, *requirements: str) -> Lock:
+        # Resolved as for an empty environment, so that the newest comes in place of what is there.
+        empty = structs.replace(self.target(), installed=())
+        resolution = UvResolver(self.outside).resolve(requirements, [], empty, self.config, offline=False)
+        floors = Floors(python=str(self.target().feature), os="linux", arch="x86_64")
+        return Lock(
+            tensorflow="2.0",
+            requirements=requirements,
+            resolution=resolution,
+            floors=floors,
+            matrix_digest="",
+        )
+
+    def apply(
+        self,
+        lock: Lock,
+        installer: str = "uv",
+        *,
+        disposable: bool = False,
+        outside: Apart | None = None,
+        **more: object,
+    ) -> InstallResult:
+        """Install the lock as a transaction; `reread` may be handed in, to fail where the result is read."""
+        target, outside = self.target(), outside or self.outside
+        plan = make_plan(lock.resolution, target, {}, {})
+        reread = more.pop("reread", self.target)
+        assert callable(reread)
+        manner = Manner(installer=installer, **more)  # type: ignore[arg-type]
+        with changing(outside, target, reread, disposable=disposable) as change:
+            return apply(outside, lock, plan, target, self.config, manner, reread, change)
+
+    def tree(self) -> dict[str, tuple[object, ...]]:
+        return tree(Path(self.python).parents[1])
+
+    def site(self) -> Path:
+        return Path(self.target().purelib)

@@ -1,0 +1,298 @@
+"""An install that fails anywhere leaves the environment as it was: the same files, bytes, modes and times."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
+from envfix.install.transaction import history, journal, recover
+from envfix.install.transaction.journal import State
+from tests.faults import deaths, in_child
+from tests.index_server import IndexServer, build_wheel, serving
+from tests.rooms import HOME, Room, tree
+
+BOTH = pytest.mark.parametrize("installer", ["uv", "pip"])
+LARGE = "x" * 20_000  # is kept by a link, not copied
+
+
+def numb(version: str, **more: str) -> dict[str, str]:
+    data = f"numb-{version}.data"
+    return {
+        "numb/__init__.py": f'__version__ = "{version}"\n',
+        "numb/large.py": f"# {version}\n{LARGE}",
+        f"numb/only_{version[0]}.py": "",
+        f"numb_{version[0]}.pth": "",
+        f"{data}/scripts/numb-tool": f"#!python\nprint('{version}')\n",
+        f"{data}/scripts/numb-{version[0]}": "#!python\n",
+        f"{data}/data/share/numb/about.txt": version,
+        f"{data}/data/share/numb/{version[0]}/deep.txt": version,
+        f"{data}/data/etc/numb-{version[0]}.conf": version,
+        f"{data}/headers/numb.h": f"// {version}\n",
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[IndexServer]:
+    tf = {"tensorflow/__init__.py": "", "tensorflow/gpu.py": LARGE, "shared/both.py": "gpu\n"}
+    cpu = {"tensorflow/__init__.py": "", "tensorflow/cpu.py": LARGE, "shared/both.py": "cpu\n"}
+    with serving(
+        build_wheel("tensorflow", "2.0", ["numb>=1"], modules=tf),
+        build_wheel("tensorflow-cpu", "1.9", modules=cpu),
+        build_wheel("numb", "1.0", modules=numb("1.0")),
+        build_wheel("numb", "2.0", modules=numb("2.0")),
+        build_wheel("numb", "3.0", modules=numb("3.0")),
+        build_wheel("needy", "1.0", ["numb<2"]),
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def room(tmp_path: Path, served: IndexServer) -> Room:
+    """An environment with an old version, another package in the way, and what people leave lying about."""
+    served.faults.clear()
+    made = Room(tmp_path, served)
+    made.apply(made.lock("numb<2", "tensorflow-cpu"))
+    forget(made)
+    site = made.site()
+    (site / "mine").mkdir()
+    (site / "mine/notes.txt").write_text("notes")
+    (site / "mine/link").symlink_to("../numb")
+    (site / "mine/gone").symlink_to("/nowhere")
+    (site / "numb/loop").symlink_to(".")
+    (site / "numb/local.cfg").write_text("of the user")
+    (site / os.fsdecode(b"odd\n\xff.txt")).write_text("odd")
+    (site / "numb/only_1.py").chmod(0o600)
+    (site / "numb").chmod(0o750)
+    return made
+
+
+def forget(room: Room) -> None:
+    home = journal.home_of(room.outside, str(room.site()))
+    for number in journal.numbers(room.outside, home):
+        recover.discard(room.outside, f"{home}/{number}")
+    held, _ = recover.acquire(room.outside, home)
+    assert held
+    recover.leave(room.outside, home, held)
+
+
+def everything(room: Room) -> dict[str, tuple[object, ...]]:
+    """The whole environment, what envfix keeps included, and the times of folders."""
+    root = Path(room.python).parents[1]
+    times = {
+        str(path): (path.stat().st_mtime_ns,)
+        for path in [room.site(), *room.site().rglob("*")]
+        if path.is_dir() and not path.is_symlink()
+    }
+    return tree(root, ()) | times  # type: ignore[operator]
+
+
+def when(room: Room, word: str, act: Callable[[], object], *, after: bool = False) -> None:
+    """Do something before or after the run of the installer whose command is `word` in the environment."""
+
+    def hook(argv: Sequence[str]) -> None:
+        if word in argv and "--target" not in argv:
+            act()
+
+    setattr(room.outside, "after_run" if after else "before_run", hook)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def no_space() -> None:
+    raise OSError(28, "No space left on device", "/some/file")
+
+
+@BOTH
+def test_a_complete_install_changes_what_it_should_and_keeps_the_way_back(room: Room, installer: str) -> None:
+    before = room.tree()
+    assert room.apply(room.lock("tensorflow"), installer).after["numb"] == "3.0"
+    (done,) = history.complete(room.outside, str(room.site()))
+    assert [tuple(row) for row in done.packages] == [
+        ("numb", "1.0", "3.0"), ("tensorflow", None, "2.0"), ("tensorflow-cpu", "1.9", None),
+    ]  # fmt: skip
+    assert done.state is State.COMMITTED and done.kept_bytes > len(LARGE)
+    history.undo(room.outside, str(room.site()), done.number)
+    assert room.tree() == before
+    assert not (room.site() / HOME).exists()
+
+
+@BOTH
+@pytest.mark.parametrize("word", ["download", "uninstall", "install"])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("act", [interrupt, no_space])
+def test_whatever_stops_it_everything_is_as_it_was(
+    room: Room, installer: str, word: str, after: bool, act: Callable[[], object]
+) -> None:
+    before = everything(room)
+    lock = room.lock("tensorflow")
+    when(room, word, act, after=after)
+    if installer == "uv" and word == "download":
+        room.outside.before_run = lambda argv: act() if "--target" in argv else None
+    ends = Interrupted if act is interrupt else InstallFailed
+    with pytest.raises(ends, match=r"; the environment is as it was$"):
+        room.apply(lock, installer)
+    assert everything(room) == before
+
+
+def test_an_installer_that_fails_half_way_is_undone(room: Room) -> None:
+    before = everything(room)
+    lock = room.lock("tensorflow")
+
+    def half() -> None:
+        site = room.site()
+        (site / "numb/__init__.py").unlink()
+        (site / "numb/large.py").rename(site / "numb/~arge.py")
+        (site / "numb-1.0.dist-info/RECORD").write_text("half")
+        (site / "~umb").mkdir()
+        (site / "~umb/rest.py").write_text("")
+        (site / ".tmpAbCdEf").write_text("")
+        raise OSError(5, "Input/output error", "/dev/disk")
+
+    when(room, "install", half)
+    with pytest.raises(InstallFailed, match="as it was"):
+        room.apply(lock)
+    assert everything(room) == before
+
+
+def test_a_file_that_is_written_in_place_comes_back_and_a_large_one_is_named(room: Room) -> None:
+    before = room.tree()
+    lock = room.lock("tensorflow")
+
+    def in_place(*names: str) -> None:
+        for name in names:
+            with (room.site() / name).open("r+b") as file:
+                file.write(b"#!")
+        no_space()
+
+    when(room, "install", lambda: in_place("numb/__init__.py", "numb-1.0.dist-info/METADATA", "numb_1.pth"))
+    with pytest.raises(InstallFailed, match="as it was"):
+        room.apply(lock)
+    assert room.tree() == before
+    when(room, "install", lambda: in_place("numb/large.py"))
+    with pytest.raises(EnvironmentChanged, match=r"written into while it was replaced.*numb/large\.py`$"):
+        room.apply(lock)
+    after = room.tree()
+    assert [name for name in before if before[name] != after[name]] == [
+        name for name in before if name.endswith("numb/large.py")
+    ]
+    assert not (room.site() / HOME).exists()
+
+
+def test_read_only_files_and_folders_come_back(room: Room) -> None:
+    for path in [*(room.site() / "numb").glob("*.py"), room.site() / "numb"]:
+        path.chmod(0o444 if path.is_file() else 0o555)
+    before = everything(room)
+    when(room, "install", interrupt, after=True)
+    with pytest.raises(Interrupted, match="as it was"):
+        room.apply(room.lock("tensorflow"))
+    assert everything(room) == before
+
+
+def test_what_others_add_or_change_meanwhile_is_left_alone_and_said(room: Room) -> None:
+    lock, site = room.lock("tensorflow"), room.site()
+
+    def others() -> None:
+        (site / "theirs").mkdir()
+        (site / "theirs/work.py").write_text("work")
+        (site / "mine/notes.txt").write_text("new notes")
+        no_space()
+
+    when(room, "install", others, after=True)
+    with pytest.raises(EnvironmentChanged, match=r"left alone, .*mine/notes\.txt.*theirs") as caught:
+        room.apply(lock)
+    assert caught.value.exit_code == 5
+    assert (site / "theirs/work.py").exists() and (site / "mine/notes.txt").read_text() == "new notes"
+    assert room.installed()["numb"] == "1.0" and not (site / HOME).exists()
+
+
+def test_what_is_installed_is_checked_by_its_content(room: Room) -> None:
+    before, lock = everything(room), room.lock("tensorflow")
+
+    def cut() -> None:
+        path = room.site() / "tensorflow/gpu.py"
+        path.unlink()
+        path.write_text(LARGE[:-1] + "y")
+
+    when(room, "install", cut, after=True)
+    with pytest.raises(InstallFailed, match=r"not as its RECORD says: `.*gpu\.py`; the environment is as"):
+        room.apply(lock)
+    assert everything(room) == before
+
+
+def test_a_new_break_undoes_it_and_an_old_one_does_not(room: Room) -> None:
+    info = room.site() / "needy-1.0.dist-info"
+    info.mkdir()
+    metadata = "Metadata-Version: 2.1\nName: needy\nVersion: 1.0\nRequires-Dist: {}\n"
+    (info / "METADATA").write_text(metadata.format("absent>1"))
+    room.apply(room.lock("numb==2.0"))
+    lock = room.lock("numb==3.0")
+
+    def need() -> None:
+        (info / "METADATA").write_text(metadata.format("numb<3"))
+
+    when(room, "install", need)  # nobody could know of it when the plan was made
+    with pytest.raises(EnvironmentChanged, match=r"needy 1\.0 needs numb<3, found 3\.0"):
+        room.apply(lock)
+    assert room.installed()["numb"] == "2.0"
+
+
+def test_killed_at_any_moment_the_next_envfix_puts_it_right(room: Room) -> None:
+    """SIGKILL before each change of the world that an install makes; then what a next command does first."""
+    before, lock, site = everything(room), room.lock("tensorflow"), str(room.site())
+    for _ in deaths(room.outside, lambda outside: room.apply(lock, outside=outside)):
+        done = recover.recover(room.outside, site)
+        if history.complete(room.outside, site):
+            break  # it was complete when it was killed
+        assert all(not one.outcome.lost and not one.outcome.strange for one in done)
+        assert everything(room) == before
+    assert room.installed()["numb"] == "3.0"
+
+
+def test_killed_while_it_puts_back_the_next_one_goes_on(room: Room) -> None:
+    before, lock, site = everything(room), room.lock("tensorflow"), str(room.site())
+
+    def broken() -> None:
+        when(room, "install", lambda: os.kill(os.getpid(), signal.SIGKILL), after=True)
+        room.apply(lock)
+
+    assert in_child(broken) == -signal.SIGKILL
+    assert everything(room) != before
+    for _ in deaths(room.outside, lambda outside: recover.recover(outside, site)):
+        assert recover.has_leftovers(room.outside, site) or everything(room) == before
+    assert everything(room) == before
+
+
+def test_two_are_rolled_back_in_their_order_and_exactly(room: Room) -> None:
+    site, first = str(room.site()), room.tree()
+    room.apply(room.lock("numb==2.0"))
+    second = room.tree()
+    room.apply(room.lock("tensorflow"))
+    with pytest.raises(InputError, match=r"transaction 2 was made after 1") as caught:
+        history.undoable(room.outside, site, 1)
+    assert caught.value.hint == "roll it back first: envfix rollback 2"
+    with pytest.raises(InputError, match=r"no transaction 7 in .*, found 2, 1"):
+        history.undoable(room.outside, site, 7)
+    history.undo(room.outside, site, history.undoable(room.outside, site, None).number)
+    assert room.tree() == second
+    history.undo(room.outside, site, 1)
+    assert room.tree() == first
+    with pytest.raises(InputError, match="changed nothing"):
+        history.undoable(room.outside, site, None)
+
+
+def test_killed_while_it_undoes_the_next_one_goes_on(room: Room) -> None:
+    before, site = room.tree(), str(room.site())
+    room.apply(room.lock("tensorflow"))
+    for _ in deaths(room.outside, lambda outside: history.undo(outside, site, 1)):
+        recover.recover(room.outside, site)
+        if room.tree() == before:
+            room.apply(room.lock("tensorflow"))
+    assert room.tree() == before and not (room.site() / HOME).exists()
