@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envfix.errors import InputError, ResolutionFailed
-from envfix.installers import uv_binary, uv_environment, uv_settings
+from envfix.installers import uv_binary, uv_environment, uv_folder, uv_settings
 from envfix.model.machine import Os
 from envfix.model.plan import LockedFile, LockedPackage, Resolution
 from envfix.model.target import PipConfig, Target
@@ -76,7 +76,7 @@ class UvResolver(Resolver):
         config: PipConfig,
         offline: bool,
     ) -> Resolution:
-        folder = self.outside.temporary_dir()
+        folder = uv_folder(self.outside)
         argv = ["--format", "pylock.toml", *_aim(target)]
         # uv keeps the versions that the file it writes already has, where they fit.
         lock = f"{folder}/pylock.toml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import functools
 import glob
 import os
 import shutil
@@ -18,7 +19,9 @@ from envfix.ports import Outside, Ran
 from envfix.printable import clean
 from envfix.system import streams
 from envfix.system.processes import finish
+from envfix.system.reading import is_own, open_at_once, read_patiently
 from envfix.system.shown import Shown
+from envfix.system.surroundings import child_environment, program_path
 
 
 class RealOutside(Outside):
@@ -50,8 +53,8 @@ class RealOutside(Outside):
                 stdout=subprocess.PIPE,
                 # A progress bar only draws itself on a terminal, so a shown child gets ours untouched.
                 stderr=None if draws else subprocess.PIPE,
-                env=_environment(os.environ if env is None else env, draws),
-                cwd=cwd,
+                env=child_environment(os.environ if env is None else env, draws=draws),
+                cwd=cwd or self._nowhere,
                 # Its own group, so that a child that hangs is killed with everything it started.
                 start_new_session=not show,
             )
@@ -60,19 +63,16 @@ class RealOutside(Outside):
         return finish(child, argv, timeout, stdin, Shown(keep) if show else None)
 
     def which(self, name: str) -> str | None:
-        # An empty or relative entry of PATH means the working directory, which must never supply a program.
-        path = os.pathsep.join(
-            part for part in os.environ.get("PATH", "").split(os.pathsep) if Path(part).is_absolute()
-        )
-        return shutil.which(name, path=path)
+        path = program_path(os.environ)
+        return shutil.which(name, path=path) if path else None
 
     @property
     def environ(self) -> Mapping[str, str]:
         return os.environ
 
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
-        with open(path, "rb") as file:  # noqa: PTH123 - /proc files have no size to read by
-            return file.read(limit)
+        with open(path, "rb", opener=open_at_once) as file:
+            return read_patiently(file, limit)
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)  # noqa: PTH110 - no PermissionError for a folder that is closed to us
@@ -83,13 +83,16 @@ class RealOutside(Outside):
         except OSError:
             return None
 
+    def trusted(self, path: str) -> bool:
+        return is_own(path)
+
     def is_dir(self, path: str) -> bool:
         return os.path.isdir(path)  # noqa: PTH112 - the same
 
     def listdir(self, path: str) -> tuple[str, ...]:
         try:
             return tuple(sorted(entry.name for entry in Path(path).iterdir()))
-        except OSError:
+        except (OSError, ValueError):  # a NUL byte is part of no name
             return ()
 
     def glob(self, folder: str, pattern: str) -> tuple[str, ...]:
@@ -144,6 +147,11 @@ class RealOutside(Outside):
             return False
         return True
 
+    @functools.cached_property
+    def _nowhere(self) -> str:
+        """An empty folder for children to work in: what the user's holds is none of their business."""
+        return self.temporary_dir()
+
     def temporary_dir(self) -> str:
         path = tempfile.mkdtemp(prefix="envfix-")
         atexit.register(shutil.rmtree, path, ignore_errors=True)
@@ -159,12 +167,6 @@ class RealOutside(Outside):
         if not self.quiet:
             # Where nobody reads any more (`2>&1 | head`, a full disk), the work still goes to its end.
             streams.write(clean(text) + "\n", sys.stderr)
-
-
-def _environment(env: Mapping[str, str], draws: bool) -> dict[str, str]:
-    """Without what forces colours into a pipe, as a notebook's kernel does: no line would be recognised."""
-    forced = () if draws else ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS")
-    return {name: value for name, value in env.items() if name not in forced}
 
 
 def _existing(path: str) -> Path:
