@@ -24,6 +24,8 @@ from envfix.model.versions import Dotted
 T = TypeVar("T")
 DEEPEST = 100
 _DIGITS = 18
+# A key of many parts, `a.a.a`, each of which is a table: the reader takes the square of them in time.
+_LONG_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{DEEPEST}}}""")
 _PLACE = re.compile(r" - at `\$?(.*)`$")
 
 
@@ -54,9 +56,13 @@ def parse_toml(text: str, name: str, error: type[EnvfixError] = InputError) -> d
         import tomllib
     else:
         import tomli as tomllib
+    if _LONG_KEY.search(text):
+        raise error(f"{name}: not valid TOML: nested too deeply")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except RecursionError:
+        raise error(f"{name}: not valid TOML: nested too deeply") from None
+    except ValueError as problem:  # TOMLDecodeError, and Python's own for a number of thousands of digits
         raise error(f"{name}: not valid TOML: {problem}") from None
 
 

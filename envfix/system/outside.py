@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from envfix.model.urls import redact
 from envfix.ports import Outside, Ran
 from envfix.printable import clean
 from envfix.system import streams
@@ -166,7 +167,7 @@ class RealOutside(Outside):
     def say(self, text: str) -> None:
         if not self.quiet:
             # Where nobody reads any more (`2>&1 | head`, a full disk), the work still goes to its end.
-            streams.write(clean(text) + "\n", sys.stderr)
+            streams.write(clean(redact(text)) + "\n", sys.stderr)
 
 
 def _existing(path: str) -> Path:
