@@ -5,6 +5,8 @@ The exit codes are part of the command line's contract (README, "Exit codes").
 
 from __future__ import annotations
 
+from envfix.model.urls import redact
+
 # Type checkers take this name for true; `typing` is not worth its import at every start.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 class EnvfixError(Exception):
     """Something envfix can say in one sentence.
 
-    `message` names the place and both values; `hint`, when there is one, can be pasted into a shell.
+    `message` names the place and both values; `hint`, when there is one, can be pasted into a shell. Both
+    are without the credentials that a URL in them had, however they came in.
     """
 
     code: ClassVar[str] = "failed"
@@ -22,9 +25,9 @@ class EnvfixError(Exception):
 
     def __init__(self, message: str, hint: str | None = None, *, data: object = None) -> None:
         """`data` is the result as far as there is one (every rejected release, say), shown with the error."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redact(message)
+        super().__init__(self.message)
+        self.hint = redact(hint) if hint else hint
         self.data = data
 
 

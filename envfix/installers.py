@@ -33,6 +33,12 @@ _PIP_INDEX_OPTIONS = (
 )
 # These send packages elsewhere than into the target.
 _REDIRECTING = ("USER", "TARGET", "PREFIX", "ROOT", "DRY_RUN", "PYTHON")
+# These lead uv back into a folder whose settings are about a project of its own, or make it take files that
+# are not what their hash, their name or their directory says.
+_UNDOING = (
+    *("WORKING_DIR", "WORKING_DIRECTORY", "PROJECT"),
+    *("NO_VERIFY_HASHES", "INSECURE_NO_ZIP_VALIDATION", "SKIP_WHEEL_FILENAME_CHECK"),
+)
 
 # The port of the discard service (RFC 863).
 _NOWHERE = "http://127.0.0.1:9"
@@ -59,13 +65,25 @@ def uv_binary(outside: Outside) -> str:
     return found
 
 
+def uv_folder(outside: Outside) -> str:
+    """A new folder to run uv in, with settings of its own: none.
+
+    uv takes the `uv.toml` or `pyproject.toml` that is nearest above the folder it runs in (its documentation,
+    "Configuration files"), and above a temporary folder anybody may write one. The user's own file and the
+    system's are read all the same.
+    """
+    folder = outside.temporary_dir()
+    outside.write_text(f"{folder}/uv.toml", "")
+    return folder
+
+
 def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
     """The environment in which uv sees the same indexes as pip does.
 
     uv runs in a folder of its own, so the paths in its variables are made absolute.
     """
-    redirecting = {f"UV_{name}" for name in (*_REDIRECTING, "SYSTEM_PYTHON")}
-    env = {name: value for name, value in environ.items() if name not in redirecting}
+    dropped = {f"UV_{name}" for name in (*_REDIRECTING, *_UNDOING, "SYSTEM_PYTHON")}
+    env = {name: value for name, value in environ.items() if name not in dropped}
     for name, separator in _UV_PLACES.items():
         if env.get(name):
             env[name] = (separator or "").join(map(_from_anywhere, _parts(env[name], separator)))

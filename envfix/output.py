@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from envfix.model.urls import redact
 from envfix.printable import clean
 from envfix.system import streams
 
@@ -19,4 +20,4 @@ def deliver(text: str, exit_code: int) -> int:
 
 def complain(text: str) -> None:
     """Print to standard error. Where that fails nobody is left to tell: the exit code still says it."""
-    streams.write(clean(text).rstrip("\n") + "\n", sys.stderr)
+    streams.write(clean(redact(text)).rstrip("\n") + "\n", sys.stderr)

@@ -36,6 +36,17 @@ def basename(url: str) -> str:
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
 
 
+def is_fetchable(url: str, *, disk: bool = True) -> bool:
+    """Whether it is a URL of http or https with a host, or (`disk`) of a file."""
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it.
+        network = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return network or (disk and parts.scheme == "file" and bool(parts.path))
+
+
 def _package(package: LockedPackage) -> dict[str, Any]:
     row: dict[str, Any] = {"name": package.name, "version": package.version}
     if package.requires_python:

@@ -71,7 +71,8 @@ class Outside(Tree):
     # -- reading
     @abc.abstractmethod
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
-        """At most `limit` bytes of the file; OSError as `open` raises it."""
+        """At most `limit` bytes of the file; OSError as `open` raises it, also for a pipe that nobody writes
+        into."""
 
     def read_text(self, path: str, limit: int = 16 << 20) -> str:
         """`read_bytes` decoded as UTF-8, undecodable bytes replaced."""
@@ -84,6 +85,11 @@ class Outside(Tree):
     @abc.abstractmethod
     def size(self, path: str) -> int | None:
         """The file's size in bytes, following links; None where it is not there."""
+
+    @abc.abstractmethod
+    def trusted(self, path: str) -> bool:
+        """Whether it is there and only this user, or the administrator, can have written it: file or folder
+        and the folder above it are theirs, and others may not write there."""
 
     @abc.abstractmethod
     def is_dir(self, path: str) -> bool: ...

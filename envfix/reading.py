@@ -1,7 +1,8 @@
 """Text to typed values: YAML, JSON and TOML of the user's, with the place in every message.
 
 YAML here has no floats and no dates: `12.10` stays the text "12.10", so that nobody loses a zero by not
-quoting a version. Anchors and tags are refused: a data file needs neither, and both can do harm.
+quoting a version. Anchors and tags are refused: a data file needs neither, and both can do harm. No key
+stands twice, in JSON neither: two readers of one file must not see two machines. Numbers are below 10**18.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -22,6 +23,9 @@ from envfix.model.versions import Dotted
 
 T = TypeVar("T")
 DEEPEST = 100
+_DIGITS = 18
+# A key of many parts, `a.a.a`, each of which is a table: the reader takes the square of them in time.
+_LONG_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{DEEPEST}}}""")
 _PLACE = re.compile(r" - at `\$?(.*)`$")
 
 
@@ -32,8 +36,8 @@ def parse_yaml(text: str, name: str, error: type[EnvfixError] = InputError) -> A
     if _nests_too_deeply(text):
         raise error(f"{name}: not valid YAML: nested too deeply")
     try:
-        if "*" in text:
-            _refuse_aliases(text)
+        if re.search("[&*!]", text):
+            _refuse_anchors_and_tags(text)
         return yaml.load(text, Loader=_loader())
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
@@ -52,9 +56,13 @@ def parse_toml(text: str, name: str, error: type[EnvfixError] = InputError) -> d
         import tomllib
     else:
         import tomli as tomllib
+    if _LONG_KEY.search(text):
+        raise error(f"{name}: not valid TOML: nested too deeply")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except RecursionError:
+        raise error(f"{name}: not valid TOML: nested too deeply") from None
+    except ValueError as problem:  # TOMLDecodeError, and Python's own for a number of thousands of digits
         raise error(f"{name}: not valid TOML: {problem}") from None
 
 
@@ -105,7 +113,9 @@ def encode_hook(value: Any) -> Any:
 def parse_json(text: str, name: str, error: type[EnvfixError] = InputError) -> Any:
     """The plain value of a JSON document; numbers with a point stay text. Raises `error`."""
     try:
-        return json.loads(text, parse_float=str)
+        return json.loads(
+            text, parse_float=str, parse_int=_whole, parse_constant=_no_number, object_pairs_hook=_each_once
+        )
     except RecursionError:
         raise error(f"{name}: not valid JSON: nested too deeply") from None
     except ValueError as problem:
@@ -121,14 +131,40 @@ def _nests_too_deeply(text: str) -> bool:
     return deepest > DEEPEST or re.search(rf"(?:[-?:][ \t\n]+){{{DEEPEST},}}", text) is not None
 
 
-def _refuse_aliases(text: str) -> None:
-    """Raise for an alias: ten nested ones make ten thousand million values out of one line."""
+def _whole(digits: str) -> int:
+    """Python itself refuses 4300 digits and more with an error of another kind, and slowly reads fewer."""
+    if len(digits) > _DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"`{name}` is no number of JSON")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key `{twice}` stands twice")
+    return found
+
+
+def _refuse_anchors_and_tags(text: str) -> None:
+    """Raise for an anchor or alias: ten nested ones make ten thousand million values out of one line. And for
+    a tag, which makes another value of a text than the one that stands there."""
     import yaml
 
     for event in yaml.parse(text, Loader=_loader()):
-        if isinstance(event, yaml.AliasEvent):
-            line = event.start_mark.line + 1 if event.start_mark else 0
-            raise ValueError(f"not valid YAML: line {line}: anchors and aliases are not allowed")
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            what = "anchors and aliases"
+        elif getattr(event, "tag", None):
+            what = "tags"
+        else:
+            continue
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        raise ValueError(f"not valid YAML: line {line}: {what} are not allowed")
 
 
 def _hint(problem: str) -> str | None:
@@ -150,20 +186,27 @@ def _loader() -> type[Any]:
 
     class Loader(base):  # type: ignore[misc]
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-            seen: set[Any] = set()
+            seen: set[str] = set()
             for key, _ in node.value:
+                # The value of a list or mapping is no text.
+                if not isinstance(key.value, str):
+                    self._refuse(key, "a key is no text")
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key `{key.value}` stands twice", key.start_mark
-                    )
-                seen.add(key.value if isinstance(key.value, str) else id(key))
+                    self._refuse(key, f"the key `{key.value}` stands twice")
+                seen.add(key.value)
             return dict(super().construct_mapping(node, deep))
 
-    keep = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"}
+        def _refuse(self, node: Any, why: str) -> NoReturn:
+            raise yaml.constructor.ConstructorError(None, None, why, node.start_mark)
+
+    keep = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"}
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in rules if tag in keep]
         for first, rules in base.yaml_implicit_resolvers.items()
     }
+    # YAML 1.1 has whole numbers of base 2, 8, 16 and 60 too: `010` is 8, and `1:30` is 90.
+    whole = re.compile(rf"[-+]?(?:0|[1-9][0-9]{{0,{_DIGITS - 1}}})\Z")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:int", whole, list("-+0123456789"))
     _LOADER = Loader
     return Loader
 

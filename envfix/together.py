@@ -15,6 +15,7 @@ from msgspec import structs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from envfix import cache
 from envfix.deciding import decide, ranked
 from envfix.errors import EnvfixError, IndexUnreachable, NothingFits, ResolutionFailed
 from envfix.model.decision import Decision
@@ -153,26 +154,21 @@ def _with_requirements(outside: Outside, index: Index | None, package: LockedPac
 
 def _kept(outside: Outside, sha256: str) -> list[str] | None:
     """What an earlier run read in the wheel with this digest: it never changes."""
-    try:
-        first, *lines = outside.read_text(_place(sha256)).splitlines()
-    except (OSError, ValueError):
-        return None
+    data = cache.kept(outside, _place(outside, sha256)) or b""
+    first, *lines = data.decode("utf-8", "replace").splitlines() or [""]
     return lines if first == sha256 else None
 
 
 def _keep(outside: Outside, sha256: str, lines: Sequence[str]) -> None:
     # A cache that cannot be written costs the next run a request, and is no news to anybody.
     with contextlib.suppress(OSError):
-        outside.make_dirs(_place(sha256).rpartition("/")[0])
-        outside.write_text(_place(sha256), "\n".join([sha256, *lines]) + "\n")
+        text = "\n".join([sha256, *lines]) + "\n"
+        cache.keep(outside, _place(outside, sha256), text.encode())
 
 
-def _place(sha256: str) -> str:
+def _place(outside: Outside, sha256: str) -> str:
     """One of 256 files, so that the folder does not grow."""
-    import platformdirs
-
-    folder = platformdirs.user_cache_path("envfix", appauthor=False)
-    return folder.joinpath("requirements", f"{sha256[:2]}.txt").as_posix()
+    return cache.place(outside, "requirements", f"{sha256[:2]}.txt")
 
 
 def _requires(metadata: str) -> Iterator[str]:

@@ -22,7 +22,8 @@ class FakeOutside(Outside):
 
     `files` maps paths to their text or bytes (an OSError instance is raised on reading); `programs` maps
     what PATH finds; `answers` maps a program's base name to how it ends; `disks` maps where other disks are
-    mounted to what is free there. What was run, written and said is
+    mounted to what is free there; other users can write what is
+    below `of_others`. What was run, written and said is
     kept in `ran`, `written` and `said`.
     """
 
@@ -36,6 +37,7 @@ class FakeOutside(Outside):
         free: int = 1 << 40,
         disks: Mapping[str, int] | None = None,
         read_only: Sequence[str] = (),
+        of_others: Sequence[str] = (),
     ) -> None:
         self.files = dict(files or {})
         self.programs = dict(programs or {})
@@ -45,9 +47,11 @@ class FakeOutside(Outside):
         self.free = free
         self.disks = dict(disks or {})
         self.read_only = tuple(read_only)
+        self.of_others = tuple(of_others)
         self.ran: list[tuple[str, ...]] = []
         self.written: dict[str, bytes] = {}
         self.said: list[str] = []
+        self.made: set[str] = set()
 
     def run(
         self,
@@ -89,6 +93,10 @@ class FakeOutside(Outside):
             return len(self.read_bytes(path)) if self.exists(path) else None
         except OSError:
             return 0
+
+    def trusted(self, path: str) -> bool:
+        there = path in self.made or self.exists(path)
+        return there and not any(path.startswith(folder) for folder in self.of_others)
 
     def is_dir(self, path: str) -> bool:
         start = self.realpath(path).rstrip("/") + "/"
@@ -143,6 +151,7 @@ class FakeOutside(Outside):
     def make_dirs(self, path: str) -> None:
         if not self.writable(path):
             raise PermissionError(13, "Permission denied", path)
+        self.made.add(path)
 
     def claim_dir(self, path: str) -> bool:
         there = self.exists(path)

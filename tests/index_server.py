@@ -94,6 +94,7 @@ class IndexServer:
 
     `faults` maps the end of a path to an HTTP status, or to "drop" (the connection ends halfway), "stall"
     (no answer until the server stops), "portal" (a page of something else) or "broken" (half a JSON page).
+    With `credentials` (`user:password`) all else is refused with 401.
     `lies` maps file names to the SHA-256 the page claims instead of the true one. `asked` keeps every
     request.
     """
@@ -102,6 +103,7 @@ class IndexServer:
     wheels: dict[str, Wheel] = field(default_factory=dict)
     faults: dict[str, int | str] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
+    credentials: str = ""
     json: bool = True
     metadata: bool = True
     ranges: bool = True
@@ -185,7 +187,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(self.path.split("?")[0])
         self.index.asked.append(f"{self.command} {path}")
         fault = next((fault for end, fault in self.index.faults.items() if path.endswith(end)), None)
-        if fault == "stall":
+        asked_as = base64.b64encode(self.index.credentials.encode()).decode()
+        if self.index.credentials and self.headers.get("Authorization") != f"Basic {asked_as}":
+            self.send(401, b"who are you?", "text/plain", body)
+        elif fault == "stall":
             self.index.stopped.wait(30)
             self.close_connection = True
         elif fault == "portal":

@@ -11,15 +11,21 @@ import pytest
 ROOT = Path(__file__).parent.parent / "envfix"
 STAGES = {"probe", "matrix", "resolve", "lock", "install", "restart", "verify"}
 # Lower number, lower layer: a module imports only its own layer's package or lower ones.
-LAYERS = {
-    "__init__": 0, "model": 1, "errors": 2, "tree": 2, "ports": 3, "printable": 3, "reading": 3, "pep751": 4,
-    "record": 4, "explanation": 4, "nvidia": 4, "installers": 4, "system": 5,
-    **dict.fromkeys(STAGES, 5), "situation": 6, "choice": 6, "neighbours": 6, "refusing": 6,
-    "standing": 7, "deciding": 7,
-    "solution": 7, "environment": 7, "aftercare": 7, "proving": 7, "together": 7, "future": 7, "mending": 7,
-    "render": 8, "workflow": 8, "installing": 8, "undoing": 8, "output": 6, "own": 9, "commands": 9,
-    "options": 9, "cli": 10, "__main__": 11,
-}  # fmt: skip
+ROWS = (
+    "__init__",
+    "model",
+    "errors tree",
+    "ports printable reading",
+    "cache explanation installers nvidia pep751 record",
+    f"system {' '.join(sorted(STAGES))}",
+    "choice neighbours output refusing situation",
+    "aftercare deciding environment future mending proving solution standing together",
+    "installing render undoing workflow",
+    "commands options own",
+    "cli",
+    "__main__",
+)
+LAYERS = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 # What runs inside a child process of its own: these may open, spawn and load as they need.
 CHILDREN = ("probe/children/", "install/payload/", "verify/child.py")
 OUTSIDE = {"subprocess", "socket", "requests", "urllib", "http", "shutil", "tempfile", "remotezip", "ctypes"}

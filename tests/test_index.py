@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from envfix.errors import IndexUnreachable
 from envfix.model.target import PipConfig
 from envfix.system import index as module
+from envfix.system import session
 from envfix.system.index import RealIndex
 from envfix.system.wheel_ends import metadata_in, without_missing_members
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
@@ -40,7 +41,7 @@ def client(index: IndexServer) -> RealIndex:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BACKOFF", 0.0)
+    monkeypatch.setattr(session, "BACKOFF", 0.0)
 
 
 @pytest.mark.parametrize("as_json", [True, False], ids=["json", "html"])
@@ -268,7 +269,7 @@ def test_a_stalled_server_does_not_hold_envfix_for_ever() -> None:
 def test_user_and_password_of_an_index_url_are_sent_to_its_host_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    users = module._HostAuth({"index.example": ("someone", "hunter2")})
+    users = session._HostAuth({"https://index.example": ("someone", "hunter2")})
     import requests
 
     def asked(url: str) -> str | None:
@@ -276,6 +277,7 @@ def test_user_and_password_of_an_index_url_are_sent_to_its_host_alone(
 
     assert asked("https://index.example/simple/demo/") is not None
     assert asked("https://files.example/demo.whl") is None
+    assert asked("http://index.example/demo.whl") is None
 
 
 def folder(root: Path, wheel: Wheel) -> str:

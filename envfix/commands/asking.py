@@ -59,16 +59,16 @@ def where(options: argparse.Namespace) -> Where:
 
 
 def _python(given: str | None, which: Callable[[str], str | None] | None = None) -> str | None:
-    """An interpreter's path; a bare name such as `python3.10` is looked for on PATH, as the shell does."""
+    """An interpreter's path; a bare name such as `python3.10` is looked for on PATH, as in a shell."""
     if given and not re.search(r"[/\\]", given):
         found = (which or RealOutside().which)(given)
         if found:
             return found
-        if not Path(given).exists():
-            raise InputError(
-                f"no interpreter `{given}` is on PATH",
-                "name one that is there, by its path or a name on PATH: --python /usr/bin/python3",
-            )
+        here = f"./{given}" if Path(given).exists() else "/usr/bin/python3"
+        raise InputError(
+            f"no interpreter `{given}` is on PATH",
+            f"name one that is there, by its path or a name on PATH: --python {here}",
+        )
     return _absolute(given)
 
 

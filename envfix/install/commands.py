@@ -12,7 +12,7 @@ from typing import ClassVar
 from envfix.errors import InputError
 from envfix.install.disk import keeps_no_cache, uv_cache_folder
 from envfix.install.progress import UvProgress, pip_progress
-from envfix.installers import pip_environment, uv_binary, uv_install_environment
+from envfix.installers import pip_environment, uv_binary, uv_folder, uv_install_environment
 from envfix.model.plan import LockedPackage
 from envfix.model.target import PipConfig, Target
 from envfix.pep751 import lock_text
@@ -78,7 +78,7 @@ class Installer(abc.ABC):
         self.offline = offline
         self.from_urls = from_urls
         self.allowed = ["--break-system-packages"] if break_system_packages else []
-        self.folder = outside.temporary_dir()
+        self.folder = uv_folder(outside)
         self.fetched = False
         self.arrives: tuple[str, ...] | None = None
 

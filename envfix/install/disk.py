@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from envfix.errors import InputError, InstallFailed
-from envfix.installers import uv_binary, uv_environment
+from envfix.installers import uv_binary, uv_environment, uv_folder
 from envfix.model.plan import Plan
 from envfix.model.target import PipConfig
 from envfix.ports import Outside
@@ -145,7 +145,7 @@ def uv_cache_folder(outside: Outside) -> str:
     env = uv_environment(outside.environ, PipConfig())
     if keeps_no_cache(env):
         return outside.temporary_dir()
-    ran = outside.run([uv_binary(outside), "cache", "dir"], timeout=30, env=env, cwd=outside.temporary_dir())
+    ran = outside.run([uv_binary(outside), "cache", "dir"], timeout=30, env=env, cwd=uv_folder(outside))
     folder = ran.out.strip() if ran.ok and ran.out.strip() else uv_cache(env)
     if not outside.writable(folder):
         raise InputError(

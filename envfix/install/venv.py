@@ -11,7 +11,7 @@ from envfix.errors import InputError, InstallFailed
 from envfix.explanation import why_failed
 from envfix.install.making import clear, mark, remove_made, unmark
 from envfix.install.transaction.change import Contended
-from envfix.installers import pip_environment, uv_binary, uv_environment
+from envfix.installers import pip_environment, uv_binary, uv_environment, uv_folder
 from envfix.model.target import PipConfig
 from envfix.ports import Outside, Ran
 from envfix.tree import Held
@@ -164,7 +164,7 @@ def _make(outside: Outside, place: Place, config: PipConfig, offline: bool) -> N
     argv += [*(["--offline"] if offline else []), *(["--no-index"] if config.no_index else []), place.folder]
     env = uv_environment(outside.environ, config)
     # Away from the user's folder, whose `uv.toml` is about a project of its own.
-    first = outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=outside.temporary_dir())
+    first = outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=uv_folder(outside))
     if first.ok:
         return
     clear(outside, place.folder)

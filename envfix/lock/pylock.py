@@ -5,6 +5,7 @@ The same lock gives the same bytes: no timestamps, fixed order, no credentials.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Literal
 
 import msgspec
@@ -15,12 +16,15 @@ from packaging.version import InvalidVersion, Version
 from envfix.errors import InputError
 from envfix.model.machine import Arch, Os
 from envfix.model.plan import Floors, Lock, LockedFile, LockedPackage, Resolution
+from envfix.model.urls import redact
 from envfix.model.versions import ComputeCapability, Dotted, DriverRelease, GlibcRelease, PythonRelease
-from envfix.pep751 import basename, lock_text
+from envfix.pep751 import basename, is_fetchable, lock_text
 from envfix.ports import Outside
 from envfix.reading import convert, parse_toml
 
 LOCK_VERSION = 1
+LIMIT = 4 << 20  # bytes; that of TensorFlow with its CUDA wheels has 25 kB
+_LARGEST = 1 << 40  # bytes of one file
 
 
 class _Tool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -73,9 +77,12 @@ def _marker(floors: Floors) -> str:
 def read_lock(outside: Outside, path: str) -> Lock:
     """The lock in a file. Raises InputError for one that cannot be read or is none of envfix's."""
     try:
-        return read_pylock(outside.read_text(path), path)
+        text = outside.read_text(path, LIMIT + 1)
     except OSError as problem:
         raise InputError(f"`{path}` cannot be read: {problem.strerror}") from None
+    if len(text) > LIMIT:
+        raise InputError(f"{path}: expected a lock of at most {LIMIT >> 20} MiB, found a larger file")
+    return read_pylock(text, path)
 
 
 def read_pylock(text: str, name: str) -> Lock:
@@ -103,16 +110,14 @@ def read_pylock(text: str, name: str) -> Lock:
         raise InputError(
             f"{name}: tool.envfix.tensorflow: expected a version, found `{ours.tensorflow}`", _AGAIN
         ) from None
+    packages = tuple(
+        _read_package(package, f"{name}: packages[{number}]") for number, package in enumerate(lock.packages)
+    )
+    _check_whole(packages, ours.tensorflow, name)
     return Lock(
         tensorflow=ours.tensorflow,
         requirements=ours.requirements,
-        resolution=Resolution(
-            packages=tuple(
-                _read_package(package, f"{name}: packages[{number}]")
-                for number, package in enumerate(lock.packages)
-            ),
-            resolver=ours.resolver,
-        ),
+        resolution=Resolution(packages=packages, resolver=ours.resolver),
         floors=_floors(ours.floors, f"{name}: tool.envfix.floors"),
         matrix_digest=ours.matrix_digest,
         cuda=ours.cuda,
@@ -144,9 +149,25 @@ def _floors(value: dict[str, Any], name: str) -> Floors:
     return floors
 
 
+def _check_whole(packages: tuple[LockedPackage, ...], tensorflow: str, name: str) -> None:
+    """Each package once, and the TensorFlow that the lock was decided for among them."""
+    counted = Counter(package.name for package in packages)
+    twice = next((package for package, count in counted.items() if count > 1), None)
+    if twice:
+        raise InputError(f"{name}: packages: `{twice}` stands twice", _AGAIN)
+    held = [package for package in packages if package.name.startswith("tensorflow")]
+    if not any(Version(package.version) == Version(tensorflow) for package in held):
+        found = ", ".join(f"{package.name} {package.version}" for package in held) or "none"
+        raise InputError(
+            f"{name}: tool.envfix.tensorflow: expected {tensorflow} among the packages, found {found}", _AGAIN
+        )
+
+
 def _read_package(package: Package, place: str) -> LockedPackage:
     if package.version is None or package.is_direct:
         raise InputError(f"{place}: `{package.name}` has no version from an index", _AGAIN)
+    if package.marker is not None:
+        raise InputError(f"{place}.marker: a lock of envfix's has none, found `{package.marker}`", _AGAIN)
     wheels = tuple(
         _read_file(wheel, f"{place}.wheels[{number}]") for number, wheel in enumerate(package.wheels or ())
     )
@@ -170,4 +191,10 @@ def _read_file(file: PackageWheel | PackageSdist, place: str) -> LockedFile:
         )
     if file.url is None:
         raise InputError(f"{place}: expected a `url`, found the path `{file.path}`", _AGAIN)
+    if not is_fetchable(file.url):
+        raise InputError(
+            f"{place}.url: expected a URL of http, https or file, found `{redact(file.url)}`", _AGAIN
+        )
+    if file.size is not None and not 0 <= file.size < _LARGEST:
+        raise InputError(f"{place}.size: expected bytes, found {file.size}", _AGAIN)
     return LockedFile(filename=file.name or basename(file.url), url=file.url, sha256=sha256, size=file.size)

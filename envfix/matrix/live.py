@@ -11,6 +11,7 @@ from msgspec import structs
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from envfix import cache
 from envfix.errors import EnvfixError, InputError
 from envfix.matrix import write
 from envfix.matrix.derive import derive_page
@@ -78,7 +79,7 @@ def _derived(
     files: tuple[IndexFile, ...],
 ) -> Release:
     page = read_page(package, version, files)
-    path = _cache(package, version, f"{page.release.files[:16]}-{matrix.digest[:8]}")
+    path = _place(outside, package, version, f"{page.release.files[:16]}-{matrix.digest[:8]}")
     # Without digests on the page nobody can tell whether the wheels are those that were read.
     kept = _kept(outside, path) if page.release.files else None
     if kept is not None:
@@ -91,22 +92,19 @@ def _derived(
         return row
     # A cache that cannot be written costs the next run the same again, and is no news to anybody.
     with contextlib.suppress(OSError):
-        outside.make_dirs(path.rpartition("/")[0])
-        outside.write_text(path, write.to_yaml(row))
+        cache.keep(outside, path, write.to_yaml(row).encode())
     return row
 
 
 def _kept(outside: Outside, path: str) -> Release | None:
     """None where nothing is kept, or by an envfix that wrote rows otherwise."""
+    text = (cache.kept(outside, path) or b"").decode("utf-8", "replace")
     try:
-        rows = convert(parse_yaml(outside.read_text(path), path), tuple[Release, ...], path)
-    except (OSError, EnvfixError):
+        rows = convert(parse_yaml(text, path), tuple[Release, ...], path)
+    except EnvfixError:
         return None
     return rows[0] if len(rows) == 1 and rows[0].derived else None
 
 
-def _cache(package: str, version: Version, sources: str) -> str:
-    import platformdirs
-
-    folder = platformdirs.user_cache_path("envfix", appauthor=False)
-    return folder.joinpath(f"derived-{package}-{version}-{sources}.yaml").as_posix()
+def _place(outside: Outside, package: str, version: Version, sources: str) -> str:
+    return cache.place(outside, f"derived-{package}-{version}-{sources}.yaml")

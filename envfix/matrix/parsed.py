@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
+from envfix import cache
 from envfix.errors import MatrixError
 from envfix.ports import Outside
 from envfix.reading import parse_yaml
 
-_MOST = 64 << 20
+_FILE = "matrix.json"
 
 
 def plain_tables(outside: Outside, texts: Mapping[str, str], digest: str) -> dict[str, Any]:
@@ -31,10 +32,10 @@ def plain_tables(outside: Outside, texts: Mapping[str, str], digest: str) -> dic
 
 def _kept(outside: Outside, digest: str) -> dict[str, Any] | None:
     """None where nothing is kept, something else is, or a killed run has left half of it."""
+    head, _, body = (cache.kept(outside, cache.place(outside, _FILE)) or b"").partition(b"\n")
     try:
-        head, _, body = outside.read_bytes(_file(), _MOST).partition(b"\n")
         tables = msgspec.json.decode(body) if head == digest.encode() else None
-    except (OSError, msgspec.DecodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     return tables if isinstance(tables, dict) else None
 
@@ -46,11 +47,4 @@ def _keep(outside: Outside, digest: str, tables: dict[str, Any]) -> None:
         return
     # A cache that cannot be written costs the next run 50 ms, and is no news to anybody.
     with contextlib.suppress(OSError):
-        outside.make_dirs(_file().rpartition("/")[0])
-        outside.write_bytes(_file(), digest.encode() + b"\n" + body)
-
-
-def _file() -> str:
-    import platformdirs
-
-    return platformdirs.user_cache_path("envfix", appauthor=False).joinpath("matrix.json").as_posix()
+        cache.keep(outside, cache.place(outside, _FILE), digest.encode() + b"\n" + body)

@@ -25,7 +25,8 @@ class Dotted:
     def __init__(self, text: str) -> None:
         """Raises ValueError when `text` is not numbers joined by dots."""
         if not isinstance(text, str) or not _NUMBERS.match(text):
-            raise ValueError(f"expected numbers joined by dots, found `{text}`")
+            shown = " ".join(str(text)[:80].split())
+            raise ValueError(f"expected numbers joined by dots, found `{shown}`")
         parts = tuple(int(part) for part in text.split("."))
         key = parts
         while key and key[-1] == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import functools
 import re
 import types
 import typing
@@ -14,11 +15,13 @@ import msgspec
 from msgspec import UNSET, structs
 
 from envfix.errors import InputError
-from envfix.model.machine import Machine
+from envfix.model.machine import Machine, known
 from envfix.ports import Outside
 from envfix.reading import decode_hook, parse_json, parse_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
+LIMIT = 1 << 20  # bytes; what `envfix probe --json` prints is some 20 kB
+MOST_GPUS = 1024  # far more than any one machine has
 LEAST_RELEASE = 100  # every driver's release is above, every driver's CUDA below
 
 
@@ -39,7 +42,7 @@ def load_machine(outside: Outside, name_or_path: str, shipped_dir: str) -> Machi
     ):
         return _read(outside, name_or_path, None)
     raise InputError(
-        f"`{name_or_path}` is neither a machine that envfix knows nor a file",
+        f"`{short(name_or_path)}` is neither a machine that envfix knows nor a file",
         _meant(name_or_path, shipped) or f"there are: {', '.join(shipped)}",
     )
 
@@ -59,14 +62,20 @@ def _shipped(outside: Outside, folder: str) -> dict[str, str]:
 
 def _read(outside: Outside, path: str, name: str | None) -> Machine:
     try:
-        text = outside.read_bytes(path).decode("utf-8")
+        data = outside.read_bytes(path, LIMIT + 1)
     except OSError as problem:
         raise InputError(
-            f"the machine file `{path}` cannot be read: {problem.strerror or problem}",
+            f"the machine file `{short(path)}` cannot be read: {problem.strerror or problem}",
             "`envfix machines` lists the machines that can be named instead",
         ) from None
+    if len(data) > LIMIT:
+        raise InputError(f"{path}: expected a machine file of at most {LIMIT >> 20} MiB, found a larger one")
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise InputError(f"{path}: not UTF-8: byte {problem.start} cannot be decoded") from None
+        raise InputError(
+            f"{path}: not UTF-8: byte {problem.start} cannot be decoded", "save the file as UTF-8"
+        ) from None
     value, place = _machine_in(_parse(text, path), path)
     machine = parse_machine(value, place)
     return structs.replace(machine, name=name) if name and machine.name is UNSET else machine
@@ -102,7 +111,7 @@ def parse_machine(value: Any, place: str) -> Machine:
     `t4.yaml: gpus[0].memory_mib: expected ..., found ...`; `place` names the file.
     """
     if not isinstance(value, dict):
-        found = "nothing" if value is None else f"`{_short(value)}`"
+        found = "nothing" if value is None else f"`{short(value)}`"
         raise InputError(f"{place}: expected the keys of a machine, found {found}", _KEYS_HINT)
     _check(value, Machine, "", place)
     try:
@@ -123,20 +132,25 @@ def _check(value: Any, kind: Any, where: str, place: str) -> None:
         if isinstance(option, type) and issubclass(option, enum.Enum) and isinstance(value, str):
             known = [str(member.value) for member in option]
             if value not in known:
-                message = f"{place}: {where}: `{_short(value)}` is not one of {', '.join(known)}"
+                message = f"{place}: {where}: `{short(value)}` is not one of {', '.join(known)}"
                 raise InputError(message, _meant(value, known))
         elif isinstance(option, type) and issubclass(option, msgspec.Struct) and isinstance(value, dict):
-            hints = typing.get_type_hints(option)
+            hints = _hints(option)
             for key, inner in value.items():
                 path = f"{where}.{key}" if where else str(key)
                 if key not in hints:
                     raise InputError(
-                        f"{place}: unknown key `{path}`", _meant(str(key), hints) or _keys_of(option)
+                        f"{place}: unknown key `{short(path)}`", _meant(str(key), hints) or _keys_of(option)
                     )
                 _check(inner, hints[key], path, place)
         elif typing.get_origin(option) is tuple and isinstance(value, list):
             for index, inner in enumerate(value):
                 _check(inner, typing.get_args(option)[0], f"{where}[{index}]", place)
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _options(kind: Any) -> Iterator[Any]:
@@ -153,7 +167,7 @@ def _explained(problem: str, value: Any, place: str) -> InputError:
     what = problem[: found.start()] if found else problem
     path = found[1].lstrip(".") if found else ""
     here = _at(value, path)
-    shown = "" if "found" in what else f", found `{_short(here)}`"
+    shown = "" if "found" in what else f", found `{short(here)}`"
     hint = None
     if here is None:
         hint = "leave the key out where the value is not known"
@@ -186,6 +200,8 @@ def _sensible(machine: Machine, place: str) -> Machine:
             raise InputError(f"{place}: driver.release: expected a driver's release, found `{release}`", hint)
         if cuda is not UNSET and cuda.major >= LEAST_RELEASE:
             raise InputError(f"{place}: driver.cuda: expected the driver's CUDA, found `{cuda}`", hint)
+    if len(known(machine.gpus, ())) > MOST_GPUS:
+        raise InputError(f"{place}: gpus: expected at most {MOST_GPUS}, found {len(known(machine.gpus, ()))}")
     for index, gpu in enumerate(machine.gpus if machine.gpus is not UNSET else ()):
         if gpu.memory_mib is not UNSET and gpu.memory_mib <= 0:
             found = gpu.memory_mib
@@ -202,15 +218,15 @@ def _with_normal_names(machine: Machine, place: str) -> Machine:
     if machine.installed is UNSET:
         return machine
     from packaging.utils import canonicalize_name
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     installed = {}
     for name, version in machine.installed.items():
         try:
             Version(version)
-        except InvalidVersion:
+        except ValueError:  # InvalidVersion, and Python's own for thousands of digits
             raise InputError(
-                f"{place}: installed.{name}: expected a version, found `{_short(version)}`"
+                f"{place}: installed.{short(name)}: expected a version, found `{short(version)}`"
             ) from None
         installed[str(canonicalize_name(name))] = version
     return structs.replace(machine, installed=installed)
@@ -225,6 +241,7 @@ def _keys_of(kind: type[Any]) -> str:
     return f"the keys are: {', '.join(field.name for field in structs.fields(kind))}"
 
 
-def _short(value: Any) -> str:
-    text = str(value)
+def short(value: Any) -> str:
+    """The value as one line of a length that can be read."""
+    text = " ".join(str(value).split())
     return text if len(text) <= 80 else text[:77] + "..."

@@ -84,7 +84,9 @@ class PipToolsResolver(Resolver):
         env = pip_environment(self.outside.environ, config, offline=offline)
         python = _runner(self.outside, target, env)
         folder = self.outside.temporary_dir()
-        self.outside.write_text(f"{folder}/requirements.in", "\n".join(requirements) + "\n")
+        # Their addresses may hold credentials, and everybody can read a command line.
+        pages = [f"-c {place}" for place in config.constraints if is_remote(place)]
+        self.outside.write_text(f"{folder}/requirements.in", "\n".join([*pages, *requirements]) + "\n")
         self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
         # pip-compile keeps the pins of the file it writes, where they fit.
         staying = [f"{name}=={version}\n" for name, version in installed_versions(target).items()]
@@ -97,7 +99,7 @@ class PipToolsResolver(Resolver):
         argv += ["--resolver", "backtracking", "--rebuild", "--newline", "lf", "--no-color"]
         # Metadata by range requests, where the index serves none: whole TensorFlow wheels otherwise.
         argv += ["--pip-args", "--use-feature=fast-deps", "--cache-dir", f"{folder}/cache"]
-        for file in [*config.constraints, f"{folder}/caps.txt"]:
+        for file in [*(place for place in config.constraints if not is_remote(place)), f"{folder}/caps.txt"]:
             argv += ["--constraint", file]
         if self.index_date:
             argv += ["--uploaded-prior-to", self.index_date]

@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from envfix import cache
 from envfix.errors import IndexUnreachable
 from envfix.model import markers
 from envfix.model.conflicts import in_the_way
@@ -159,15 +160,15 @@ def unpacked_sizes(
         for package in resolution.packages
         if package.wheels and change_of(package, target.version_of(package.name)) is not Change.KEEP
     ]
-    cache = _cache_folder()
-    known = _cached(outside, f"{cache}/{_CACHE}")
+    path = cache.place(outside, _CACHE)
+    known = _cached(outside, path)
     missing = [file for file in files if file.sha256 not in known]
     if missing and index is not None:
         fresh, problem = _measure(index, missing)
         if problem is not None and not fresh:
             raise problem
         known.update(fresh)
-        _keep(outside, cache, known)
+        _keep(outside, path, known)
     return {file.sha256: known[file.sha256] for file in files if file.sha256 in known}
 
 
@@ -199,27 +200,20 @@ def _indexed(file: LockedFile) -> IndexFile:
     )
 
 
-def _cache_folder() -> str:
-    import platformdirs
-
-    return platformdirs.user_cache_dir("envfix", appauthor=False)
-
-
 def _cached(outside: Outside, path: str) -> dict[str, int]:
     try:
-        data = json.loads(outside.read_text(path))
-    except (OSError, ValueError):
-        return {}  # no cache, or half a cache: measured again
+        data = json.loads(cache.kept(outside, path) or b"{}")
+    except (ValueError, RecursionError):
+        return {}  # half a cache: measured again
     if not isinstance(data, dict):
         return {}
     return {key: value for key, value in data.items() if isinstance(value, int)}
 
 
-def _keep(outside: Outside, folder: str, known: Mapping[str, int]) -> None:
+def _keep(outside: Outside, path: str, known: Mapping[str, int]) -> None:
     try:
-        outside.make_dirs(folder)
-        outside.write_text(f"{folder}/{_CACHE}", json.dumps(dict(sorted(known.items()))))
+        cache.keep(outside, path, json.dumps(dict(sorted(known.items()))).encode())
     except OSError as problem:
         outside.say(
-            f"warning: `{folder}` cannot be written, sizes are read again next time: {problem.strerror}"
+            f"warning: `{path}` cannot be written, sizes are read again next time: {problem.strerror}"
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from envfix import cache
 from envfix.errors import EnvfixError
 from envfix.model.plan import Resolution
 from envfix.model.target import PipConfig, Target
@@ -31,13 +32,10 @@ def remember(
     """Keep the solution; a cache that cannot be written is said once and costs nothing else."""
     key = _key(roots, caps, target, config)
     try:
-        outside.make_dirs(_folder())
-        outside.write_text(
-            f"{_folder()}/{key[:_DIGITS]}.toml",
-            f"# {key} {resolution.resolver}\n{lock_text(resolution.packages)}",
-        )
+        text = f"# {key} {resolution.resolver}\n{lock_text(resolution.packages)}"
+        cache.keep(outside, _place(outside, key), text.encode())
     except OSError as problem:
-        outside.say(f"warning: `{_folder()}` cannot be written: {problem.strerror}")
+        outside.say(f"warning: `{problem.filename}` cannot be written: {problem.strerror}")
 
 
 def recall(
@@ -45,15 +43,17 @@ def recall(
 ) -> Resolution | None:
     """The solution of the same question, or None where none is kept."""
     key = _key(roots, caps, target, config)
+    head, _, body = (
+        (cache.kept(outside, _place(outside, key)) or b"").decode("utf-8", "replace").partition("\n")
+    )
+    words = head.split()
+    if words[1:2] != [key] or len(words) != 3:
+        return None
     try:
-        text = outside.read_text(f"{_folder()}/{key[:_DIGITS]}.toml")
-        head, _, body = text.partition("\n")
-        if head.split()[1:2] != [key]:
-            return None
         found = read_resolution(body, target)
-    except (OSError, EnvfixError):
-        return None  # not there, or half written by a killed run: the same as none
-    return msgspec.structs.replace(found, resolver=head.split()[2])
+    except EnvfixError:
+        return None  # damaged: the same as none
+    return msgspec.structs.replace(found, resolver=words[2])
 
 
 def _key(roots: Sequence[str], caps: Sequence[str], target: Target, config: PipConfig) -> str:
@@ -72,7 +72,5 @@ def _key(roots: Sequence[str], caps: Sequence[str], target: Target, config: PipC
     return hashlib.sha256(msgspec.json.encode(asked, enc_hook=encode_hook)).hexdigest()
 
 
-def _folder() -> str:
-    import platformdirs
-
-    return platformdirs.user_cache_path("envfix", appauthor=False).joinpath("solutions").as_posix()
+def _place(outside: Outside, key: str) -> str:
+    return cache.place(outside, "solutions", f"{key[:_DIGITS]}.toml")

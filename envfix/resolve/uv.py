@@ -14,14 +14,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envfix.errors import InputError, ResolutionFailed
-from envfix.installers import uv_binary, uv_environment, uv_settings
+from envfix.installers import uv_binary, uv_environment, uv_folder, uv_settings
 from envfix.model.machine import Os
 from envfix.model.plan import LockedFile, LockedPackage, Resolution
 from envfix.model.target import PipConfig, Target
 from envfix.model.urls import redact, without_credentials
 from envfix.ports import Outside, Ran, Resolver
 from envfix.reading import parse_toml
-from envfix.resolve.places import index_place, links_place
+from envfix.resolve.places import index_place, is_remote, links_place
 from envfix.resolve.staying import installed_versions
 from envfix.resolve.unavailable import UV_INDEXES, holds_none
 from envfix.resolve.uv_failure import failure, knows_nothing, refusal
@@ -76,14 +76,14 @@ class UvResolver(Resolver):
         config: PipConfig,
         offline: bool,
     ) -> Resolution:
-        folder = self.outside.temporary_dir()
+        folder = uv_folder(self.outside)
         argv = ["--format", "pylock.toml", *_aim(target)]
         # uv keeps the versions that the file it writes already has, where they fit.
         lock = f"{folder}/pylock.toml"
         self.outside.write_text(lock, _preferred(target))
         argv += ["--output-file", lock]
         env = uv_environment(self.outside.environ, config)
-        files = list(config.constraints)
+        files = [place for place in config.constraints if not is_remote(place)]
         # An option on the command line would replace what the user's variable says, so it is joined in.
         files += env.get("UV_CONSTRAINT", "").split()
         if constraints:
@@ -93,7 +93,9 @@ class UvResolver(Resolver):
             argv += ["--constraints", file]
         if offline:
             argv.append("--offline")
-        ran = self._compile(requirements, argv, folder, env, config)
+        # Their addresses may hold credentials, and everybody can read a command line.
+        pages = [f"-c {place}" for place in config.constraints if is_remote(place)]
+        ran = self._compile([*pages, *requirements], argv, folder, env, config)
         if not ran.ok:
             problem = failure(ran, TIME_LIMIT, offline, env.get("UV_CACHE_DIR", "of the user"))
             if isinstance(problem, ResolutionFailed) and knows_nothing(ran):

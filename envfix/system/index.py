@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import remotezip  # type: ignore[import-untyped]
@@ -27,25 +28,27 @@ from pypi_simple import (
     UnsupportedContentTypeError,
     UnsupportedRepoVersionError,
 )
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
+from urllib3.exceptions import HTTPError
 
 from envfix.errors import IndexUnreachable
 from envfix.model.target import PipConfig
 from envfix.model.urls import redact, without_credentials
+from envfix.pep751 import is_fetchable
 from envfix.ports import Index, IndexFile
 from envfix.resolve.unavailable import not_an_index, unanswered
-from envfix.system.wheel_ends import TailFetcher, metadata_at_start, metadata_name
+from envfix.system.answers import read_at_most
+from envfix.system.session import host_of, new_session
+from envfix.system.wheel_ends import LARGEST_METADATA, Fetcher, TailFetcher, metadata_at_start, metadata_name
 
 T = TypeVar("T")
 # pip's own default (`pip --timeout`), in seconds; it bounds each wait for bytes, not a whole transfer.
 TIMEOUT = 15.0
 # An index that serves no ranges makes every member cost the whole file: more than this is not fetched.
 WHOLE_FILE_LIMIT = 64 << 20
-_CONNECTIONS = 16
+LARGEST_MEMBER = 256 << 20  # bytes, unpacked, of one that is held whole
 _CHUNK = 4 << 20
-# Seconds; each further try waits twice as long.
-BACKOFF = 0.4
+# What `zipfile` and `zlib` raise, an encrypted member (RuntimeError) and an unknown method included.
+_NO_WHEEL = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError)
 
 
 class RealIndex(Index):
@@ -62,15 +65,17 @@ class RealIndex(Index):
         urls = (config.index_url or PYPI_SIMPLE_ENDPOINT, *config.extra_index_urls)
         self._urls = () if config.no_index else tuple(without_credentials(url) for url in urls)
         self._timeout = config.timeout or TIMEOUT
-        self._session = _session(config, () if config.no_index else urls)
+        self._session = new_session(config, () if config.no_index else urls)
         if on_response is not None:
             self._session.hooks["response"].append(lambda answer, *_, **__: on_response(answer))
 
     def files(self, project: str) -> tuple[IndexFile, ...]:
         found: list[IndexFile] = []
         for url in self._urls:
-            page = self._from_disk(url, project) if _is_file(url) else self._from_network(url, project)
-            found += [_index_file(package) for package in page]
+            disk = _is_file(url)
+            page = self._from_disk(url, project) if disk else self._from_network(url, project)
+            # A page on the network must not lead to files of this machine.
+            found += [_index_file(package) for package in page if is_fetchable(package.url, disk=disk)]
         return tuple(found)
 
     def metadata(self, file: IndexFile) -> str:
@@ -82,7 +87,7 @@ class RealIndex(Index):
             first = self._guard(file.url, lambda: metadata_at_start(self._session, file.url, self._timeout))
             if first is not None:
                 return first.decode("utf-8", "replace")
-        for fetcher in (TailFetcher, remotezip.RemoteFetcher):
+        for fetcher in (TailFetcher, Fetcher):
             inside = self._metadata_inside(file, fetcher)
             if inside is not None:
                 return inside.decode("utf-8", "replace")
@@ -95,7 +100,7 @@ class RealIndex(Index):
     def member(self, file: IndexFile, name: str) -> bytes:
         with self._open(file) as archive:
             archive.getinfo(name)
-            return self._guard(file.url, lambda: archive.read(name))
+            return self._guard(file.url, lambda: _unpacked(archive, name, LARGEST_MEMBER))
 
     def stream(self, file: IndexFile, name: str) -> Iterator[bytes]:
         with self._open(file) as archive:
@@ -121,10 +126,10 @@ class RealIndex(Index):
         base = f"{url.rstrip('/')}/{project}/"
         return self._guard(url, lambda: ProjectPage.from_html(project, page.read_bytes(), base).packages)
 
-    def _metadata_inside(self, file: IndexFile, fetcher: type[remotezip.RemoteFetcher]) -> bytes | None:
+    def _metadata_inside(self, file: IndexFile, fetcher: type[Fetcher]) -> bytes | None:
         with self._open(file, fetcher) as archive:
             name = metadata_name(archive)
-            return self._guard(file.url, lambda: archive.read(name)) if name else None
+            return self._guard(file.url, lambda: _unpacked(archive, name, LARGEST_METADATA)) if name else None
 
     def _metadata_beside(self, url: str) -> str | None:
         """The `.metadata` beside the wheel (PEP 658), None where the index serves none."""
@@ -138,13 +143,13 @@ class RealIndex(Index):
         return answer.content.decode("utf-8", "replace")
 
     def _open(
-        self, file: IndexFile, fetcher: type[remotezip.RemoteFetcher] = remotezip.RemoteFetcher
+        self, file: IndexFile, fetcher: type[Fetcher] = Fetcher
     ) -> AbstractContextManager[zipfile.ZipFile]:
         if _is_file(file.url):
             return self._guard(file.url, lambda: zipfile.ZipFile(_path(file.url)))
         return self._guard(file.url, lambda: self._open_by_ranges(file, fetcher))
 
-    def _open_by_ranges(self, file: IndexFile, fetcher: type[remotezip.RemoteFetcher]) -> zipfile.ZipFile:
+    def _open_by_ranges(self, file: IndexFile, fetcher: type[Fetcher]) -> zipfile.ZipFile:
         archive: zipfile.ZipFile
         options = {"session": self._session, "timeout": self._timeout, "fetcher": fetcher}
         try:
@@ -164,12 +169,12 @@ class RealIndex(Index):
         if file.size is None or file.size > WHOLE_FILE_LIMIT:
             size = "of unknown size" if file.size is None else f"of {file.size} bytes"
             raise IndexUnreachable(
-                f"`{_host(file.url)}` serves no ranges, and {file.filename} {size} is not fetched whole",
+                f"`{host_of(file.url)}` serves no ranges, and {file.filename} {size} is not fetched whole",
                 "name an index that does: `--index-url` in pip's configuration",
             )
-        answer = self._session.get(file.url, timeout=self._timeout)
-        answer.raise_for_status()
-        return zipfile.ZipFile(BytesIO(answer.content))
+        with self._session.get(file.url, timeout=self._timeout, stream=True) as answer:
+            answer.raise_for_status()
+            return zipfile.ZipFile(BytesIO(read_at_most(answer, WHOLE_FILE_LIMIT)))
 
     def _guard(self, url: str, action: Callable[[], T]) -> T:
         """`action()`, or IndexUnreachable that names the host and what went wrong."""
@@ -181,70 +186,21 @@ class RealIndex(Index):
             UnsupportedContentTypeError, UnsupportedRepoVersionError, requests.exceptions.JSONDecodeError
         ) as problem:  # fmt: skip
             raise not_an_index(url, str(problem)) from None
-        except (requests.RequestException, remotezip.RemoteZipError, OSError) as problem:
+        except (requests.RequestException, remotezip.RemoteZipError, HTTPError, OSError) as problem:
             raise unanswered(url, _reason(problem)) from None
-        except (zipfile.BadZipFile, ValueError) as problem:
+        except _NO_WHEEL as problem:
             raise IndexUnreachable(
                 f"{redact(url)} is not what the index says: {redact(str(problem))}"
             ) from None
 
 
-class _NoVerification(HTTPAdapter):
-    """For `trusted-host`: a certificate is not asked for there."""
-
-    def send(self, *args: object, **kwargs: object) -> requests.Response:
-        kwargs["verify"] = False
-        return super().send(*args, **kwargs)  # type: ignore[arg-type]
-
-
-class _HostAuth(requests.auth.AuthBase):
-    """User and password for the hosts whose index URL named them, `.netrc` for the others."""
-
-    def __init__(self, users: Mapping[str, tuple[str, str]]) -> None:
-        self._users = users
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        url = request.url or ""
-        user = self._users.get(_host(url)) or requests.utils.get_netrc_auth(url)
-        return requests.auth.HTTPBasicAuth(*user)(request) if user else request
-
-
-def _session(config: PipConfig, urls: tuple[str, ...]) -> requests.Session:
-    session = requests.Session()
-    session.headers["User-Agent"] = "envfix"
-    session.verify = config.cert or True
-    session.cert = config.client_cert
-    if config.proxy:
-        session.proxies = {"http": config.proxy, "https": config.proxy}
-    session.auth = _HostAuth({_host(url): user for url in urls if (user := _user(url))})
-    retry = Retry(
-        total=3,
-        backoff_factor=BACKOFF,
-        status_forcelist=(429, 500, 502, 503, 504),
-        raise_on_status=False,
-        respect_retry_after_header=False,
-    )
-    adapter = HTTPAdapter(max_retries=retry, pool_maxsize=_CONNECTIONS, pool_connections=_CONNECTIONS)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    for host in config.trusted_hosts:
-        trusting = _NoVerification(max_retries=retry, pool_maxsize=_CONNECTIONS)
-        session.mount(f"https://{host}/", trusting)
-        if ":" not in host:
-            session.mount(f"https://{host}:", trusting)
-    return session
-
-
-def _user(url: str) -> tuple[str, str] | None:
-    parts = urlsplit(url)
-    if parts.username is None:
-        return None
-    return unquote(parts.username), unquote(parts.password or "")
-
-
-def _host(url: str) -> str:
-    """Host and port, without user information."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+def _unpacked(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """The member, whatever the directory says of its size. Raises ValueError for more than `limit` bytes."""
+    with archive.open(name) as member:
+        data = member.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"`{name}` unpacks to more than {limit >> 20} MiB")
+    return data
 
 
 def _is_file(url: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import functools
 import glob
 import os
 import shutil
@@ -14,11 +15,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from envfix.model.urls import redact
 from envfix.ports import Outside, Ran
 from envfix.printable import clean
 from envfix.system import streams
 from envfix.system.processes import finish
+from envfix.system.reading import is_own, open_at_once, read_patiently
 from envfix.system.shown import Shown
+from envfix.system.surroundings import child_environment, program_path
 from envfix.system.tree import RealTree
 
 TEMPORARY = ".envfix-"  # how the names of half written files begin
@@ -54,8 +58,8 @@ class RealOutside(RealTree, Outside):
                 stdout=subprocess.PIPE,
                 # A progress bar only draws itself on a terminal, so a shown child gets ours untouched.
                 stderr=None if draws else subprocess.PIPE,
-                env=_environment(os.environ if env is None else env, draws),
-                cwd=cwd,
+                env=child_environment(os.environ if env is None else env, draws=draws),
+                cwd=cwd or self._nowhere,
                 # Its own group, so that it is ended with everything it started, and nothing goes on writing.
                 start_new_session=True,
                 # Should envfix be killed, nobody may put back what the child still changes.
@@ -66,19 +70,16 @@ class RealOutside(RealTree, Outside):
         return finish(child, argv, timeout, stdin, Shown(keep) if show else None)
 
     def which(self, name: str) -> str | None:
-        # An empty or relative entry of PATH means the working directory, which must never supply a program.
-        path = os.pathsep.join(
-            part for part in os.environ.get("PATH", "").split(os.pathsep) if Path(part).is_absolute()
-        )
-        return shutil.which(name, path=path)
+        path = program_path(os.environ)
+        return shutil.which(name, path=path) if path else None
 
     @property
     def environ(self) -> Mapping[str, str]:
         return os.environ
 
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
-        with open(path, "rb") as file:  # noqa: PTH123 - /proc files have no size to read by
-            return file.read(limit)
+        with open(path, "rb", opener=open_at_once) as file:
+            return read_patiently(file, limit)
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)  # noqa: PTH110 - no PermissionError for a folder that is closed to us
@@ -89,13 +90,16 @@ class RealOutside(RealTree, Outside):
         except OSError:
             return None
 
+    def trusted(self, path: str) -> bool:
+        return is_own(path)
+
     def is_dir(self, path: str) -> bool:
         return os.path.isdir(path)  # noqa: PTH112 - the same
 
     def listdir(self, path: str) -> tuple[str, ...]:
         try:
             return tuple(sorted(entry.name for entry in Path(path).iterdir()))
-        except OSError:
+        except (OSError, ValueError):  # a NUL byte is part of no name
             return ()
 
     def glob(self, folder: str, pattern: str) -> tuple[str, ...]:
@@ -150,6 +154,11 @@ class RealOutside(RealTree, Outside):
             return False
         return True
 
+    @functools.cached_property
+    def _nowhere(self) -> str:
+        """An empty folder for children to work in: what the user's holds is none of their business."""
+        return self.temporary_dir()
+
     def temporary_dir(self) -> str:
         path = tempfile.mkdtemp(prefix="envfix-")
         atexit.register(shutil.rmtree, path, ignore_errors=True)
@@ -164,13 +173,7 @@ class RealOutside(RealTree, Outside):
     def say(self, text: str) -> None:
         if not self.quiet:
             # Where nobody reads any more (`2>&1 | head`, a full disk), the work still goes to its end.
-            streams.write(clean(text) + "\n", sys.stderr)
-
-
-def _environment(env: Mapping[str, str], draws: bool) -> dict[str, str]:
-    """Without what forces colours into a pipe, as a notebook's kernel does: no line would be recognised."""
-    forced = () if draws else ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS")
-    return {name: value for name, value in env.items() if name not in forced}
+            streams.write(clean(redact(text)) + "\n", sys.stderr)
 
 
 def _existing(path: str) -> Path:

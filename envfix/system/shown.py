@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from envfix.model.urls import redact
 from envfix.printable import clean
 from envfix.system import streams
 
@@ -32,4 +33,4 @@ class Shown:
         text = self.keep(line.decode("utf-8", "replace").rstrip("\r"))
         if text:
             # Where nobody reads it any more, the child must not block on that.
-            streams.write(clean(text) + "\n", sys.stderr)
+            streams.write(clean(redact(text)) + "\n", sys.stderr)

@@ -5,6 +5,7 @@ The whole directory of one of TensorFlow's wheels, 20,000 members, is 1.5 MB and
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 import zlib
@@ -15,6 +16,9 @@ import remotezip  # type: ignore[import-untyped]
 import requests
 
 _START = 64 << 10
+LARGEST_METADATA = 4 << 20  # bytes, unpacked
+# That of TensorFlow's wheels has 2.5 MB.
+LARGEST_DIRECTORY = 16 << 20
 # APPNOTE.TXT 4.3.7 (what stands before each member: flags, method, its bytes, and the lengths of two texts).
 _MEMBER = b"PK\x03\x04"
 _MEMBER_HEADER = struct.Struct("<6x2H8xL4x2H")
@@ -40,7 +44,7 @@ def metadata_at_start(session: requests.Session, url: str, timeout: float) -> by
     """
     headers = {"Range": f"bytes=0-{_START - 1}"}
     with session.get(url, headers=headers, stream=True, timeout=timeout) as answer:
-        return metadata_in(answer.content) if answer.status_code == 206 else None
+        return metadata_in(answer.raw.read(_START)) if answer.status_code == 206 else None
 
 
 def metadata_in(start: bytes) -> bytes | None:
@@ -69,13 +73,48 @@ def _unpacked(data: bytes, method: int) -> bytes | None:
     if method != _DEFLATED:
         return None
     try:
-        return zlib.decompress(data, -zlib.MAX_WBITS)
+        unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, LARGEST_METADATA + 1)
     except zlib.error as problem:
         raise ValueError(f"METADATA does not unpack: {problem}") from None
+    check_metadata(len(unpacked))
+    return unpacked
 
 
-class TailFetcher(remotezip.RemoteFetcher):  # type: ignore[misc]
-    """Fetches as its parent does, and makes of the first fetch, the end of the file, a whole archive."""
+def check_metadata(size: int) -> None:
+    """Raises ValueError for metadata of more bytes than any wheel's."""
+    if size > LARGEST_METADATA:
+        raise ValueError(f"METADATA of more than {LARGEST_METADATA >> 20} MiB")
+
+
+class Fetcher(remotezip.RemoteFetcher):  # type: ignore[misc]
+    """Fetches as its parent does, and takes no answer that is longer than what was asked for."""
+
+    def fetch(self, data_range: tuple[int, int | None], stream: bool = False) -> Any:
+        first, last = data_range
+        # What is no stream, the directory, is kept in memory.
+        if not stream and last is not None and last - first >= LARGEST_DIRECTORY:
+            raise remotezip.RemoteZipError(f"its directory has {last - first + 1} bytes")
+        return super().fetch(data_range, stream)
+
+    def _request(self, kwargs: dict[str, Any]) -> tuple[Any, str]:
+        body, told = super()._request(kwargs)
+        asked, given = (_length(text) for text in (kwargs["headers"]["Range"], told))
+        if asked is not None and given is not None and given > asked:
+            body.close()
+            raise remotezip.RemoteZipError(f"the server sends {given} bytes in place of {asked}")
+        return body, told
+
+
+def _length(text: str) -> int | None:
+    """Bytes in `bytes=5-9`, `bytes=-5` or `bytes 5-9/20`; None where that is not told."""
+    found = re.fullmatch(r"bytes[= ]([0-9]*)-([0-9]+)(?:/.*)?", text)
+    if not found:
+        return None
+    return int(found[2]) - int(found[1]) + 1 if found[1] else int(found[2])
+
+
+class TailFetcher(Fetcher):
+    """Makes of the first fetch, the end of the file, a whole archive."""
 
     def fetch(self, data_range: tuple[int, int | None], stream: bool = False) -> Any:
         fetched = super().fetch(data_range, stream)

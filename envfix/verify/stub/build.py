@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from envfix import cache
 from envfix.errors import ProofUnavailable
 from envfix.ports import Outside
 
@@ -18,28 +19,27 @@ FLAGS = ("-std=gnu11", "-shared", "-fPIC", "-O1", "-fvisibility=hidden")
 HINT = "install a C compiler (`apt-get install gcc`), or `pip install 'envfix-tf[proof]'`"
 
 
-def build(outside: Outside, cache: str | None = None, python: str = "") -> str:
+def build(outside: Outside, kept_in: str | None = None, python: str = "") -> str:
     """The folder that holds `libcuda.so.1` and `libnvidia-ml.so.1`, compiled there if it is not yet.
 
-    `cache` is where compiled stubs are kept (the user's cache folder by default), `python` an interpreter
+    `kept_in` is where compiled stubs are kept (the user's cache folder by default), `python` an interpreter
     that may have `ziglang` (envfix's own by default). Raises ProofUnavailable.
     """
     here = Path(__file__).parent
     texts = {name: outside.read_bytes(str(here / name)) for name in SOURCES}
     key = repr((platform.machine(), FLAGS, sorted(texts.items()))).encode()
-    folder = f"{cache or _user_cache()}/stub-{hashlib.sha256(key).hexdigest()[:16]}"
-    if all(outside.exists(f"{folder}/{library}") for library in LIBRARIES):
+    folder = f"{kept_in or cache.place(outside)}/stub-{hashlib.sha256(key).hexdigest()[:16]}"
+    if all(outside.trusted(f"{folder}/{library}") for library in LIBRARIES):
         return folder
     work = outside.temporary_dir()
     _compile(outside, str(here), work, python or sys.executable)
     try:
-        outside.make_dirs(folder)
         for library in LIBRARIES:
             # Each appears whole or not at all, so that two envfix at once do not meet half a library.
-            outside.write_bytes(f"{folder}/{library}", outside.read_bytes(f"{work}/{library}"), 0o755)
+            cache.keep(outside, f"{folder}/{library}", outside.read_bytes(f"{work}/{library}"), 0o755)
     except OSError:
         return work  # a cache that cannot be written costs time, not the proof
-    return folder
+    return folder if all(outside.trusted(f"{folder}/{library}") for library in LIBRARIES) else work
 
 
 def _compile(outside: Outside, sources: str, work: str, python: str) -> None:
@@ -64,9 +64,3 @@ def _compilers(outside: Outside, python: str) -> Sequence[Sequence[str]]:
     named = outside.environ.get("CC", "").split()
     found = [[path] for name in ("cc", "gcc", "clang") if (path := outside.which(name))]
     return [*([named] if named else []), *found[:1], [python, "-m", "ziglang", "cc"]]
-
-
-def _user_cache() -> str:
-    from platformdirs import user_cache_dir
-
-    return user_cache_dir("envfix")

@@ -1,0 +1,50 @@
+"""Files that may be something else: a pipe, a device, or what another user has put there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+from typing import IO
+
+SILENCE = 10.0  # seconds that a pipe may go without a byte
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """For `open`: a pipe without a writer would hold it for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_patiently(file: IO[bytes], limit: int) -> bytes:
+    """At most `limit` bytes. Raises TimeoutError for a pipe or device that is silent for too long."""
+    descriptor = file.fileno()
+    if stat.S_ISREG(os.fstat(descriptor).st_mode) or os.name == "nt":
+        return file.read(limit)
+    data = bytearray()
+    while len(data) < limit:
+        if not select.select([descriptor], [], [], SILENCE)[0]:
+            raise TimeoutError(errno.ETIMEDOUT, f"nothing was written into it for {SILENCE:g} s")
+        chunk = os.read(descriptor, min(limit - len(data), 1 << 20))
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
+
+
+def is_own(path: str) -> bool:
+    """Whether only this user, or the administrator, can have written the file or folder."""
+    try:
+        places = [os.stat(path), os.stat(os.path.dirname(path))]  # noqa: PTH116, PTH120
+    except (OSError, ValueError):
+        return False
+    # On Windows a profile is closed to others by its access list, which `stat` does not tell.
+    if os.name == "nt":
+        return True
+    own = {0, os.geteuid()}
+    return all(place.st_uid in own and not _open_to_all(place.st_mode) for place in places)
+
+
+def _open_to_all(mode: int) -> bool:
+    """In a folder with the sticky bit, such as /tmp, nobody can replace what is another's (unlink(2))."""
+    return bool(mode & stat.S_IWOTH) and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX)
