@@ -46,13 +46,28 @@ def recorded(outside: Outside, info: str) -> tuple[str, ...] | None:
         return None
 
 
-def recorded_hashes(outside: Outside, info: str) -> dict[str, bytes]:
-    """The paths that have a SHA-256 with it, empty without a RECORD."""
+class File(NamedTuple):
+    """What a row of a RECORD says of its file: size in bytes and SHA-256, None where it does not."""
+
+    size: int | None
+    digest: bytes | None
+
+
+def recorded_files(outside: Outside, info: str) -> dict[str, File] | None:
+    """The paths with what is said of each; None where there is no RECORD that can be read."""
     try:
         rows = _rows(outside.read_text(f"{info}/RECORD", LIMIT))
     except OSError:
-        return {}
-    return {row[0]: _decoded(row[1]) for row in rows if len(row) > 1 and row[1].startswith("sha256=")}
+        return None
+    return {row[0]: File(_size(row), _digest(row)) for row in rows}
+
+
+def _size(row: list[str]) -> int | None:
+    return int(row[2]) if len(row) > 2 and row[2].isdecimal() else None
+
+
+def _digest(row: list[str]) -> bytes | None:
+    return _decoded(row[1]) if len(row) > 1 and row[1].startswith("sha256=") else None
 
 
 def _decoded(text: str) -> bytes:
@@ -61,15 +76,6 @@ def _decoded(text: str) -> bytes:
         return base64.urlsafe_b64decode(text.partition("=")[2].rstrip("=") + "=")
     except ValueError:
         return b""
-
-
-def recorded_sizes(outside: Outside, info: str) -> dict[str, int | None] | None:
-    """The paths with their sizes in bytes (None where the row has none); None without a RECORD."""
-    try:
-        rows = _rows(outside.read_text(f"{info}/RECORD", LIMIT))
-    except OSError:
-        return None
-    return {row[0]: int(row[2]) if len(row) > 2 and row[2].isdecimal() else None for row in rows}
 
 
 def paths_in(text: str) -> tuple[str, ...]:

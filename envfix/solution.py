@@ -8,7 +8,7 @@ from msgspec import structs
 
 from envfix.choice import Choice
 from envfix.errors import EnvfixError, IndexUnreachable, LockMismatch, NothingFits, ResolutionFailed
-from envfix.install import libraries, loader
+from envfix.install import loader
 from envfix.matrix import rank, system_cuda
 from envfix.model.decision import Bound, Candidate, Decision, Fit
 from envfix.model.machine import Os, known
@@ -22,7 +22,7 @@ from envfix.ports import Outside
 from envfix.resolve import bounds as machine_bounds
 from envfix.resolve import planning, remembered, wanted
 from envfix.situation import Parts, Situation, config_of
-from envfix.standing import lacking, overwritten, standing_release, system_libraries
+from envfix.standing import damaged, lacking, overwritten, standing_release, system_libraries
 
 NEWEST = "the newest release whose rules are all yes"
 UNSURE = "no release is all yes; the newest that nothing forbids"
@@ -219,11 +219,11 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
 
     An NVIDIA wheel that lacks some of its libraries counts as absent: it is installed anew.
     """
-    lost = () if here.new_venv else libraries.incomplete_distributions(parts.outside, here.target)
+    lost = {} if here.new_venv else damaged(parts.outside, here, choice)
     over = () if here.new_venv else overwritten(here, choice)
     because = {
         **choice.wanted.because,
-        **dict.fromkeys(lost, "some of its libraries are missing: installed anew"),
+        **lost,
         **dict.fromkeys(over, "another one lies over it: installed anew"),
     }
     broken = {*lost, *over}

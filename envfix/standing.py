@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -115,6 +117,19 @@ def overwritten(here: Situation, choice: Choice) -> tuple[str, ...]:
     return tuple(sorted(names & TENSORFLOWS))
 
 
+def damaged(outside: Outside, here: Situation, choice: Choice) -> Mapping[str, str]:
+    """Which of the packages that the choice holds are not whole, with a reason to install each anew.
+
+    Others' are not looked after: torch's own libraries may rightly have been replaced by TensorFlow's.
+    """
+    held = {canonicalize_name(Requirement(text).name) for text in choice.wanted.roots}
+    found: dict[str, str] = {}
+    for one in libraries.damages(outside, here.target):
+        if one.package in held:
+            found.setdefault(one.package, f"its `{one.path.rpartition('/')[2]}` {one.how}: installed anew")
+    return found
+
+
 def lacking(outside: Outside, here: Situation, choice: Choice) -> Lacks:
     """What is missing: packages, libraries by soname, or only the loader.
 
@@ -131,7 +146,7 @@ def lacking(outside: Outside, here: Situation, choice: Choice) -> Lacks:
         folders = libraries.wheel_folders(outside, here.site_packages)
         if libraries.find_libraries(outside, names, folders).missing:
             return Lacks.PACKAGES
-        if libraries.incomplete_distributions(outside, here.target):
+        if damaged(outside, here, choice):
             return Lacks.PACKAGES
         if any(proof.registers_as_published for proof in choice.release.proofs):
             return Lacks.NOTHING  # the wheel finds the NVIDIA wheels itself: what is right stays untouched

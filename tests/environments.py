@@ -69,7 +69,7 @@ def wheels() -> list[Wheel]:
         )
         sonames = [*SONAMES[12], "libcudnn.so.9"]
         modules = {f"nvidia/{folder}/lib/about.txt": name} | {
-            f"nvidia/{folder}/lib/{soname}": ""
+            f"nvidia/{folder}/lib/{soname}": soname
             for soname in sonames
             if FOLDERS[soname.split(".")[0]] == folder
         }

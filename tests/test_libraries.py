@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
 from msgspec import structs
 
 from envfix.install import loader
+from envfix.install.digests import digests
 from envfix.install.libraries import (
+    Damage,
+    damages,
     find_libraries,
-    incomplete_distributions,
     needed_sonames,
     system_folders,
     wheel_folders,
@@ -45,14 +49,67 @@ def test_wheel_folders_are_those_below_nvidia() -> None:
     assert wheel_folders(outside, ("/s", "/s")) == ("/s/nvidia/cudnn/lib",)
 
 
-def test_a_library_that_was_cut_short_is_not_there() -> None:
-    info = "/s/nvidia_cudnn_cu12-9.3.0.dist-info"
-    record = "nvidia/cudnn/lib/libcudnn.so.9,sha256=x,4\nnvidia/cudnn/about.txt,,9\n"
-    dist = Distribution(name="nvidia-cudnn-cu12", version="9.3.0", location=info)
+LIBRARY = "/s/nvidia/cudnn/lib/libcudnn.so.9"
+WHOLE = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"  # SHA-256 of "test" in URL-safe base 64
+
+
+def wheel(name: str, version: str, digest: str, size: int = 4) -> tuple[Distribution, dict[str, str]]:
+    info = f"/s/{name.replace('-', '_')}-{version}.dist-info"
+    row = f"nvidia/cudnn/lib/libcudnn.so.9,sha256={digest},{size}\nnvidia/cudnn/about.txt,,9\n"
+    return Distribution(name=name, version=version, location=info), {f"{info}/RECORD": row}
+
+
+@pytest.mark.parametrize(
+    ("content", "how"),
+    [
+        (b"test", None),
+        (b"", "has 0 bytes, not 4"),
+        (b"tes", "has 3 bytes, not 4"),
+        (b"tesT", "has another content than in its RECORD"),
+        (None, "is gone"),
+    ],
+)
+def test_a_library_is_whole_by_its_content(content: bytes | None, how: str | None) -> None:
+    dist, files = wheel("nvidia-cudnn-cu12", "9.3.0", WHOLE)
+    outside = FakeOutside(files={**files, **({} if content is None else {LIBRARY: content})})
     target = structs.replace(TARGET, installed=(dist,), purelib="/s")
-    for content, wrong in ((b"ELF!", ()), (b"", ("nvidia-cudnn-cu12",)), (b"ELF", ("nvidia-cudnn-cu12",))):
-        outside = FakeOutside(files={f"{info}/RECORD": record, "/s/nvidia/cudnn/lib/libcudnn.so.9": content})
-        assert incomplete_distributions(outside, target) == wrong
+    expected = () if how is None else (Damage(package="nvidia-cudnn-cu12", path=LIBRARY, how=how),)
+    assert damages(outside, target) == expected
+
+
+def test_a_library_that_another_package_has_overwritten_is_said_to_be_its() -> None:
+    """The wheels of cuDNN for CUDA 12 and 13 bring files of the same names."""
+    mine, files = wheel("nvidia-cudnn-cu12", "9.3.0", "x" * 43)
+    other, others = wheel("nvidia-cudnn-cu13", "9.12.0", WHOLE)
+    target = structs.replace(TARGET, installed=(mine, other), purelib="/s")
+    found = damages(FakeOutside(files={**files, **others, LIBRARY: b"test"}), target)
+    assert [(one.package, one.how) for one in found] == [
+        ("nvidia-cudnn-cu12", "is that of nvidia-cudnn-cu13 9.12.0")
+    ]
+
+
+def test_a_library_is_read_again_only_when_it_was_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    read = []
+
+    class Reading(RealOutside):
+        def sha256(self, path: str) -> bytes:
+            read.append(path)
+            return super().sha256(path)
+
+    file = tmp_path / "libcudnn.so.9"
+    file.write_bytes(b"test")
+    first = digests(Reading(), [str(file)])
+    assert digests(Reading(), [str(file)]) == first and len(read) == 1
+    stamp = file.stat()
+    file.write_bytes(b"tesT")
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    assert digests(Reading(), [str(file)]) != first and len(read) == 2
+    (tmp_path / "cache/envfix/digests.json").write_bytes(b'{"half')
+    assert digests(Reading(), [str(file), str(tmp_path / "gone")])[str(tmp_path / "gone")] is None
+    assert len(read) == 4
 
 
 def test_a_folder_may_hold_what_patterns_are_made_of(tmp_path: Path) -> None:
@@ -66,9 +123,9 @@ def test_a_folder_may_hold_what_patterns_are_made_of(tmp_path: Path) -> None:
     Path(site, "envfix_loader-1.0.dist-info").mkdir()
     target = structs.replace(TARGET, installed=(dist,), purelib=site)
     assert wheel_folders(RealOutside(), (site,)) == (str(lib),)
-    assert incomplete_distributions(RealOutside(), target) == ("nvidia-cudnn-cu12",)
+    assert [one.how for one in damages(RealOutside(), target)] == ["is gone"]
     (lib / "libcudnn.so.9").touch()
-    assert incomplete_distributions(RealOutside(), target) == ()
+    assert damages(RealOutside(), target) == ()
     assert loader.is_there(RealOutside(), target)
 
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from envfix.install import fingerprint
-from envfix.install.libraries import incomplete_distributions
+from envfix.install.libraries import damages
 from envfix.model.target import Distribution
 from envfix.record import Place, paths_in, place_of, recorded
 from envfix.restart.contents import contents_of
@@ -21,7 +20,7 @@ SITE = TARGET.purelib
 INFO = f"{SITE}/nvidia_cudnn_cu12-9.3.0.dist-info"
 CUDNN = Distribution(name="nvidia-cudnn-cu12", version="9.3.0", location=SITE)
 HERE = structs.replace(TARGET, installed=(CUDNN,))
-COMMA = '"nvidia/a, ""b"".so",sha256=x,1\n'
+COMMA = '"nvidia/a, ""b"".so",sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE,1\n'
 
 
 def test_paths_are_the_first_column_quoted_or_not() -> None:
@@ -54,21 +53,18 @@ def test_without_a_record_a_distribution_is_incomplete_everywhere_and_nothing_cr
     for broken in ({}, {f"{INFO}/RECORD": PermissionError(13, "Permission denied")}):
         outside = FakeOutside({f"{INFO}/METADATA": "", library: b"", **broken})
         assert recorded(outside, INFO) is None
-        assert incomplete_distributions(outside, HERE) == ("nvidia-cudnn-cu12",)
-        assert fingerprint.take(outside, HERE, [CUDNN.name]).missing == {f"{INFO}/RECORD"}
+        assert [(one.path, one.how) for one in damages(outside, HERE)] == [(f"{INFO}/RECORD", "is gone")]
         assert contents_of(outside, [CUDNN.name], [SITE])[CUDNN.name].imports == ("nvidia_cudnn_cu12",)
 
 
 def test_metadata_that_is_no_wheels_says_nothing_of_its_libraries() -> None:
-    assert incomplete_distributions(FakeOutside(), HERE) == ()
+    assert damages(FakeOutside(), HERE) == ()
 
 
 def test_every_reader_understands_a_quoted_path() -> None:
     path = f'{SITE}/nvidia/a, "b".so'
     whole = FakeOutside({f"{INFO}/RECORD": COMMA, path: b"x"})
     gone = FakeOutside({f"{INFO}/RECORD": COMMA})
-    assert incomplete_distributions(whole, HERE) == ()
-    assert incomplete_distributions(gone, HERE) == (CUDNN.name,)
-    assert fingerprint.take(whole, HERE, [CUDNN.name]).missing == set()
-    assert fingerprint.take(gone, HERE, [CUDNN.name]).missing == {'nvidia/a, "b".so'}
+    assert damages(whole, HERE) == ()
+    assert [one.path for one in damages(gone, HERE)] == [path]
     assert contents_of(whole, [CUDNN.name], [SITE])[CUDNN.name].libraries == {'nvidia/a, "b".so'}

@@ -62,14 +62,19 @@ def test_a_second_environment_takes_its_wheels_from_the_cache(envfix: Any, index
     assert [line for line in index.asked if line.startswith("GET") and line.endswith(".whl")] == []
 
 
-def test_a_library_that_another_package_took_along_is_put_back(
-    envfix: Any, standing: Callable[[str], Path]
+@pytest.mark.parametrize("content", [None, "LIBCUDNN.so.9"])
+def test_a_library_that_another_package_took_along_or_overwrote_is_put_back(
+    envfix: Any, standing: Callable[[str], Path], content: str | None
 ) -> None:
     library = standing(TF) / "nvidia/cudnn/lib/libcudnn.so.9"
     library.unlink()
+    if content:
+        library.write_text(content)
     mended = envfix(*install("--tf", TF))
     assert mended.returncode == 0, mended.stderr
-    assert library.exists()
+    assert library.read_text() == "libcudnn.so.9"
+    because = {one["name"]: one["because"] for one in json.loads(mended.stdout)["data"]["plan"]["packages"]}
+    assert "its `libcudnn.so.9`" in because["nvidia-cudnn-cu12"]
 
 
 def test_the_lock_is_the_same_bytes_each_time_and_installs_as_it_is(envfix: Any, tmp_path: Path) -> None:

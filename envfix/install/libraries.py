@@ -6,11 +6,12 @@ dlopen some GPU libraries").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from envfix import record
+from envfix.install.digests import digests
 from envfix.model.machine import Machine, known
 from envfix.model.target import Distribution, Target
 from envfix.model.versions import CudaRelease, CudnnRelease
@@ -75,30 +76,62 @@ def system_folders(outside: Outside, machine: Machine) -> tuple[str, ...]:
     return (*folders, "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib")
 
 
-def incomplete_distributions(outside: Outside, target: Target) -> tuple[str, ...]:
-    """The installed NVIDIA wheels that lack a library of their RECORD, part of one, or the RECORD.
+class Damage(Struct, frozen=True, kw_only=True):
+    """A file of an installed NVIDIA wheel that is not what its RECORD says, and how it is not."""
+
+    package: str
+    path: str
+    how: str
+
+
+def damages(outside: Outside, target: Target) -> tuple[Damage, ...]:
+    """What the installed NVIDIA wheels lack, by content: libraries that are gone, cut short or another's.
 
     Wheels share folders below `nvidia/`: uninstalling one of another package's can take along a file that
-    TensorFlow needs.
+    TensorFlow needs, and installing it puts its own in the place.
     """
-    return tuple(
-        dist.name
-        for dist in target.installed
-        if dist.name.startswith("nvidia-") and not _is_complete(outside, dist, target)
-    )
+    found: list[Damage] = []
+    claims: list[tuple[Distribution, str, bytes]] = []
+    for dist in target.installed:
+        place = record.place_of(outside, dist, target) if dist.name.startswith("nvidia-") else None
+        if place is None:
+            continue  # no wheel (another packager's metadata), so that nothing says what belongs to it
+        files = record.recorded_files(outside, place.info)
+        if files is None:
+            found.append(Damage(package=dist.name, path=f"{place.info}/RECORD", how="is gone"))
+            continue
+        for name, file in files.items():
+            path = f"{place.base}/{name}"
+            if not is_library(path):
+                continue
+            if wrong := _wrong_size(outside, path, file.size):
+                found.append(Damage(package=dist.name, path=path, how=wrong))
+            elif file.digest is not None:
+                claims.append((dist, path, file.digest))
+    return (*found, *_overwritten(outside, claims))
 
 
-def _is_complete(outside: Outside, dist: Distribution, target: Target) -> bool:
-    place = record.place_of(outside, dist, target)
-    if place is None:
-        return True  # no wheel (another packager's metadata), so that nothing says what belongs to it
-    sizes = record.recorded_sizes(outside, place.info)
-    return sizes is not None and all(
-        _is_whole(outside, f"{place.base}/{path}", size) for path, size in sizes.items() if ".so" in path
-    )
+def is_library(path: str) -> bool:
+    """Whether it is a shared library of an NVIDIA wheel, by where it is and its name."""
+    folder, _, name = path.rpartition("/")
+    return "/nvidia/" in f"{folder}/" and ".so" in name
 
 
-def _is_whole(outside: Outside, path: str, size: int | None) -> bool:
+def _wrong_size(outside: Outside, path: str, size: int | None) -> str:
     """A full disk leaves files that are too short, which the loader refuses as they are opened."""
     found = outside.size(path)
-    return found is not None and size in (None, found)
+    if found is None:
+        return "is gone"
+    return "" if size in (None, found) else f"has {found} bytes, not {size}"
+
+
+def _overwritten(outside: Outside, claims: Sequence[tuple[Distribution, str, bytes]]) -> Iterator[Damage]:
+    now = digests(outside, (path for _, path, _ in claims))
+    for dist, path, digest in claims:
+        if now[path] == digest:
+            continue
+        owner = next((other for other, same, its in claims if same == path and its == now[path]), None)
+        how = (
+            f"is that of {owner.name} {owner.version}" if owner else "has another content than in its RECORD"
+        )
+        yield Damage(package=dist.name, path=path, how=how)

@@ -7,12 +7,10 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from envfix import record
+from envfix.install import digests
+from envfix.install.libraries import is_library
 from envfix.model.target import Distribution, Target
 from envfix.ports import Outside
-
-# Measured on two cores over TensorFlow's 5.5 GB: two threads take half of the time of one, for hashing and
-# reading give up the interpreter's lock; more gain nothing.
-_THREADS = 2
 
 
 def wrong_files(outside: Outside, target: Target, names: Collection[str]) -> tuple[str, ...]:
@@ -22,12 +20,13 @@ def wrong_files(outside: Outside, target: Target, names: Collection[str]) -> tup
     """
     dists = [dist for dist in target.installed if dist.name in names]
     claims = [claim for dist in dists for claim in _claims(outside, dist, target)]
-
-    def wrong(claim: tuple[str, bytes]) -> bool:
-        return _digest(outside, claim[0]) != claim[1]
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = [path for (path, _), bad in zip(claims, pool.map(wrong, claims), strict=True) if bad]
+    paths = [path for path, _ in claims]
+    before = {path: outside.look(path) for path in paths if is_library(path)}
+    with ThreadPoolExecutor(digests.THREADS) as pool:
+        now = dict(zip(paths, pool.map(lambda path: digests.digest(outside, path), paths), strict=True))
+    # The next command looks at the libraries again, and need not read 3 GB for that.
+    digests.remember(outside, {path: now[path] for path in before}, before)
+    found = [path for path, digest in claims if now[path] != digest]
     return tuple(_not_of_others(outside, target, found)) if found else ()
 
 
@@ -35,8 +34,9 @@ def _claims(outside: Outside, dist: Distribution, target: Target) -> Iterator[tu
     place = record.place_of(outside, dist, target)
     if place is None:
         return
-    for path, digest in record.recorded_hashes(outside, place.info).items():
-        yield os.path.normpath(f"{place.base}/{path}"), digest
+    for path, file in (record.recorded_files(outside, place.info) or {}).items():
+        if file.digest is not None:
+            yield os.path.normpath(f"{place.base}/{path}"), file.digest
 
 
 def _not_of_others(outside: Outside, target: Target, paths: list[str]) -> Iterator[str]:
@@ -47,12 +47,5 @@ def _not_of_others(outside: Outside, target: Target, paths: list[str]) -> Iterat
             if path in wanted:
                 allowed[path].add(digest)
     for path in dict.fromkeys(paths):
-        if _digest(outside, path) not in allowed[path]:
+        if digests.digest(outside, path) not in allowed[path]:
             yield path
-
-
-def _digest(outside: Outside, path: str) -> bytes | None:
-    try:
-        return outside.sha256(path)
-    except OSError:
-        return None
