@@ -94,6 +94,7 @@ class ChangeKind(str, Enum):
     DRIVER = "driver"
     GLIBC = "glibc"
     ARCH = "arch"
+    MACHINE = "machine"
     CPU = "cpu"
     GPU = "gpu"
 
@@ -113,13 +114,16 @@ class Remedy(Struct, frozen=True, kw_only=True):
     """What would make a release fit better, found by judging it again after the changes.
 
     `verdict` is what is in the way today. `fit` is what the release would come to; without `changes` nothing
-    that is known helps.
+    that is known helps. `instead` is the release to take as things are (None: none is), `text` all of it
+    in a sentence.
     """
 
     version: Version
     verdict: Verdict
     changes: tuple[Change, ...]
     fit: Fit
+    instead: Version | None = None
+    text: str = ""
 
 
 class Newer(Struct, frozen=True, kw_only=True):

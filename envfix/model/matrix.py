@@ -179,9 +179,10 @@ class KnownBad(Row, frozen=True):
     (`driver_cuda_below` the driver's CUDA, where its release is not known), `cudnn_below` the cuDNN. `effect`
     is `no`, `unknown`, `loader` (the loader fix cures it), `caps` (the `requirements` cure it), `slow` or
     `note` (works; say so), or `avoided` (envfix does not step into it). `code` names what the kernels come to
-    where the fat binaries alone would say better; `python` is a specifier of feature releases. With
-    `gpu_only` the CPU build of the release is none the worse; with `without_system_cuda` the row does not
-    count where the machine's own toolkit and cuDNN serve the release.
+    where the fat binaries alone would say better, and `works` what alone does where that is `partial`;
+    `{target}` in a symptom is the compiler's name of the GPU. `python` is a specifier of feature releases.
+    With `gpu_only` the CPU build of the release is none the worse; with `without_system_cuda` the row does
+    not count where the machine's own toolkit and cuDNN serve the release.
     """
 
     id: str
@@ -193,6 +194,7 @@ class KnownBad(Row, frozen=True):
     remedy: str = ""
     python: str = ""
     code: str = ""
+    works: str = ""
     gpu_only: bool = False
     without_system_cuda: bool = False
     os: Os | None = None
