@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import UNSET, Struct, structs
 
+from envfix.matrix.absent import absent
 from envfix.matrix.rules import CPU_RULES, GPU_RULES
 from envfix.matrix.rules.case import Case, Rule, case_of
 from envfix.matrix.rules.defects import RULE as DEFECTS
@@ -14,7 +15,6 @@ from envfix.matrix.rules.driver import major_floor
 from envfix.matrix.rules.gpu import code_of, jit_floor
 from envfix.matrix.rules.libraries import judge_cudnn, judge_libraries
 from envfix.matrix.rules.proof import is_proven, proven_pythons
-from envfix.matrix.tf_request import nearest_releases
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
@@ -54,7 +54,8 @@ def decide(
     if eligible:
         advice = tuple(_advice(eligible, recommended, machine, matrix, request))
     else:
-        advice = (_no_such_release(request.tf, matrix),)
+        missing = absent(matrix, request)
+        advice = (missing.message, *missing.hints)
     return Decision(candidates=candidates, recommended=recommended, advice=advice)
 
 
@@ -213,11 +214,6 @@ def _proof(candidate: Candidate, machine: Machine) -> Iterator[str]:
         yield f"{name} is proven on Python {listed}, and not yet on {machine.python.cut(2)}"
     else:
         yield f"{name} is proven with other NVIDIA libraries than those for this machine"
-
-
-def _no_such_release(tf: TensorFlowRequest, matrix: Matrix) -> str:
-    named = nearest_releases(tf, (row.version for row in matrix.releases))
-    return f"no release is `{tf.text}`; the nearest: {', '.join(map(str, named))}"
 
 
 def _why(verdict: Verdict) -> str:

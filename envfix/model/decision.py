@@ -81,6 +81,13 @@ class Decision(Struct, frozen=True, kw_only=True):
     recommended: Candidate | None
     advice: tuple[str, ...] = ()
 
+    @property
+    def refusal(self) -> str:
+        """Why nothing is recommended, in one sentence: nothing fits, or nothing that was asked for does."""
+        if any(candidate.fit is not Fit.NO for candidate in self.candidates):
+            return "no TensorFlow release that `--tf` names fits this machine"
+        return "no TensorFlow release fits this machine"
+
 
 class ChangeKind(str, Enum):
     """What would have to be changed, from what costs nothing to what nobody changes for a notebook."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from msgspec import Struct
+from packaging.version import Version
 
 from envfix.model.companions import Companion
 from envfix.model.machine import Arch, Os
@@ -210,7 +211,8 @@ class Matrix(Struct, frozen=True, kw_only=True):
     """The whole matrix, validated.
 
     `wheels` is what they do not say of themselves; `digest` the SHA-256 of the files, `date` the day on which
-    the releases were read from the index.
+    the releases were read from the index. `listed` are releases of the index that are not among `releases`,
+    because none was asked for in a way that names them (pre-releases, yanked ones); None: nobody has looked.
     """
 
     releases: tuple[Release, ...]
@@ -222,3 +224,4 @@ class Matrix(Struct, frozen=True, kw_only=True):
     companions: tuple[Companion, ...] = ()
     digest: str
     date: str
+    listed: tuple[Version, ...] | None = None
