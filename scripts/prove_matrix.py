@@ -118,6 +118,8 @@ def prove(job: Job, machine: Machine, cache: Path, again: bool) -> LoaderProof |
         described, lock = folder / "machine.json", folder / "pylock.proof.toml"
         described.write_text(json.dumps(to_plain(machine)))
         asked = ["--tf", f"=={job.release.version}", "--machine", str(described), "--python", job.interpreter]
+        # What the interpreter itself has installed stays out of it: both are asked of a new environment.
+        asked += ["--venv", str(folder / "venv")]
         _envfix(cache, "lock", "-o", str(lock), *asked)
         resolution = read_pylock(lock.read_text(), lock.name).resolution
         locked = {package.name: package.version for package in resolution.packages}
@@ -125,7 +127,7 @@ def prove(job: Job, machine: Machine, cache: Path, again: bool) -> LoaderProof |
         if not again and proofs.is_proven(job.release, job.python, pins):
             return None
         # By the same request and not by the lock: what a lock names goes by its URLs, past uv's cache.
-        made = _envfix(cache, "install", "--venv", str(folder / "venv"), "--yes", "--no-verify", *asked)
+        made = _envfix(cache, "install", "--yes", "--no-verify", *asked)
         python = made["data"]["python"]
         _require_installed(python, locked)
         alone, missing_alone = _loaded(python, machine, loader=False)

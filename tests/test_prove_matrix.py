@@ -14,6 +14,7 @@ import pytest
 from msgspec import UNSET, structs
 from packaging.version import Version
 
+from envfix.lock.pylock import render_pylock
 from envfix.matrix import load
 from envfix.matrix.proofs import table
 from envfix.model.matrix import LoaderProof
@@ -22,6 +23,7 @@ from envfix.ports import Ran
 from envfix.reading import convert, parse_yaml
 from envfix.verify import transcript
 from tests import shipped
+from tests.test_lock import LOCK
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prove_matrix.py"
 PROOF = LoaderProof(
@@ -109,6 +111,30 @@ def test_a_disk_that_is_too_small_ends_the_run_before_anything_is_installed(
     monkeypatch.setattr(room(), "FREE_LIMIT", 1 << 60)
     with pytest.raises(SystemExit, match=r"needs \d+ GB free in"):
         room().make_room(tmp_path, 0)
+
+
+def test_the_lock_is_of_the_new_environment_and_not_of_what_the_interpreter_has(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package of the interpreter's own would stay as it is in its lock, and not be in the environment."""
+    asked: list[tuple[str, ...]] = []
+
+    def envfix(cache: Path, *argv: str) -> dict[str, object]:
+        asked.append(argv)
+        if argv[0] == "install":
+            raise script.NotInstalled("no disk")
+        Path(argv[argv.index("-o") + 1]).write_text(render_pylock(LOCK))
+        return {}
+
+    monkeypatch.setattr(script, "_envfix", envfix)
+    row = next(row for row in shipped.matrix().releases if str(row.version) == "2.20.0")
+    job = script.Job(row, PythonRelease("3.12"), sys.executable)
+    with pytest.raises(script.NotInstalled, match="no disk"):
+        script.prove(job, script._machine("colab-t4"), tmp_path, True)
+    venvs = [argv[argv.index("--venv") + 1] for argv in asked]
+    assert [argv[0] for argv in asked] == ["lock", "install"]
+    assert len(set(venvs)) == 1 and venvs[0].startswith(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_environment_other_than_the_lock_is_no_proof(script: ModuleType) -> None:
