@@ -27,7 +27,7 @@ def said(text: str, listed: tuple[Version, ...] | None, *, offline: bool = False
 
 def test_offline_is_named_as_the_reason_and_nothing_is_claimed_of_the_index() -> None:
     message, out, near = said("2.22.0rc0", None, offline=True)
-    assert "the matrix of" in message and "no release that `2.22.0rc0` names" in message
+    assert "the matrix of" in message and "no stable TensorFlow release that `2.22.0rc0` names" in message
     assert message.endswith("with `--offline` the package index is not asked for one")
     assert (
         out.startswith("`envfix report --tf 2.22.0rc0` looks there")
@@ -44,7 +44,7 @@ def test_an_index_that_did_not_answer_is_no_index_without_the_release() -> None:
 def test_a_pre_release_of_what_is_asked_for_is_named_with_its_option(text: str) -> None:
     message, *hints, near = said(text, LISTED[:1])
     assert message.startswith("neither the matrix of ")
-    assert message.endswith(f"nor the package index has a release that `{text}` names")
+    assert message.endswith(f"nor the package index has a TensorFlow release that `{text}` names")
     assert near == "the nearest are 2.20.0, 2.21.0" and hints[1:] == []
     assert (
         hints[0]

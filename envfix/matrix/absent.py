@@ -28,8 +28,8 @@ def absent(matrix: Matrix, request: Request) -> Absent:
 def _message(matrix: Matrix, request: Request) -> str:
     asked = f"`{request.tf.text}`"
     if matrix.listed is not None:
-        return f"neither the matrix of {matrix.date} nor the package index has a release that {asked} names"
-    here = f"the matrix of {matrix.date} has no release that {asked} names"
+        return f"neither the matrix of {matrix.date} nor the package index has a TensorFlow release that {asked} names"
+    here = f"the matrix of {matrix.date} has no stable TensorFlow release that {asked} names"
     if request.offline:
         return f"{here}, and with `--offline` the package index is not asked for one"
     return f"{here}, and the package index could not be asked for one"
@@ -46,7 +46,7 @@ def _hints(matrix: Matrix, request: Request) -> Iterator[str]:
         yield f"{version} is on the package index, {what}: `envfix report --tf {version}` judges it"
     known = [*(row.version for row in matrix.releases), *listed]
     near = nearest_releases(request.tf, [version for version in known if version not in meant])
-    yield f"the nearest {'is' if len(near) == 1 else 'are'} {', '.join(map(str, near))}"
+    yield f"the nearest are {', '.join(map(str, near))}"
 
 
 def _is_meant(version: Version, tf: TensorFlowRequest) -> bool:
