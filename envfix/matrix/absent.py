@@ -28,7 +28,8 @@ def absent(matrix: Matrix, request: Request) -> Absent:
 def _message(matrix: Matrix, request: Request) -> str:
     asked = f"`{request.tf.text}`"
     if matrix.listed is not None:
-        return f"neither the matrix of {matrix.date} nor the package index has a TensorFlow release that {asked} names"
+        both = f"neither the matrix of {matrix.date} nor the package index"
+        return f"{both} has a TensorFlow release that {asked} names"
     here = f"the matrix of {matrix.date} has no stable TensorFlow release that {asked} names"
     if request.offline:
         return f"{here}, and with `--offline` the package index is not asked for one"
