@@ -151,6 +151,16 @@ def test_cudnn_is_of_the_same_major_and_not_older_than_the_one_compiled_against(
     assert (verdict.fit.value, verdict.found) == (fit, "cuDNN 9.3.0.75")
 
 
+@pytest.mark.parametrize(("driver", "fit"), [("550.54.15", "unknown"), ("555.42.02", "yes")])
+def test_ptx_that_nobody_read_is_that_of_the_toolkit_at_most(driver: str, fit: str) -> None:
+    row = next(row for row in matrix().releases if str(row.version) == "2.20.0")
+    assert row.kernel_gen is not None
+    unread = structs.replace(row, kernel_gen=structs.replace(row.kernel_gen, ptx_isa=None))
+    h100 = changed({"gpus": [{"compute_capability": "9.0"}], "driver": {"release": driver}})
+    (verdict,) = (one for one in rank.judge(matrix(), h100, unread).verdicts if one.rule == "gpu-code")
+    assert (verdict.fit.value, verdict.wanted) == (fit, "driver >= 555.42.02 (PTX of CUDA 12.5 at most)")
+
+
 @pytest.mark.parametrize("facts", MACHINES.values(), ids=list(MACHINES))
 def test_a_verdict_names_what_was_wanted_and_found_and_a_source_for_every_release(
     facts: dict[str, Any],
