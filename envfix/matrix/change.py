@@ -113,7 +113,7 @@ def _told(remedy: Remedy, instead: Candidate | None) -> Remedy:
     """The remedy with its sentence, and with what to take as things are."""
     if instead is None or instead.version == remedy.version:
         return structs.replace(remedy, text=sentence(remedy))
-    word = "is the newest known to work" if instead.fit is Fit.YES else "is the newest that may work"
+    word = "fits" if instead.fit is Fit.YES else "may fit"
     text = f"{sentence(remedy)}; tensorflow {instead.version} {word} here as it is"
     return structs.replace(remedy, text=text, instead=instead.version)
 
@@ -188,8 +188,8 @@ def _on_another_gpu(world: World, candidate: Candidate) -> Remedy | None:
     if rest is None:
         return _remedy(candidate, (change,), other.fit())
     # Another machine has another GPU, whichever it is.
-    rest_first = sorted((change, *rest.changes), key=lambda one: one.kind is not ChangeKind.MACHINE)
-    return _remedy(candidate, tuple(rest_first), rest.fit)
+    changes = sorted((change, *rest.changes), key=lambda one: one.kind is not ChangeKind.MACHINE)
+    return _remedy(candidate, tuple(changes), rest.fit)
 
 
 def _remedy(candidate: Candidate, changes: tuple[Change, ...] = (), fit: Fit | None = None) -> Remedy:
