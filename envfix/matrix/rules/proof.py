@@ -5,9 +5,8 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from envfix.matrix.rules.case import Case
-from envfix.model.machine import Arch, Gpu, Machine, Os, known
+from envfix.model.machine import Arch, Gpu, Machine, Os
 from envfix.model.matrix import LoaderProof, Release
-from envfix.model.request import CudaSource
 from envfix.model.versions import PythonRelease
 from envfix.nvidia.wheels import CudaLibraries, libraries_for
 
@@ -18,9 +17,6 @@ def is_proven(case: Case) -> bool:
     A release that has no wheel for that Python is proven on those that it has: it can only be run on one of
     them. What else was in the environment does not count, for it changes from week to week.
     """
-    machine = case.machine
-    if case.cuda is CudaSource.SYSTEM or not _may_be_proven_system(machine):
-        return False
     return any(_has_libraries_of(case, proof) for proof in _on_this_python(case))
 
 
@@ -51,13 +47,11 @@ def _has_wheel_for(case: Case, python: PythonRelease) -> bool:
     return any(wheels.cuda and python in wheels.python for wheels in case.release.wheels)
 
 
-def _may_be_proven_system(machine: Machine) -> bool:
-    """All proofs are of the wheels for Linux on x86_64."""
-    return known(machine.os, Os.LINUX) is Os.LINUX and known(machine.arch, Arch.X86_64) is Arch.X86_64
-
-
 def _has_libraries_of(case: Case, proof: LoaderProof) -> bool:
-    """Whether the machine gets the NVIDIA wheels that an empty environment gets for the proof's GPU."""
+    """Whether the machine gets the NVIDIA wheels that an empty environment gets for the proof's GPU.
+
+    It gets none where it is not Linux on x86_64, as for every proof, or has its own CUDA (`--cuda system`).
+    """
     gpus = () if proof.gpu is None else (Gpu(compute_capability=proof.gpu),)
     machine = Machine(os=Os.LINUX, arch=Arch.X86_64, glibc=case.machine.glibc, gpus=gpus)
     return _versions(libraries_for(case.release, machine, case.matrix, {})) == _versions(case.libraries)
