@@ -14,7 +14,7 @@ from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.future import knowing, knowing_locked, said_of
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
-from envfix.matrix import change, load
+from envfix.matrix import change, load, rank
 from envfix.model.machine import Machine
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
@@ -53,9 +53,9 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     except EnvfixError as problem:
         unasked = f"what `--with` brings is not known: {problem.message}"
     decision = ranked(here, matrix, request)
-    judged = (matrix, here.machine, decision, request, here.distributions, here.beside)
-    newer = change.for_newer(*judged)
-    remedies = change.for_each(*judged) if every else ()
+    asked = rank.ask(matrix, here.machine, request, here.distributions, here.beside)
+    newer = change.for_newer(matrix, decision, asked)
+    remedies = change.for_each(matrix, decision, asked) if every else ()
     told = (
         here.moved,
         request.tf.note,

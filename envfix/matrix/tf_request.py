@@ -21,6 +21,8 @@ _NEWEST = (
     "leave `--tf` out: the newest release that fits is taken, with `--upgrade` over an installed one too"
 )
 _NEWEST_WORDS = frozenset(("latest", "newest", "stable", "current", "recent", "best", "any", "auto", "*"))
+# On the index, with an empty wheel (`compat_matrix/README.md`, "Key").
+_RESERVED = ("tensorflow-cuda13",)
 # Old names, and why the new one is the same.
 _RENAMED = {
     "tensorflow-gpu": "the old name ended with 2.11, and `tensorflow` is the same build since 2.1",
@@ -93,6 +95,10 @@ def _from_requirement(text: str) -> TensorFlowRequest:
 
 
 def _other_package(text: str, requirement: Requirement, name: str) -> InputError:
+    if name in _RESERVED:
+        return InputError(
+            f"`--tf {text}`: `{name}` is a name that is reserved and holds no TensorFlow yet", _HINT
+        )
     if name.startswith("tf-nightly"):
         return InputError(f"`--tf {text}`: nightly builds are not in the matrix, only stable releases", _HINT)
     if name in TENSORFLOWS:

@@ -81,6 +81,13 @@ class Decision(Struct, frozen=True, kw_only=True):
     recommended: Candidate | None
     advice: tuple[str, ...] = ()
 
+    @property
+    def refusal(self) -> str:
+        """Why nothing is recommended, in one sentence: nothing fits, or nothing that was asked for does."""
+        if any(candidate.fit is not Fit.NO for candidate in self.candidates):
+            return "no TensorFlow release that `--tf` names fits this machine"
+        return "no TensorFlow release fits this machine"
+
 
 class ChangeKind(str, Enum):
     """What would have to be changed, from what costs nothing to what nobody changes for a notebook."""
@@ -94,6 +101,7 @@ class ChangeKind(str, Enum):
     DRIVER = "driver"
     GLIBC = "glibc"
     ARCH = "arch"
+    MACHINE = "machine"
     CPU = "cpu"
     GPU = "gpu"
 
@@ -113,13 +121,16 @@ class Remedy(Struct, frozen=True, kw_only=True):
     """What would make a release fit better, found by judging it again after the changes.
 
     `verdict` is what is in the way today. `fit` is what the release would come to; without `changes` nothing
-    that is known helps.
+    that is known helps. `instead` is the release to take as things are (None: none is), `text` all of it
+    in a sentence.
     """
 
     version: Version
     verdict: Verdict
     changes: tuple[Change, ...]
     fit: Fit
+    instead: Version | None = None
+    text: str = ""
 
 
 class Newer(Struct, frozen=True, kw_only=True):

@@ -58,7 +58,7 @@ def floor(requirement: Requirement) -> str:
 
 def is_for(specifier: str, release: Release) -> bool:
     """Whether a row of the matrix with this `tf` is about the release."""
-    return allows(specifier, str(release.version))
+    return allows(specifier, release.number)
 
 
 @cache

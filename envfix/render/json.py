@@ -121,7 +121,7 @@ def _lock(written: LockWritten) -> dict[str, Any]:
 
 def _failed_checks(result: object) -> list[dict[str, Any]]:
     if isinstance(result, Report) and result.exit_code:
-        return [{"code": "nothing-fits", "message": "no TensorFlow release fits this machine", "hint": None}]
+        return [{"code": "nothing-fits", "message": result.decision.refusal, "hint": None}]
     verification = result.verification if isinstance(result, (Installed, Verified)) else None
     if verification is None or verification.passed:
         return []

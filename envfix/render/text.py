@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from envfix.errors import EnvfixError
-from envfix.model.decision import Candidate, Fit
+from envfix.model.decision import Candidate, Decision, Fit
 from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
@@ -125,16 +125,17 @@ def report(value: Report) -> str:
     lines += _release_lines(value.decision.candidates, best)
     if value.decision.candidates:
         lines.append("")
-    lines.append(f"best     {_best(best)}")
+    lines.append(f"best     {_best(value.decision)}")
     if value.plan is not None:
         lines += plan(value.plan)
     lines += [f"note     {line}" for line in value.advice]
     return "\n".join(lines)
 
 
-def _best(candidate: Candidate | None) -> str:
+def _best(decision: Decision) -> str:
+    candidate = decision.recommended
     if candidate is None:
-        return "none: no TensorFlow release fits this machine"
+        return f"none: {decision.refusal}"
     if candidate.fit is Fit.YES:
         return f"tensorflow {candidate.version}"
     return f"tensorflow {candidate.version}: nothing forbids it, but not every rule could be answered"
