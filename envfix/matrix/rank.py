@@ -12,11 +12,12 @@ from envfix.matrix.rules.defects import RULE as DEFECTS
 from envfix.matrix.rules.demands import Demand, demands_of
 from envfix.matrix.rules.driver import major_floor
 from envfix.matrix.rules.gpu import code_of, jit_floor
+from envfix.matrix.rules.installed import RULE as INSTALLED
 from envfix.matrix.tf_request import nearest_releases
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
-from envfix.model.request import ANY, Accelerator, Request, TensorFlowRequest
+from envfix.model.request import ANY, Accelerator, CudaSource, Request, TensorFlowRequest
 from envfix.model.target import Distribution
 
 _NOTHING_ASKED = Request(tf=ANY)
@@ -42,7 +43,9 @@ def decide(
     machine's names and versions must do. `beside` are the packages of `--with` that ask for
     NVIDIA wheels themselves.
     """
-    newest_first = sorted(matrix.releases, key=lambda release: release.version, reverse=True)
+    newest_first = sorted(
+        matrix.releases, key=lambda row: (row.version, row.package == request.tf.package), reverse=True
+    )
     asked = Asked(machine, request, demands_of(machine, matrix, installed), beside)
     candidates = tuple(judge_asked(matrix, release, asked) for release in newest_first)
     eligible = [candidate for candidate in candidates if is_named(candidate.release, request.tf)]
@@ -84,7 +87,20 @@ class Asked(Struct, frozen=True):
 
 
 def judge_asked(matrix: Matrix, release: Release, asked: Asked) -> Candidate:
-    """As `judge`, with what does not depend on the release read already."""
+    """As `judge`, with what does not depend on the release read already.
+
+    Where the NVIDIA wheels of what is installed are in the way, the machine's own CUDA may serve.
+    """
+    candidate = _judged(matrix, release, asked)
+    against = {verdict.rule for verdict in candidate.verdicts if verdict.fit is Fit.NO}
+    if asked.request.cuda is not CudaSource.AUTO or against != {INSTALLED}:
+        return candidate
+    request = structs.replace(asked.request, cuda=CudaSource.SYSTEM)
+    on_system = _judged(matrix, release, structs.replace(asked, request=request))
+    return on_system if on_system.fit is Fit.YES else candidate
+
+
+def _judged(matrix: Matrix, release: Release, asked: Asked) -> Candidate:
     request, machine = asked.request, asked.machine
     on_cpu = request.accelerator is Accelerator.CPU
     case = case_of(
@@ -127,6 +143,8 @@ def is_named(release: Release, tf: TensorFlowRequest) -> bool:
 
     A yanked one only when it is named exactly (PEP 592), a pre-release only when one is named (PEP 440).
     """
+    if release.package != tf.package:
+        return False
     if release.yanked and not any(part.operator in ("==", "===") for part in tf.specifier):
         return False
     if release.version.is_prerelease and not tf.specifier.prereleases:
@@ -145,10 +163,10 @@ def _advice(
     if newest is not recommended:
         verdict = next(verdict for verdict in newest.verdicts if verdict.fit is newest.fit)
         word = "does not fit" if newest.fit is Fit.NO else "is not known to work"
-        yield f"tensorflow {newest.version}, the newest, {word} here: {_why(verdict)}"
+        yield f"{newest.name}, the newest, {word} here: {_why(verdict)}"
     if recommended is None:
         return
-    name = f"tensorflow {recommended.version}"
+    name = recommended.name
     for verdict in recommended.verdicts:
         if verdict.fit is Fit.UNKNOWN:
             yield f"not known of {name}: {_why(verdict)}"
@@ -159,7 +177,7 @@ def _advice(
 
 
 def _no_such_release(tf: TensorFlowRequest, matrix: Matrix) -> str:
-    named = nearest_releases(tf, (row.version for row in matrix.releases))
+    named = nearest_releases(tf, (row.version for row in matrix.releases if row.package == tf.package))
     return f"no release is `{tf.text}`; the nearest: {', '.join(map(str, named))}"
 
 

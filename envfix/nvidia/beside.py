@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -24,6 +25,11 @@ class Ask(Struct, frozen=True, kw_only=True):
     specifier: str
     exact: str | None
     least: str
+
+    @property
+    def text(self) -> str:
+        """`torch 2.6.0 needs nvidia-cudnn-cu12==9.1.0.70`."""
+        return f"{self.holder} needs {self.name}{self.specifier}"
 
 
 def asks_of(holders: Sequence[Distribution]) -> Iterator[Ask]:
@@ -88,6 +94,13 @@ def _because(pin: Pin, ask: Ask | None) -> Pin:
         return pin
     how = "pins it" if ask.exact else f"asks for {pin.name}{ask.specifier}"
     return structs.replace(pin, because=f"{ask.holder} {how}")
+
+
+def brings(asked: Requirement, holder: Distribution) -> bool:
+    """Whether the requirement is the one that brings the holder: it is named so, or is a part of it, as
+    jax-cuda12-plugin of jax."""
+    name = canonicalize_name(asked.name)
+    return holder.name == name or holder.name.startswith(f"{name}-")
 
 
 def other_majors(major: int) -> tuple[str, ...]:
