@@ -73,42 +73,43 @@ def pairs_that_fit(
         parts, there, matrix, request, candidate, in_the_way(there, matrix, request, candidate)[0]
     )
     try:
-        found = [_other_beside(search), _other_tensorflow(search)]
-        if not any(found):
-            found.append(_neither(search))
+        found = [_other_beside(search, request), _other_tensorflow(search)]
+        if request.tf.given and not any(found):
+            found.append(
+                _other_beside(search, structs.replace(request, tf=_any_of(candidate.release.package)))
+            )
     except IndexUnreachable as problem:
         parts.outside.say(f"warning: other releases cannot be tried: {problem.message}")
         return ()
     return tuple(pair for pair in found if pair is not None)
 
 
-def _other_beside(search: _Search) -> Pair | None:
-    """TensorFlow as it is asked for, and the nearest release of the package beside it."""
+def _other_beside(search: _Search, request: Request) -> Pair | None:
+    """The nearest release of the package beside it, with TensorFlow as the request names it."""
     asked = _moved(search)
-    for offered in _offers(search, asked):
-        request = _with_instead(search.request, asked, offered)
-        tried = _tried(search, request)
+    for offered in _offers(search, request, asked):
+        tried = _tried(search, _with_instead(request, asked, offered))
         if tried is None:
             continue
         there, decision, resolution = tried
-        pinned = _pinned(offered, resolution)
-        version = resolution.version_of(canonicalize_name(asked.name))
         best = decision.recommended
+        pinned = _pinned(offered, resolution)
         assert best is not None
-        moved = f"the nearest {asked.name} that goes with {{}} is {version}"
-        said = (
-            f"keeping {best.name}, {moved.format('it')}"
-            if search.request.tf.given
-            else moved.format(best.name)
-        )
         return Pair(
-            request=_exactly(_with_instead(search.request, asked, pinned), best),
+            request=_exactly(_with_instead(request, asked, pinned), best),
             here=there,
             decision=decision,
-            said=said,
-            taken=asked in search.request.companions and _is_within(pinned, asked),
+            said=f"{_kept(search, request)}the nearest {asked.name} that goes with {best.name} is "
+            f"{_version_in(pinned)}",
+            taken=request.tf == search.request.tf and _is_within(pinned, asked, search.request),
         )
     return None
+
+
+def _kept(search: _Search, request: Request) -> str:
+    if not search.request.tf.given:
+        return ""
+    return "keeping TensorFlow, " if request.tf.given else "keeping neither, "
 
 
 def _other_tensorflow(search: _Search) -> Pair | None:
@@ -131,30 +132,10 @@ def _other_tensorflow(search: _Search) -> Pair | None:
                 request=request,
                 here=tried[0],
                 decision=tried[1],
-                said=f"keeping {search.fault.name} {search.fault.version}, the nearest {package} that goes "
-                f"with it is {version}",
+                said=f"keeping {search.fault.name}, the nearest {package} that goes with "
+                f"{search.fault.name} {search.fault.version} is {version}",
             )
     return None
-
-
-def _neither(search: _Search) -> Pair | None:
-    """The newest of both."""
-    asked = _moved(search)
-    package = search.candidate.release.package
-    free = structs.replace(search.request, tf=_any_of(package))
-    tried = _tried(search, _with_instead(free, asked, Requirement(_without_version(asked))))
-    if tried is None or tried[1].recommended is None:
-        return None
-    there, decision, resolution = tried
-    best = decision.recommended
-    assert best is not None
-    pinned = _pinned(Requirement(_without_version(asked)), resolution)
-    return Pair(
-        request=_exactly(_with_instead(free, asked, pinned), best),
-        here=there,
-        decision=decision,
-        said=f"keeping neither, {package} {best.version} goes with {pinned}",
-    )
 
 
 def _tried(search: _Search, request: Request) -> tuple[Situation, Decision, Resolution] | None:
@@ -185,8 +166,8 @@ def _moved(search: _Search) -> Requirement:
     return Requirement(f"jax[{jax[1]}]" if jax else search.fault.name)
 
 
-def _offers(search: _Search, asked: Requirement) -> Iterator[Requirement]:
-    """The requirement in other releases, the nearest first, as far as nothing is known against them."""
+def _offers(search: _Search, request: Request, asked: Requirement) -> Iterator[Requirement]:
+    """What is asked for in other releases, the nearest first, as far as nothing is known against them."""
     swapped = _for_the_same_cuda(search.candidate, asked)
     if swapped is not None:
         yield swapped
@@ -200,7 +181,7 @@ def _offers(search: _Search, asked: Requirement) -> Iterator[Requirement]:
             holder = holder_in(search.parts.outside, index, search.fault.name, version, files[version])
             others = [one for one in search.there.beside if one.name != search.fault.name]
             there = structs.replace(search.there, beside=(*others, holder))
-            if not holder.requires or ranked(there, search.matrix, search.request).recommended is None:
+            if not holder.requires or ranked(there, search.matrix, request).recommended is None:
                 continue
         yield Requirement(f"{_without_version(asked)}=={version}")
         left -= 1
@@ -252,9 +233,14 @@ def _pinned(offered: Requirement, resolution: Resolution) -> Requirement:
     return Requirement(f"{_without_version(offered)}=={version}") if version else offered
 
 
-def _is_within(pinned: Requirement, asked: Requirement) -> bool:
-    version = next(iter(pinned.specifier)).version
-    return pinned.extras == asked.extras and asked.specifier.contains(version, prereleases=True)
+def _is_within(pinned: Requirement, asked: Requirement, request: Request) -> bool:
+    """Whether the request itself allows the release."""
+    allowed = asked.specifier.contains(_version_in(pinned), prereleases=True)
+    return asked in request.companions and pinned.extras == asked.extras and allowed
+
+
+def _version_in(pinned: Requirement) -> str:
+    return next((part.version for part in pinned.specifier), "")
 
 
 def _exactly(request: Request, candidate: Candidate) -> Request:

@@ -48,8 +48,8 @@ def judge_installed(case: Case) -> Verdict | None:
         return Verdict(
             rule=RULE,
             fit=Fit.UNKNOWN,
-            wanted=f"{silent.name} {silent.version} needs NVIDIA wheels that are not known",
-            found=silent.unread,
+            wanted=f"{silent.name} {silent.version} needs NVIDIA wheels",
+            found=f"nothing that says which: {silent.unread}",
             source=INSTALLERS,
         )
     if case.demands is None:
