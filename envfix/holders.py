@@ -39,7 +39,7 @@ def with_requirements(parts: Parts, here: Situation, *, offline: bool) -> Situat
     read = {
         dist.name: _completed(parts, here, dist, offline=offline)
         for dist in here.target.installed
-        if dist.name in ASKING and not dist.requires and not dist.version.endswith("+cpu")
+        if dist.name in ASKING and not _is_told(dist) and not dist.version.endswith("+cpu")
     }
     if not read:
         return here
@@ -97,6 +97,11 @@ def holder_in(outside: Outside, index: Index, name: str, version: Version, file:
     """As `holder_of`, of a wheel on the index."""
     package = LockedPackage(name=name, version=str(version), wheels=(file,))
     return holder_of(outside, index, package)
+
+
+def _is_told(dist: Distribution) -> bool:
+    """Whether its requirements are known: what lies in an interpreter has none where it states none."""
+    return bool(dist.requires or dist.location)
 
 
 def _completed(parts: Parts, here: Situation, dist: Distribution, *, offline: bool) -> Distribution:

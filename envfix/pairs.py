@@ -64,20 +64,19 @@ def pairs_that_fit(
     """The nearest pairs where TensorFlow and a package beside it are in each other's way, else none.
 
     First TensorFlow is kept and the other moved, then the other way round: by order of release, up or down,
-    and of two that are as near the newer. Where neither can be, the newest of both. Every pair was resolved.
+    and of two that are as near the newer. Where neither can be kept, the nearest of the other that some
+    TensorFlow goes with. Every pair was resolved.
     """
     candidate = held_candidate(there, matrix, request, decision)
     if candidate is None:
         return ()
-    search = _Search(
-        parts, there, matrix, request, candidate, in_the_way(there, matrix, request, candidate)[0]
-    )
+    fault = in_the_way(there, matrix, request, candidate)[0]
+    search = _Search(parts, there, matrix, request, candidate, fault)
     try:
         found = [_other_beside(search, request), _other_tensorflow(search)]
         if request.tf.given and not any(found):
-            found.append(
-                _other_beside(search, structs.replace(request, tf=_any_of(candidate.release.package)))
-            )
+            free = structs.replace(request, tf=_any_of(candidate.release.package))
+            found.append(_other_beside(search, free))
     except IndexUnreachable as problem:
         parts.outside.say(f"warning: other releases cannot be tried: {problem.message}")
         return ()
@@ -99,8 +98,8 @@ def _other_beside(search: _Search, request: Request) -> Pair | None:
             request=_exactly(_with_instead(request, asked, pinned), best),
             here=there,
             decision=decision,
-            said=f"{_kept(search, request)}the nearest {asked.name} that goes with {best.name} is "
-            f"{_version_in(pinned)}",
+            said=f"{_kept(search, request)}the nearest {_without_version(pinned)} that goes with "
+            f"{best.name} is {_version_in(pinned)}",
             taken=request.tf == search.request.tf and _is_within(pinned, asked, search.request),
         )
     return None
@@ -171,22 +170,43 @@ def _offers(search: _Search, request: Request, asked: Requirement) -> Iterator[R
     swapped = _for_the_same_cuda(search.candidate, asked)
     if swapped is not None:
         yield swapped
-        return
+    if swapped is not None or request.offline:
+        return  # no other release has another CUDA; and what is published nobody can say offline
     files = published(search.parts, search.there.target, canonicalize_name(asked.name))
     index = search.parts.index(config_of(search.parts, search.there.target))
     left = _TRIES
-    for version in _outward(list(files), _reference(search, asked))[:_READ]:
+    near = _outward(files, _reference(search, asked))
+    # What the request itself allows is nearer than anything else.
+    near.sort(key=lambda version: not asked.specifier.contains(version))
+    for version in near[:_READ]:
         if canonicalize_name(asked.name) == search.fault.name:
             # What it asks for itself is known without the resolver.
             holder = holder_in(search.parts.outside, index, search.fault.name, version, files[version])
             others = [one for one in search.there.beside if one.name != search.fault.name]
             there = structs.replace(search.there, beside=(*others, holder))
-            if not holder.requires or ranked(there, search.matrix, request).recommended is None:
+            if not holder.requires or not _may_fit(search, request, there):
                 continue
         yield Requirement(f"{_without_version(asked)}=={version}")
         left -= 1
         if not left:
             return
+
+
+def _may_fit(search: _Search, request: Request, there: Situation) -> bool:
+    """Whether the rules leave any release of TensorFlow that the request names."""
+    named = [row for row in reversed(search.matrix.releases) if rank.is_named(row, request.tf)]
+    judged = (
+        rank.judge(
+            search.matrix,
+            there.machine,
+            row,
+            request=request,
+            installed=there.distributions,
+            beside=there.beside,
+        )
+        for row in named
+    )
+    return any(candidate.fit is not Fit.NO for candidate in judged)
 
 
 def _for_the_same_cuda(candidate: Candidate, asked: Requirement) -> Requirement | None:
@@ -217,9 +237,9 @@ def _outward(order: Iterable[Version], start: Version) -> list[Version]:
     first; without `start` itself."""
     below = sorted((one for one in order if one < start), reverse=True)
     above = sorted(one for one in order if one > start)
-    ranked_ = [(place, 0, one) for place, one in enumerate(above)]
-    ranked_ += [(place, 1, one) for place, one in enumerate(below)]
-    return [one for _, _, one in sorted(ranked_)]
+    newer = [(distance, 0, one) for distance, one in enumerate(above)]
+    older = [(distance, 1, one) for distance, one in enumerate(below)]
+    return [one for _, _, one in sorted(newer + older)]
 
 
 def _with_instead(request: Request, asked: Requirement, other: Requirement) -> Request:

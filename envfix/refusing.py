@@ -62,8 +62,9 @@ def held_candidate(here: Situation, matrix: Matrix, request: Request, decision: 
     for candidate in decision.candidates:
         against = {verdict.rule for verdict in candidate.verdicts if verdict.fit is Fit.NO}
         beside = against and against <= {companions.RULE, installed.RULE}
-        if beside and rank.is_named(candidate.release, request.tf):
-            return candidate if in_the_way(here, matrix, request, candidate) else None
+        named = beside and rank.is_named(candidate.release, request.tf)
+        if named and in_the_way(here, matrix, request, candidate):
+            return candidate
     return None
 
 

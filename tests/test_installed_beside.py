@@ -10,14 +10,19 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from envfix.deciding import decide
+from envfix.errors import NothingFits
 from envfix.holders import holders_installed
 from envfix.matrix import rank
 from envfix.model.decision import Fit
 from envfix.model.machine import Cudnn, Toolkit
+from envfix.model.request import CudaSource
 from envfix.model.target import Distribution
 from envfix.model.versions import CudaRelease, CudnnRelease
-from envfix.situation import Situation
+from envfix.situation import Parts, Situation
+from envfix.solution import choose
 from tests.environments import TF, UNAIDED, contents, install, pins
+from tests.fakes import FakeOutside
 from tests.index_server import IndexServer
 from tests.shipped import matrix, request
 from tests.test_together import CUBLAS, NCCL, NEWER, OLD_NCCL, answer, index, planned  # noqa: F401 - fixture
@@ -196,6 +201,18 @@ def test_a_requirement_that_does_not_hold_today_binds_nobody() -> None:
     assert holder.requires == (f"{CUBLAS}=={NEWER}",)
 
 
+def test_offline_no_other_release_is_looked_for_on_the_index(
+    envfix: Any,
+    having: Callable[..., str],
+    index: IndexServer,  # noqa: F811
+) -> None:
+    answer(envfix, "report", "--machine", having(torch="2.6.0"), "--tf", TF)
+    index.asked.clear()
+    said = answer(envfix, "report", "--machine", "./t4.json", "--tf", TF, "--offline")
+    assert said["exit_code"] == 3 and index.asked == []
+    assert verdict(said, TF)["fit"] == "no"
+
+
 def test_the_machines_own_cuda_serves_where_the_wheels_are_in_the_way() -> None:
     torch = Distribution(name="torch", version="2.9.0", requires=(f"{NCCL}=={OLD_NCCL}",))
     there = changed(T4, installed={"torch": "2.9.0"})
@@ -208,3 +225,12 @@ def test_the_machines_own_cuda_serves_where_the_wheels_are_in_the_way() -> None:
         found = rank.decide(matrix(), facts, request(f"=={UNAIDED}"), None, [torch])
         row = next(one for one in found.candidates if str(one.version) == UNAIDED)
         assert row.fit is fit, row.verdicts
+    target = with_installed(torch="2.9.0")
+    here = Situation(target=target, machine=own, named=True, beside=(torch,))
+    wish = request(f"=={UNAIDED}")
+    parts = Parts(outside=FakeOutside(), matrix_dir="", index=None, resolver=None)  # type: ignore[arg-type]
+    assert choose(parts, here, matrix(), wish, decide(here, matrix(), wish)).cuda is CudaSource.SYSTEM
+    # The files of that CUDA are not there after all.
+    real = structs.replace(here, named=False)
+    with pytest.raises(NothingFits, match=f"some of which is missing: torch 2.9.0 needs {NCCL}"):
+        choose(parts, real, matrix(), wish, decide(real, matrix(), wish))

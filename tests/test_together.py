@@ -128,7 +128,7 @@ def test_what_a_companion_brings_at_second_hand_is_seen_too(envfix: Any) -> None
     assert said["exit_code"] == 3
     assert "jax-cuda13-plugin 0.9 needs nvidia-cudnn-cu13>=9.8" in said["errors"][0]["message"]
     assert said["errors"][0]["hint"].splitlines()[0] == (
-        f"keeping TensorFlow, the nearest jax that goes with tensorflow {TF} is 0.9: "
+        f"keeping TensorFlow, the nearest jax[cuda12] that goes with tensorflow {TF} is 0.9: "
         f"envfix lock --machine colab-t4 --tf {TF} --with 'jax[cuda12]==0.9'"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from msgspec import Struct, structs
 from packaging.requirements import Requirement
@@ -35,19 +36,28 @@ class Ask(Struct, frozen=True, kw_only=True):
 def asks_of(holders: Sequence[Distribution]) -> Iterator[Ask]:
     """Everything of NVIDIA's that the requirements of the holders name."""
     for holder in holders:
-        for line in holder.requires:
-            parsed = requirement(line)
-            if parsed is None or not parsed.specifier:
-                continue
-            parts = list(parsed.specifier)
-            alone = len(parts) == 1 and parts[0].operator == "=="
-            yield Ask(
-                holder=f"{holder.name} {holder.version}",
-                name=canonicalize_name(parsed.name),
-                specifier=str(parsed.specifier),
-                exact=parts[0].version if alone else None,
-                least=floor(parsed),
-            )
+        yield from _asks_of(holder)
+
+
+@cache
+def _asks_of(holder: Distribution) -> tuple[Ask, ...]:
+    """Read once: the same holders are held against every release."""
+    asks = []
+    for line in holder.requires:
+        parsed = requirement(line)
+        if parsed is None or not parsed.specifier:
+            continue
+        parts = list(parsed.specifier)
+        alone = len(parts) == 1 and parts[0].operator == "=="
+        ask = Ask(
+            holder=f"{holder.name} {holder.version}",
+            name=canonicalize_name(parsed.name),
+            specifier=str(parsed.specifier),
+            exact=parts[0].version if alone else None,
+            least=floor(parsed),
+        )
+        asks.append(ask)
+    return tuple(asks)
 
 
 def libraries_beside(
