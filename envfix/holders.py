@@ -159,13 +159,13 @@ def _metadata(index: Index | None, file: LockedFile, name: str) -> str:
 
 
 def _stated(metadata: str) -> Iterator[str]:
-    """The requirements, those of the extras that ask for NVIDIA's wheels as if they always held."""
     for line in metadata.partition("\n\n")[0].splitlines():
         if line.startswith("Requires-Dist:"):
-            yield _without_extra(line.partition(":")[2].strip())
+            yield line.partition(":")[2].strip()
 
 
 def _without_extra(line: str) -> str:
+    """The requirement of an extra that asks for NVIDIA's wheels as if it always held."""
     parsed = requirement(line) if _EXTRA.search(line) else None
     return f"{parsed.name}{parsed.specifier}" if parsed else line
 

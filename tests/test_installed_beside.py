@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
+from packaging.requirements import Requirement
 
+from envfix.beside import with_beside
 from envfix.deciding import decide
 from envfix.errors import NothingFits
 from envfix.holders import holders_installed
 from envfix.matrix import rank
 from envfix.model.decision import Fit
 from envfix.model.machine import Cudnn, Toolkit
+from envfix.model.plan import LockedPackage, Resolution
 from envfix.model.request import CudaSource
-from envfix.model.target import Distribution
+from envfix.model.target import Distribution, PipConfig, Target
 from envfix.model.versions import CudaRelease, CudnnRelease
+from envfix.ports import Resolver
 from envfix.situation import Parts, Situation
 from envfix.solution import choose
 from tests.environments import TF, UNAIDED, contents, install, pins
@@ -185,11 +189,55 @@ def test_in_an_environment_the_installed_metadata_is_read_and_nothing_is_touched
     assert contents(tmp_path / "demo") == before
 
 
-def test_what_may_be_broken_binds_nobody() -> None:
-    torch = Distribution(name="torch", version="2.7.1", requires=(f"{NCCL}=={OLD_NCCL}",))
+def test_a_lock_says_what_it_would_break(
+    envfix: Any, standing: Callable[[str], Path], tmp_path: Path
+) -> None:
+    site = standing("2.19.1")
+    (site / "needy-1.0.dist-info").mkdir()
+    (site / "needy-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: needy\nVersion: 1.0\nRequires-Dist: tensorflow<2.20\n"
+    )
+    said = answer(envfix, "lock", "--machine", "colab-t4", "--venv", "demo", "--tf", TF)
+    broken = f"it would break needy 1.0: needs tensorflow<2.20, would find tensorflow {TF}"
+    assert broken in said["data"]["notes"]
+
+
+class Remembering(Resolver):
+    """Answers with nothing but a wheel of NVIDIA's, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.constraints: list[tuple[str, ...]] = []
+
+    def resolve(
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        target: Target,
+        config: PipConfig,
+        *,
+        offline: bool,
+    ) -> Resolution:
+        self.constraints.append(tuple(constraints))
+        wheel = LockedPackage(name=CUBLAS, version=NEWER)
+        return Resolution(packages=(wheel,), resolver="fake")
+
+
+def test_what_with_brings_is_held_to_the_wheels_of_what_stays() -> None:
+    resolver = Remembering()
+    torch = Distribution(name="torch", version="2.10.0", requires=(f"{CUBLAS}=={NEWER}",))
+    parts = Parts(
+        outside=FakeOutside(),
+        matrix_dir="",
+        index=lambda config: None,
+        resolver=lambda name, config: resolver,
+    )  # type: ignore[arg-type,return-value]
     here = Situation(target=structs.replace(TARGET, installed=(torch,)), machine=T4, named=False)
-    assert [dist.name for dist in holders_installed(here, ())] == ["torch"]
-    assert holders_installed(here, ("torch",)) == ()
+    wish = structs.replace(request(), companions=(Requirement("jax[cuda12]"),))
+    assert with_beside(parts, here, matrix(), wish).beside == (torch,)
+    assert f"{CUBLAS}=={NEWER}" in resolver.constraints[0]
+    free = structs.replace(wish, allow_break=("torch",))
+    assert with_beside(parts, here, matrix(), free).beside == ()
+    assert f"{CUBLAS}=={NEWER}" not in resolver.constraints[1]
 
 
 def test_a_requirement_that_does_not_hold_today_binds_nobody() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from envfix.model.target import Distribution
 from envfix.nvidia.beside import kept_out, libraries_beside
-from tests.environments import TF, pins, wheels
+from tests.environments import TF, UNAIDED, pins, wheels
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
 from tests.shipped import matrix
 from tests.values import T4
@@ -162,6 +162,15 @@ def test_a_pair_names_every_companion_as_it_was_asked_for(envfix: Any) -> None:
     kept, moved = said["errors"][0]["hint"].splitlines()
     assert kept.endswith(f"--tf {TF} --with torch==2.8.0 --with 'absl-py>=2'")
     assert moved.endswith("--tf 2.17.1 --with torch==2.6.0 --with 'absl-py>=2'")
+
+
+def test_of_a_range_the_nearest_within_it_is_taken(envfix: Any) -> None:
+    """2.9.0, the newest that is asked for, does not go with 2.21.0; 2.10.0 is as near and not asked for."""
+    argv = ["--tf", UNAIDED, "--with", "torch>=2.6,<2.10"]
+    said = answer(envfix, "report", "--machine", "colab-t4", *argv)
+    assert (said["data"]["recommended"], planned(said["data"])["torch"]) == (UNAIDED, "2.8.0")
+    note = f"keeping TensorFlow, the nearest torch that goes with tensorflow {UNAIDED} is 2.8.0"
+    assert note in said["data"]["advice"]
 
 
 def holder(*requires: str, name: str = "torch") -> Distribution:
