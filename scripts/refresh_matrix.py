@@ -30,9 +30,10 @@ from envfix.matrix import load, write
 from envfix.matrix.changes import changes
 from envfix.matrix.companion_rows import COMPANIONS, companion_changes, companion_rows
 from envfix.matrix.derive import derive_page, facts_for
-from envfix.matrix.page import PACKAGES, Page, read_page, releases_on
+from envfix.matrix.page import Page, read_page, releases_on
 from envfix.matrix.release_invariants import check_release
 from envfix.model.companions import CompanionTable
+from envfix.model.conflicts import PACKAGES
 from envfix.model.matrix import CudaTable, Release, WheelFacts, WheelTable
 from envfix.ports import Index, IndexFile
 from envfix.reading import convert, parse_yaml

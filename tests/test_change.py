@@ -90,7 +90,9 @@ def test_a_package_that_needs_other_nvidia_wheels_is_named_as_what_keeps_a_relea
     decision = rank.decide(matrix(), here(), wish, None, [torch])
     assert decision.recommended is None
     newer = change.for_newer(matrix(), decision, rank.ask(matrix(), here(), wish, None, [torch]))
-    assert newer.advice[0] == "tensorflow 2.20.0 would fit with an environment without torch 2.6.0"
+    assert newer.advice[0] == (
+        "tensorflow 2.20.0 would fit with an environment of its own (without `--with torch==2.6.0`)"
+    )
 
 
 def test_no_driver_is_named_that_cannot_be_had_for_the_gpu() -> None:

@@ -91,13 +91,19 @@ def answer(case: dict[str, Any]) -> Verdict:
         cuda=CudaSource(case.get("cuda", "auto")),
     )
     row = next(row for row in matrix().releases if str(row.version) == case["tf"])
-    candidate = rank.judge(matrix(), here, row, request=asked, installed=installed)
+    beside = [
+        Distribution(name=name, version=version, requires=tuple(lines))
+        for name, (version, *lines) in case.get("beside", {}).items()
+    ]
+    candidate = rank.judge(matrix(), here, row, request=asked, installed=installed, beside=beside)
     return next(one for one in candidate.verdicts if one.rule == case["rule"])
 
 
 def name(case: dict[str, Any]) -> str:
     words = (case["rule"], case["fit"], case["machine"], case["tf"])
-    return "-".join([*words, str({key: case[key] for key in ("also", "with", "cuda") if key in case})])
+    return "-".join(
+        [*words, str({key: case[key] for key in ("also", "with", "beside", "cuda") if key in case})]
+    )
 
 
 @pytest.mark.parametrize("case", TABLE["verdicts"], ids=name)
@@ -116,8 +122,7 @@ def test_every_rule_is_shown_both_ways() -> None:
     row = matrix().releases[-1]
     rules = {verdict.rule for verdict in rank.judge(matrix(), changed({}), row, request=everything).verdicts}
     assert {rule for rule, _ in answers} == rules
-    # What is installed may be upgraded or given up, which is the user's to say: it forbids nothing.
-    assert {rule for rule in rules if (rule, "no") not in answers} == {"installed"}
+    assert {rule for rule in rules if (rule, "no") not in answers} == set()
     assert {rule for rule in rules if (rule, "yes") not in answers} == set()
     assert {rule for rule in rules if (rule, "unknown") not in answers} == set()
 

@@ -45,9 +45,10 @@ def _hints(matrix: Matrix, request: Request) -> Iterator[str]:
     for version in meant:
         what = "a pre-release" if version.is_prerelease else "yanked"
         yield f"{version} is on the package index, {what}: `envfix report --tf {version}` judges it"
-    known = [*(row.version for row in matrix.releases), *listed]
+    known = [*(row.version for row in matrix.releases if row.package == request.tf.package), *listed]
     near = nearest_releases(request.tf, [version for version in known if version not in meant])
-    yield f"the nearest are {', '.join(map(str, near))}"
+    if near:
+        yield f"the nearest are {', '.join(map(str, near))}"
 
 
 def _is_meant(version: Version, tf: TensorFlowRequest) -> bool:

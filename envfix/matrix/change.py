@@ -68,7 +68,7 @@ def for_newer(matrix: Matrix, decision: Decision, asked: rank.Asked) -> Newer:
     advice = [sentence(remedy) for remedy in remedies if remedy.changes or remedy.fit is Fit.NO]
     older = _older(decision, asked.request)
     if older is not None:
-        advice.append(f"tensorflow {older.version} is the newest that fits here as it is")
+        advice.append(f"{older.name} is the newest that fits here as it is")
     return Newer(remedies=tuple(remedies), older=older.version if older else None, advice=tuple(advice))
 
 
@@ -96,7 +96,7 @@ def _told_apart(asked: rank.Asked) -> bool:
 
 def sentence(remedy: Remedy) -> str:
     """`tensorflow 2.21.0 would fit with driver >= 555.42.02`, or that nothing here helps."""
-    name = f"tensorflow {remedy.version}"
+    name = f"{remedy.package} {remedy.version}"
     words = " and ".join(change.wanted for change in remedy.changes)
     sure = remedy.verdict.fit is Fit.NO
     if not remedy.changes:
@@ -148,7 +148,9 @@ def _older(decision: Decision, request: Request) -> Candidate | None:
     """The newest release that fits although it is not asked for, where nothing that is does."""
     if decision.recommended is not None or not request.tf.given:
         return None
-    return next((candidate for candidate in decision.candidates if candidate.fit is Fit.YES), None)
+    package = request.tf.package
+    same = (candidate for candidate in decision.candidates if candidate.release.package == package)
+    return next((candidate for candidate in same if candidate.fit is Fit.YES), None)
 
 
 def _world(matrix: Matrix, candidate: Candidate, asked: rank.Asked) -> World:
@@ -194,7 +196,10 @@ def _on_another_gpu(world: World, candidate: Candidate) -> Remedy | None:
 
 def _remedy(candidate: Candidate, changes: tuple[Change, ...] = (), fit: Fit | None = None) -> Remedy:
     verdict = in_the_way(candidate)
-    return Remedy(version=candidate.version, verdict=verdict, changes=changes, fit=fit or candidate.fit)
+    package, version = candidate.release.key
+    return Remedy(
+        version=version, package=package, verdict=verdict, changes=changes, fit=fit or candidate.fit
+    )
 
 
 def _is_cheaper(remedy: Remedy, other: Remedy) -> bool:

@@ -10,7 +10,8 @@ from packaging.version import Version
 
 from envfix.errors import InputError
 from envfix.matrix.changes import changes
-from envfix.matrix.page import PACKAGES, read_page, releases_on
+from envfix.matrix.page import read_page, releases_on
+from envfix.model.conflicts import PACKAGES
 from envfix.model.matrix import Matrix, Release
 from envfix.model.matrix_check import ChangedRow, MatrixCheck
 from envfix.ports import Index, IndexFile

@@ -13,12 +13,13 @@ from envfix.matrix.rules.defects import RULE as DEFECTS
 from envfix.matrix.rules.demands import Demand, demands_of
 from envfix.matrix.rules.driver import major_floor
 from envfix.matrix.rules.gpu import code_of, jit_floor
+from envfix.matrix.rules.installed import RULE as INSTALLED
 from envfix.matrix.rules.libraries import judge_cudnn, judge_libraries
 from envfix.matrix.rules.proof import is_proven, proven_pythons
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
-from envfix.model.request import ANY, Accelerator, Request, TensorFlowRequest
+from envfix.model.request import ANY, Accelerator, CudaSource, Request, TensorFlowRequest
 from envfix.model.target import Distribution
 
 _NOTHING_ASKED = Request(tf=ANY)
@@ -46,7 +47,9 @@ def decide(
     machine's names and versions must do. `beside` are the packages of `--with` that ask for
     NVIDIA wheels themselves.
     """
-    newest_first = sorted(matrix.releases, key=lambda release: release.version, reverse=True)
+    newest_first = sorted(
+        matrix.releases, key=lambda row: (row.version, row.package == request.tf.package), reverse=True
+    )
     asked = ask(matrix, machine, request, installed, beside)
     candidates = tuple(judge_asked(matrix, release, asked) for release in newest_first)
     eligible = [candidate for candidate in candidates if is_named(candidate.release, request.tf)]
@@ -117,7 +120,20 @@ def ask(
 
 
 def judge_asked(matrix: Matrix, release: Release, asked: Asked) -> Candidate:
-    """As `judge`, with what does not depend on the release read already."""
+    """As `judge`, with what does not depend on the release read already.
+
+    Where the NVIDIA wheels of what is installed are in the way, the machine's own CUDA may serve.
+    """
+    candidate = _judged(matrix, release, asked)
+    against = {verdict.rule for verdict in candidate.verdicts if verdict.fit is Fit.NO}
+    if asked.request.cuda is not CudaSource.AUTO or against != {INSTALLED}:
+        return candidate
+    request = structs.replace(asked.request, cuda=CudaSource.SYSTEM)
+    on_system = _judged(matrix, release, structs.replace(asked, request=request))
+    return on_system if on_system.fit is Fit.YES else candidate
+
+
+def _judged(matrix: Matrix, release: Release, asked: Asked) -> Candidate:
     case = asked.case(matrix, release)
     verdicts = tuple(verdict for rule in asked.rules if (verdict := rule(case)) is not None)
     return Candidate(
@@ -135,20 +151,10 @@ def fit_of(matrix: Matrix, release: Release, asked: Asked) -> Fit:
     for rule in sorted(asked.rules, key=_DEAR.__contains__):
         verdict = rule(case)
         if verdict is not None and verdict.fit is Fit.NO:
-            return Fit.NO
+            return judge_asked(matrix, release, asked).fit if verdict.rule == INSTALLED else Fit.NO
         if verdict is not None and verdict.fit is Fit.UNKNOWN:
             found = Fit.UNKNOWN
     return found
-
-
-def fits(matrix: Matrix, release: Release, asked: Asked) -> bool:
-    """Whether `judge_asked` comes to yes; the first rule that says otherwise is the last that is asked."""
-    case = asked.case(matrix, release)
-    for rule in sorted(asked.rules, key=_DEAR.__contains__):
-        verdict = rule(case)
-        if verdict is not None and verdict.fit is not Fit.YES:
-            return False
-    return True
 
 
 def worst(verdicts: Iterable[Verdict]) -> Fit:
@@ -171,6 +177,8 @@ def is_named(release: Release, tf: TensorFlowRequest) -> bool:
 
     A yanked one only when it is named exactly (PEP 592), a pre-release only when one is named (PEP 440).
     """
+    if release.package != tf.package:
+        return False
     if release.yanked and not any(part.operator in ("==", "===") for part in tf.specifier):
         return False
     if release.version.is_prerelease and not tf.specifier.prereleases:
@@ -189,10 +197,10 @@ def _advice(
     if newest is not recommended:
         verdict = next(verdict for verdict in newest.verdicts if verdict.fit is newest.fit)
         word = "does not fit" if newest.fit is Fit.NO else "is not known to work"
-        yield f"tensorflow {newest.version}, the newest, {word} here: {_why(verdict)}"
+        yield f"{newest.name}, the newest, {word} here: {_why(verdict)}"
     if recommended is None:
         return
-    name = f"tensorflow {recommended.version}"
+    name = recommended.name
     for verdict in recommended.verdicts:
         if verdict.fit is Fit.UNKNOWN:
             yield f"not known of {name}: {_why(verdict)}"
@@ -208,12 +216,11 @@ def _proof(candidate: Candidate, machine: Machine) -> Iterator[str]:
     pythons = proven_pythons(candidate.release)
     if candidate.proven or candidate.code is Code.NONE or not pythons:
         return
-    name = f"tensorflow {candidate.version}"
     if machine.python is not UNSET and machine.python.cut(2) not in pythons:
         listed = ", ".join(map(str, pythons))
-        yield f"{name} is proven on Python {listed}, and not yet on {machine.python.cut(2)}"
+        yield f"{candidate.name} is proven on Python {listed}, and not yet on {machine.python.cut(2)}"
     else:
-        yield f"{name} is proven with other NVIDIA libraries than those for this machine"
+        yield f"{candidate.name} is proven with other NVIDIA libraries than those for this machine"
 
 
 def _why(verdict: Verdict) -> str:

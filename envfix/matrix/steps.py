@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from msgspec import UNSET, Struct, structs
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from envfix.matrix import rank
 from envfix.matrix.rules import driver
 from envfix.matrix.rules.case import Case
-from envfix.matrix.rules.companions import covering_rows, holding, misfits
+from envfix.matrix.rules.companions import covering_rows, misfits
 from envfix.matrix.rules.demands import Demand
 from envfix.matrix.rules.gpu import jit_floor
+from envfix.matrix.rules.holding import brought_beside, installed_beside, meetings
 from envfix.matrix.rules.host import pythons_text
 from envfix.matrix.rules.installed import clashes
 from envfix.matrix.rules.match import Match, matches
@@ -23,6 +24,7 @@ from envfix.model.matrix import Matrix, Release, WheelSet
 from envfix.model.request import Accelerator, CudaSource, Request
 from envfix.model.target import Distribution
 from envfix.model.versions import DriverCuda, GlibcRelease
+from envfix.nvidia.beside import brings
 
 # The last of NVIDIA's containers with TensorFlow (https://github.com/NVIDIA/tensorflow/issues/116).
 _NVIDIA_BUILD = "nvcr.io/nvidia/tensorflow:25.02-tf2-py3"
@@ -52,7 +54,7 @@ class World(Struct, frozen=True, kw_only=True):
         return rank.fit_of(self.matrix, self.release, self.asked)
 
     def fits(self) -> bool:
-        return rank.fits(self.matrix, self.release, self.asked)
+        return self.fit() is Fit.YES
 
     def may_fit(self) -> bool:
         return self.fit() is not Fit.NO
@@ -66,7 +68,8 @@ class World(Struct, frozen=True, kw_only=True):
 
     def emptied(self) -> World:
         """The world with a new environment, in which nothing is installed."""
-        return structs.replace(self.moved(installed={}), demands=())
+        brought = brought_beside(self.case())
+        return structs.replace(self.moved(installed={}), demands=(), beside=brought)
 
 
 Step = Callable[[World], tuple[World, Change] | None]
@@ -100,23 +103,24 @@ def change_companions(world: World) -> tuple[World, Change] | None:
 
 
 def take_new_environment(world: World) -> tuple[World, Change] | None:
-    if not clashes(world.case()):
+    case = world.case()
+    if not clashes(case) and not meetings(case, installed_beside(case)):
         return None
     return world.emptied(), Change(kind=ChangeKind.ENVIRONMENT, wanted="a new environment (`--venv`)")
 
 
 def leave_out(world: World) -> tuple[World, Change] | None:
     """Without the packages of `--with` that need other NVIDIA wheels than the release."""
-    holders = [f"{dist.name} {dist.version}" for dist in world.beside]
-    if not holders or not any(holding(world.case())):
+    case = world.case()
+    brought = brought_beside(case)
+    if not meetings(case, brought):
         return None
-    names = {dist.name for dist in world.beside}
-    kept = tuple(one for one in world.request.companions if canonicalize_name(one.name) not in names)
+    left = [one for one in world.request.companions if any(brings(one, dist) for dist in brought)]
+    kept = tuple(one for one in world.request.companions if one not in left)
     request = structs.replace(world.request, companions=kept)
-    wanted = f"an environment without {' and '.join(holders)}"
-    return structs.replace(world, request=request, beside=()), Change(
-        kind=ChangeKind.ENVIRONMENT, wanted=wanted
-    )
+    words = " ".join(f"--with {shlex.quote(str(one))}" for one in left or world.request.companions)
+    change = Change(kind=ChangeKind.ENVIRONMENT, wanted=f"an environment of its own (without `{words}`)")
+    return structs.replace(world, request=request, beside=installed_beside(case)), change
 
 
 def hide_gpus(world: World) -> tuple[World, Change] | None:

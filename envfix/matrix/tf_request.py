@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from envfix.errors import InputError
 from envfix.matrix.nearest import nearest
-from envfix.model.conflicts import TENSORFLOWS
+from envfix.model.conflicts import PACKAGES, TENSORFLOWS, package_of
 from envfix.model.request import TensorFlowRequest
 
 _HINT = "name a release or a range: `2.20.*`, `>=2.16,<2.20`, `tensorflow==2.19.0`"
@@ -82,7 +82,7 @@ def _from_requirement(text: str) -> TensorFlowRequest:
         hint = f"`{spaced[1]}=={spaced[2]}`?" if spaced else _HINT
         raise InputError(f"`--tf {text}` is neither a release nor a requirement", hint) from None
     name = canonicalize_name(requirement.name)
-    if name != "tensorflow" and name not in _RENAMED:
+    if name not in PACKAGES and name not in _RENAMED:
         raise _other_package(text, requirement, name)
     if requirement.url or requirement.marker:
         raise InputError(f"`--tf {text}`: a URL or a marker cannot be asked for here", _HINT)
@@ -90,6 +90,7 @@ def _from_requirement(text: str) -> TensorFlowRequest:
     return TensorFlowRequest(
         specifier=requirement.specifier,
         text=text,
+        package=package_of(name),
         note=f"`{text}` is taken as `tensorflow{requirement.specifier}`: {why}" if why else "",
     )
 

@@ -103,6 +103,16 @@ class Release(Row, frozen=True, dict=True):
         return self.package, self.version
 
     @property
+    def name(self) -> str:
+        """`tensorflow 2.20.0`."""
+        return f"{self.package} {self.version}"
+
+    @property
+    def asked_for(self) -> str:
+        """What `--tf` names it by: `2.20.0`, or with the package where that is another than `tensorflow`."""
+        return str(self.version) if self.package == "tensorflow" else f"{self.package}=={self.version}"
+
+    @property
     def proven(self) -> bool:
         """Whether the real wheel was seen registering a GPU in an environment that envfix made."""
         return any(proof.registers_with_envfix for proof in self.proofs)
