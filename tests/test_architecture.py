@@ -19,7 +19,8 @@ ROWS = (
     "cache explanation installers nvidia pep751 record",
     f"system {' '.join(sorted(STAGES))}",
     "choice neighbours output refusing situation",
-    "aftercare deciding environment future mending proving solution standing together",
+    "aftercare beside choosing deciding environment future holders mending notes "
+    "pairs proving solution standing together",
     "installing render undoing workflow",
     "commands options own",
     "cli",

@@ -7,6 +7,7 @@ from msgspec import structs
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from envfix.choosing import choice_of_lock, choose
 from envfix.deciding import decide
 from envfix.errors import LockMismatch
 from envfix.model.machine import Cudnn, Machine, Toolkit
@@ -15,7 +16,6 @@ from envfix.model.request import ANY, CudaSource, Request, TensorFlowRequest
 from envfix.model.target import Distribution
 from envfix.model.versions import CudaRelease, CudnnRelease
 from envfix.situation import Parts, Situation
-from envfix.solution import choice_of_lock, choose
 from envfix.system.outside import RealOutside
 from tests.shipped import matrix
 from tests.values import T4, TARGET, changed

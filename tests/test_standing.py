@@ -7,11 +7,11 @@ from msgspec import UNSET, structs
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from envfix.choosing import choose
 from envfix.deciding import decide, doubts
 from envfix.errors import NothingFits
 from envfix.model.request import Request, TensorFlowRequest
 from envfix.situation import Parts, Situation
-from envfix.solution import choose
 from envfix.standing import overwritten, standing_release, unjudged
 from tests.fakes import FakeOutside
 from tests.shipped import matrix

@@ -30,11 +30,13 @@ class ResolverName(str, Enum):
 
 
 class TensorFlowRequest(Struct, frozen=True, kw_only=True):
-    """`--tf` parsed: which releases are wanted, and what was translated on the way (or empty)."""
+    """`--tf` parsed: which releases of which package are wanted, and what was translated on the way (or
+    empty)."""
 
     specifier: SpecifierSet
     text: str
     note: str = ""
+    package: str = "tensorflow"
 
     @property
     def given(self) -> bool:
@@ -47,7 +49,7 @@ ANY = TensorFlowRequest(specifier=SpecifierSet(), text="")
 class Request(Struct, frozen=True, kw_only=True):
     """The options that decide; what only says where to write or how to print stays in the command line.
 
-    `allow_break` are normalised names of installed packages that a plan may break.
+    `allow_break` are the normalised names of installed packages that a plan may break.
     """
 
     tf: TensorFlowRequest
