@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent / "envfix"
 STAGES = {"probe", "matrix", "resolve", "lock", "install", "restart", "verify"}
 # Lower number, lower layer: a module imports only its own layer's package or lower ones.
 LAYERS = {
-    "__init__": 0, "model": 1, "errors": 2, "tree": 2, "ports": 3, "printable": 3, "reading": 3, "pep751": 4,
+    "__init__": 0, "model": 1, "errors": 2, "tree": 2, "ports": 3, "printable": 3, "reading": 3,
+    "envelope": 3, "pep751": 4,
     "record": 4, "explanation": 4, "nvidia": 4, "installers": 4, "system": 5,
     **dict.fromkeys(STAGES, 5), "situation": 6, "choice": 6, "refusing": 6, "standing": 7, "deciding": 7,
     "solution": 7, "environment": 7, "aftercare": 7, "proving": 7, "together": 7, "future": 7, "mending": 7,
