@@ -64,9 +64,7 @@ def _run(options: Namespace) -> Rendered:
 
 def _fail(command: str, error: EnvfixError, as_json: bool) -> int:
     if as_json:
-        from envfix.render import json
-
-        return deliver(json.failure(command, error), error.exit_code)
+        return deliver(_as_json(command, error), error.exit_code)
     if error.data is not None:
         from envfix.render import text
 
@@ -74,6 +72,16 @@ def _fail(command: str, error: EnvfixError, as_json: bool) -> int:
     hints = error.hint.splitlines() if error.hint else ()
     complain("\n".join((f"error: {error.message}", *(f"hint: {hint}" for hint in hints))))
     return error.exit_code
+
+
+def _as_json(command: str, error: EnvfixError) -> str:
+    if error.data is None:
+        from envfix import envelope
+
+        return envelope.failure(command, error, None)
+    from envfix.render import json
+
+    return json.failure(command, error)
 
 
 def _bug(command: str, bug: Exception, as_json: bool) -> int:

@@ -47,9 +47,11 @@ def put_right(options: Namespace) -> None:
 
 
 def _check_imports() -> None:
+    import importlib
+
     try:
-        pass
-    except Exception as problem:
+        importlib.import_module("envfix.commands")
+    except Exception as problem:  # whatever half a package raises
         raise EnvironmentChanged(
             f"a change of `{sys.executable}`, in which envfix lives, did not finish, so that it cannot run: "
             f"{problem}",

@@ -71,7 +71,12 @@ class Tree(abc.ABC):
 
     @abc.abstractmethod
     def copy(self, path: str, other: str) -> None:
-        """Write the content of the file to `other`, which is new, down to the disk."""
+        """Write the content of the file to `other`, which is new. It is not on the disk before `settle_all`
+        returns."""
+
+    @abc.abstractmethod
+    def create(self, path: str, data: bytes) -> None:
+        """Write a new file, for this user alone. It is not on the disk before `settle_all` returns."""
 
     @abc.abstractmethod
     def rename(self, path: str, other: str) -> None:

@@ -200,6 +200,9 @@ class FakeOutside(Outside):
     def copy(self, path: str, other: str) -> None:
         self.write_bytes(other, self.read_bytes(path))
 
+    def create(self, path: str, data: bytes) -> None:
+        self.write_bytes(path, data)
+
     def rename(self, path: str, other: str) -> None:
         self.copy(path, other)
         self.remove(path)

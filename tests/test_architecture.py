@@ -15,7 +15,7 @@ ROWS = (
     "__init__",
     "model",
     "errors tree",
-    "ports printable reading",
+    "envelope ports printable reading",
     "cache explanation installers nvidia pep751 record",
     f"system {' '.join(sorted(STAGES))}",
     "choice neighbours output refusing situation",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
-from envfix.install.transaction import history, journal, recover
+from envfix.install import loader
+from envfix.install.transaction import history, imports, journal, recover
+from envfix.install.transaction.change import Contended, changing
 from envfix.install.transaction.journal import State
 from tests.faults import deaths, in_child
 from tests.index_server import IndexServer, build_wheel, serving
@@ -102,6 +111,9 @@ def when(room: Room, word: str, act: Callable[[], object], *, after: bool = Fals
     setattr(room.outside, "after_run" if after else "before_run", hook)
 
 
+STEPS = ("download", "uninstall", "install")
+
+
 def interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -124,10 +136,15 @@ def test_a_complete_install_changes_what_it_should_and_keeps_the_way_back(room: 
     assert not (room.site() / HOME).exists()
 
 
-@BOTH
-@pytest.mark.parametrize("word", ["download", "uninstall", "install"])
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("act", [interrupt, no_space])
+@pytest.mark.parametrize(
+    ("installer", "word", "after", "act"),
+    [
+        *(("uv", *rest) for rest in product(STEPS, (False, True), (interrupt, no_space))),
+        ("pip", "download", True, no_space),
+        ("pip", "uninstall", True, interrupt),
+        ("pip", "install", True, no_space),
+    ],
+)
 def test_whatever_stops_it_everything_is_as_it_was(
     room: Room, installer: str, word: str, after: bool, act: Callable[[], object]
 ) -> None:
@@ -245,14 +262,18 @@ def test_a_new_break_undoes_it_and_an_old_one_does_not(room: Room) -> None:
 
 
 def test_killed_at_any_moment_the_next_envfix_puts_it_right(room: Room) -> None:
-    """SIGKILL before each change of the world that an install makes; then what a next command does first."""
-    before, lock, site = everything(room), room.lock("tensorflow"), str(room.site())
+    """SIGKILL before each change of the world that an install makes; then what a next command does first.
+
+    Between the making of `.envfix` and its journal nobody can know when the folder around it was changed.
+    """
+    lock, site = room.lock("tensorflow"), str(room.site())
+    before = {path: state for path, state in everything(room).items() if path != site}
     for _ in deaths(room.outside, lambda outside: room.apply(lock, outside=outside)):
         done = recover.recover(room.outside, site)
         if history.complete(room.outside, site):
             break  # it was complete when it was killed
         assert all(not one.outcome.lost and not one.outcome.strange for one in done)
-        assert everything(room) == before
+        assert {path: state for path, state in everything(room).items() if path != site} == before
     assert room.installed()["numb"] == "3.0"
 
 
@@ -291,8 +312,162 @@ def test_two_are_rolled_back_in_their_order_and_exactly(room: Room) -> None:
 def test_killed_while_it_undoes_the_next_one_goes_on(room: Room) -> None:
     before, site = room.tree(), str(room.site())
     room.apply(room.lock("tensorflow"))
-    for _ in deaths(room.outside, lambda outside: history.undo(outside, site, 1)):
+    env, copy = Path(room.python).parents[1], Path(room.python).parents[2] / "copy"
+    shutil.copytree(env, copy, symlinks=True)
+    after = room.tree()
+    for _ in deaths(room.outside, lambda outside: history.undo(outside, site, 1), step=5):
         recover.recover(room.outside, site)
-        if room.tree() == before:
-            room.apply(room.lock("tensorflow"))
+        assert room.tree() in (before, after)
+        shutil.rmtree(env)
+        shutil.copytree(copy, env, symlinks=True)
     assert room.tree() == before and not (room.site() / HOME).exists()
+
+
+def test_what_was_changed_since_by_others_is_not_rolled_back(room: Room) -> None:
+    room.apply(room.lock("tensorflow"))
+    before, site = everything(room), str(room.site())
+    path = room.site() / "numb/__init__.py"
+    was, text = path.stat(), path.read_text()
+    path.write_text("mine = 1\n")
+    with pytest.raises(InputError, match=r"others have changed its files since: `.*numb/__init__\.py`$"):
+        history.undo(room.outside, site, 1)
+    path.write_text(text)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert everything(room) == before
+    (room.site() / "numb/__pycache__").mkdir()
+    (room.site() / "numb/__pycache__/only_3.cpython-311.pyc").write_text("Python's own")
+    history.undo(room.outside, site, 1)
+    assert not (room.site() / "numb/__pycache__").exists()
+
+
+def test_old_ones_are_forgotten_and_one_that_is_cut_off_is_not(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = str(room.site())
+    home = journal.home_of(room.outside, site)
+    for version in ("2.0", "3.0", "1.0", "2.0", "3.0"):
+        room.apply(room.lock(f"numb=={version}"))
+    assert [one.number for one in history.complete(room.outside, site)] == [5, 4, 3]
+    monkeypatch.setattr(history, "KEEP_BYTES", 1)
+    cut = journal.read(room.outside, f"{home}/3")
+    assert cut
+    journal.write(room.outside, f"{home}/3", cut._replace(state=State.INSTALLING))
+    history.prune(room.outside, home)
+    assert journal.numbers(room.outside, home) == (3, 5)  # the newest stays whatever it holds
+
+
+def test_a_clock_that_goes_back_changes_no_order(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.apply(room.lock("numb==2.0"))
+    monkeypatch.setattr(history, "now", lambda: "1970-01-01 00:00:00")
+    room.apply(room.lock("numb==3.0"))
+    found = history.complete(room.outside, str(room.site()))
+    assert (found[0].number, found[0].started[:4]) == (2, "1970")
+    history.undo(room.outside, str(room.site()), 2)
+    assert room.installed()["numb"] == "2.0"
+
+
+def test_a_second_envfix_waits_and_then_decides_anew(room: Room, tmp_path: Path) -> None:
+    lock, go = room.lock("tensorflow"), tmp_path / "go"
+
+    def first() -> None:
+        when(room, "install", lambda: wait_for(go))
+        room.apply(lock)
+
+    child = threading.Thread(target=lambda: ended.append(in_child(first)), daemon=True)
+    ended: list[int] = []
+    child.start()
+    wait_for(room.site() / HOME / "1/journal.json")
+
+    def say(text: str) -> None:
+        assert "another envfix changes" in text
+        go.touch()
+
+    room.outside.say = say  # type: ignore[method-assign]
+    with pytest.raises(Contended):
+        room.apply(room.lock("numb==2.0"))
+    child.join()
+    assert ended == [0] and go.exists() and room.installed()["numb"] == "3.0"
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert path.exists()
+
+
+def test_nobody_recovers_while_the_installer_of_a_killed_envfix_goes_on(room: Room, tmp_path: Path) -> None:
+    """SIGKILL ends envfix, not uv: what uv still writes must not come after the putting back."""
+    started, lock = tmp_path / "started", str(tmp_path / "lock")
+    program = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(2)"
+
+    def killed() -> None:
+        assert room.outside.hold(lock)
+        room.outside.run([sys.executable, "-c", program], timeout=60)
+
+    pid = os.fork()
+    if pid == 0:
+        killed()
+        os._exit(0)
+    wait_for(started)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert room.outside.hold(lock) is None
+    deadline = time.monotonic() + 30
+    while (held := room.outside.hold(lock)) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert held is not None
+
+
+def test_an_environment_that_changed_after_it_was_read_is_decided_anew(room: Room) -> None:
+    target = room.target()
+    room.apply(room.lock("numb==2.0"))
+    before = everything(room)
+    with pytest.raises(Contended), changing(room.outside, target, room.target):
+        raise AssertionError("the block must not run")
+    assert everything(room) == before
+
+
+def test_only_the_loader_is_a_transaction_too(room: Room) -> None:
+    before = everything(room)
+    target = room.target()
+    with pytest.raises(Interrupted, match="as it was"), changing(room.outside, target, room.target) as change:
+        change.begin((journal.Moved(loader.NAME, None, loader.VERSION),), ())
+        loader.install(room.outside, target)
+        interrupt()
+    assert everything(room) == before
+    with changing(room.outside, target, room.target) as change:
+        change.begin((journal.Moved(loader.NAME, None, loader.VERSION),), ())
+        loader.install(room.outside, target)
+    assert loader.is_current(room.outside, target)
+    history.undo(room.outside, str(room.site()), 1)
+    assert everything(room) == before
+
+
+def test_putting_back_needs_nothing_but_the_standard_library() -> None:
+    root = Path(imports.__file__).parents[3]
+    program = (
+        f"import sys; sys.path.insert(0, {str(root)!r})\n"
+        "from envfix.install.transaction import history, recover\n"
+        "from envfix import cli, own\n"
+        "from envfix.system import outside\n"
+    )
+    # -S: there are no site-packages.
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)
+
+
+def test_everything_that_envfix_may_import_is_named() -> None:
+    """Before packages change below it, all of it is imported: half of an old and half of a new one would not
+    work together."""
+    root = Path(imports.__file__).parents[2]
+    children = ("payload", "children", "child.py")
+    found: set[str] = set()
+    for path in root.rglob("*.py"):
+        if not any(part in children for part in path.parts):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    found.add(str(node.module))
+    own = ("envfix", *sys.stdlib_module_names)
+    assert {name for name in found if name.partition(".")[0] not in own} == set(imports.MODULES)

@@ -50,14 +50,13 @@ def check_space(
 
     `uncached` names what uv's cache lacks (None where uv cannot tell), asked only where the disks would not
     take everything, for it costs a run of uv; of a part that is lacking only the size of its download is
-    known, the least that its files take. `kept` are the bytes that are copied so that they can be put back.
-    What the plan does not know is not counted: an install that fails for lack of space says so itself.
+    known, the least that its files take. `kept` is copied so that it can be put back. What the plan does not
+    know is not counted.
     """
     if not plan.changes:
         return
     if installer == "pip":
-        needs = _needs_of_pip(outside, plan, site_packages, kept)
-        short = _shortage(outside, needs)
+        short = _shortage(outside, _needs_of_pip(outside, plan, site_packages, kept))
     else:
         cache = uv_cache_folder(outside)
         everything = frozenset(package.name for package in plan.changes)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from envfix import envelope
 from envfix.errors import EnvfixError
 from envfix.model.conflicts import PACKAGES
 from envfix.model.decision import Candidate
@@ -27,13 +27,12 @@ from envfix.reading import to_plain
 
 def success(command: str, result: object, exit_code: int) -> str:
     """The object of a command that ran to its end; a failed verification is an error in it too."""
-    return _object(command, exit_code, data(result), _failed_checks(result))
+    return envelope.envelope(command, exit_code, data(result), _failed_checks(result))
 
 
 def failure(command: str, error: EnvfixError) -> str:
     """The object of a command that stopped; `data` holds what was known by then, or null."""
-    problem = {"code": error.code, "message": error.message, "hint": error.hint}
-    return _object(command, error.exit_code, None if error.data is None else data(error.data), [problem])
+    return envelope.failure(command, error, None if error.data is None else data(error.data))
 
 
 def data(result: object) -> Any:
@@ -59,19 +58,6 @@ def data(result: object) -> Any:
     if isinstance(result, (Machine, Release)):
         return to_plain(result)
     raise TypeError(f"no JSON for {type(result).__name__}")
-
-
-def _object(command: str, exit_code: int, content: Any, errors: list[dict[str, Any]]) -> str:
-    whole = {
-        "envfix": 1,
-        "command": command,
-        "status": "ok" if exit_code == 0 else "failed",
-        "exit_code": exit_code,
-        "data": content,
-        "errors": errors,
-    }
-    # Plain ASCII: it prints in every encoding, and nothing in it can disturb a terminal.
-    return json.dumps(whole, indent=2)
 
 
 def _report(report: Report) -> dict[str, Any]:

@@ -62,8 +62,11 @@ class RealTree(Tree):
     def copy(self, path: str, other: str) -> None:
         with open(path, "rb") as source, open(other, "xb") as target:  # noqa: PTH123
             shutil.copyfileobj(source, target, 1 << 20)
-            target.flush()
-            os.fsync(target.fileno())
+
+    def create(self, path: str, data: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
 
     def rename(self, path: str, other: str) -> None:
         os.replace(path, other)  # noqa: PTH105

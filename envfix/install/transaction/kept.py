@@ -74,6 +74,8 @@ class Keeper:
         """Everything that was kept is on the disk from here on."""
         if self._pack:
             self._flush()
+        if any(place[0] == "copy" for place in self.places.values()):
+            self.outside.settle_all(self.folder)
         self.outside.settle(self.folder)
 
 
@@ -116,7 +118,7 @@ class Kept:
             if name not in self._packs:
                 self._packs[name] = self.outside.read_bytes(source, 2 * _PACK)
             data = self._packs[name][at[0] : at[0] + entry.size]
-            self.outside.write_bytes(beside, data, 0o600)
+            self.outside.create(beside, data)
             return len(data) == entry.size
         found = self.outside.look(source)
         whole = found is not None and found.size == entry.size

@@ -118,7 +118,9 @@ def leave(outside: Outside, home: str, held: Held) -> None:
     """Give the lock up; where no transaction is left, take the folder away, as if it had never been."""
     try:
         if not journal.numbers(outside, home):
-            outside.remove(f"{home}/{LOCK}")
+            # Without a transaction the rest is what an envfix that was killed has left; the lock goes last.
+            for name in sorted(outside.listdir(home), key=lambda name: name == LOCK):
+                outside.remove(f"{home}/{name}")
             # Another one may have come, and has a lock of its own in it.
             if not outside.listdir(home):
                 _unseen(outside, home, lambda: outside.remove_dir(home))
@@ -233,8 +235,8 @@ def _newer_byte_code(outside: Outside, aims: dict[str, Entry | None]) -> dict[st
         cache = f"{above}/{_CACHE}"
         names = [name for name in outside.listdir(cache) if name.partition(".")[0] in stems]
         found.update((f"{cache}/{name}", None) for name in names if f"{cache}/{name}" not in aims)
-        if cache not in aims and above in aims and aims[above] is None:
-            found[cache] = None
+        if names and cache not in aims:
+            found[cache] = None  # it goes if nothing else is in it
     return found
 
 
