@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
 from envfix.errors import InputError, UsageError
 from envfix.matrix import tf_request
 from envfix.model.request import ANY, Accelerator, CudaSource, Request, ResolverName, TensorFlowRequest
+from envfix.model.specifiers import NOT_VALID
 from envfix.situation import Where
 from envfix.system.outside import RealOutside
 
@@ -38,7 +39,7 @@ def tf(text: str | None) -> TensorFlowRequest:
 def _companion(value: str) -> Requirement:
     try:
         return Requirement(value)
-    except InvalidRequirement as problem:
+    except NOT_VALID as problem:
         what = str(problem).splitlines()[0]
         raise InputError(
             f"`--with {value}` is no requirement: {what}", "for example `--with 'torch>=2.6'`"

@@ -10,14 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from envfix.errors import InputError
+from envfix.model.specifiers import requirement as parsed
 from envfix.model.versions import PythonRelease
 
 # The extra that brings NVIDIA's wheels, the first that is there: `cuda` and `cuda12` stand beside `and-cuda`
 # in the nightlies of 2.23 (METADATA of tf-nightly 2.23.0.dev20261026).
 EXTRAS = ("and-cuda", "cuda", "cuda12", "cuda13")
+
+
+MOST = 1000  # TensorFlow's wheels require 40
 
 
 class Requirements(NamedTuple):
@@ -39,12 +44,13 @@ def read_requirements(texts: Mapping[PythonRelease, str]) -> Requirements:
 def _read(text: str) -> Requirements:
     plain: list[str] = []
     extras: dict[str, list[str]] = {}
-    for line in text.replace("\r\n", "\n").partition("\n\n")[0].splitlines():
-        if not line.startswith("Requires-Dist:"):
-            continue
-        try:
-            requirement = Requirement(line.partition(":")[2].strip())
-        except InvalidRequirement:
+    head = text.replace("\r\n", "\n").partition("\n\n")[0].splitlines()
+    asked = [line for line in head if line.startswith("Requires-Dist:")]
+    if len(asked) > MOST:
+        raise InputError(f"its METADATA requires {len(asked)} packages: it is no TensorFlow")
+    for line in asked:
+        requirement = parsed(line.partition(":")[2].strip())
+        if requirement is None:
             continue  # METADATA of old wheels may hold what no installer reads either
         marker = str(requirement.marker or "")
         if "extra ==" not in marker:

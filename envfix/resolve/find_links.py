@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from urllib.parse import quote, unquote, urlsplit
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
+from envfix.model.filenames import wheel_name
 from envfix.model.plan import LockedFile
 from envfix.ports import Outside
 
@@ -28,11 +27,8 @@ def find_links_files(
             continue
         folder = unquote(parts.path).rstrip("/")
         for filename in outside.listdir(folder):
-            try:
-                name = parse_wheel_filename(filename)[0]
-            except InvalidWheelFilename:
-                continue
-            if name in names:
+            named = wheel_name(filename)
+            if named and named.name in names:
                 data = outside.read_bytes(f"{folder}/{filename}", _LIMIT)
                 file = LockedFile(
                     filename=filename,
@@ -40,5 +36,5 @@ def find_links_files(
                     sha256=hashlib.sha256(data).hexdigest(),
                     size=len(data),
                 )
-                found[name] = (*found.get(name, ()), file)
+                found[named.name] = (*found.get(named.name, ()), file)
     return found
