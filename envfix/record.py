@@ -12,6 +12,7 @@ from envfix.model.target import Distribution, Target
 from envfix.ports import Outside
 
 LIMIT = 64 << 20  # bytes; TensorFlow's is 3 MB
+_SIZE = re.compile("[0-9]{1,15}")
 # No path is longer (PATH_MAX is 4096 bytes); a quotation mark without its partner must not swallow the rest.
 _LONGEST = 1 << 16
 
@@ -49,7 +50,7 @@ def recorded_sizes(outside: Outside, info: str) -> dict[str, int | None] | None:
         rows = _rows(outside.read_text(f"{info}/RECORD", LIMIT))
     except OSError:
         return None
-    return {row[0]: int(row[2]) if len(row) > 2 and row[2].isdecimal() else None for row in rows}
+    return {row[0]: int(row[2]) if len(row) > 2 and _SIZE.fullmatch(row[2]) else None for row in rows}
 
 
 def paths_in(text: str) -> tuple[str, ...]:
