@@ -21,6 +21,7 @@ from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
 from envfix.model.results import Installed
 from envfix.proving import driver_stub, proven
+from envfix.provision import from_folders, naming_what_lacks
 from envfix.situation import Parts, Situation, Where, complete, config_of, situate
 from envfix.solution import (
     choice_of_lock,
@@ -65,6 +66,7 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
         matrix = knowing_locked(parts, here, matrix, made.tensorflow, request.offline)
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
+        made = from_folders(parts, here, made)
     else:
         matrix = knowing(parts, here, matrix, request)
         if newer := unjudged(here, matrix, request):
@@ -175,7 +177,8 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
             again=options.again,
         )
         config, reread = config_of(parts, here.target), partial(read_again, parts, here)
-        result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread)
+        with naming_what_lacks(made, offline=work.request.offline):
+            result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread)
         with apply.finishing(result, manner):
             restart = restart_advice(parts, here, choice, result, new)
             said = install_loader(parts, here, choice, result, new, options.again)
