@@ -26,6 +26,7 @@ from envfix.model.results import Installed
 from envfix.neighbours import harm_of, refuse_companions
 from envfix.notes import notes_of
 from envfix.proving import driver_stub, proven
+from envfix.provision import from_folders, naming_what_lacks
 from envfix.situation import Parts, Situation, Where, complete, config_of
 from envfix.solution import make_lock, plan_of, plan_of_keeping, solve, with_loader
 from envfix.standing import unjudged
@@ -74,6 +75,7 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
         matrix = knowing_locked(parts, here, matrix, made, request.offline)
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
+        made = from_folders(parts, here, made)
     else:
         matrix = knowing(parts, here, matrix, request)
         if newer := unjudged(here, matrix, request):
@@ -184,7 +186,8 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
         )
         config, reread = config_of(parts, here.target), partial(read_again, parts, here)
         with changing(parts.outside, here.target, reread, disposable=new) as change:
-            result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread, change)
+            with naming_what_lacks(made, offline=work.request.offline):
+                result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread, change)
             restart = restart_advice(parts, here, choice, result, new)
             result = structs.replace(result, loader=install_loader(parts, here, choice))
     return structs.replace(

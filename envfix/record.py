@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from envfix.ports import Outside
 
 LIMIT = 64 << 20  # bytes; TensorFlow's is 3 MB
+_SIZE = re.compile("[0-9]{1,15}")
 # No path is longer (PATH_MAX is 4096 bytes); a quotation mark without its partner must not swallow the rest.
 _LONGEST = 1 << 16
 
@@ -63,7 +64,7 @@ def recorded_files(outside: Outside, info: str) -> dict[str, File] | None:
 
 
 def _size(row: list[str]) -> int | None:
-    return int(row[2]) if len(row) > 2 and row[2].isdecimal() else None
+    return int(row[2]) if len(row) > 2 and _SIZE.fullmatch(row[2]) else None
 
 
 def _digest(row: list[str]) -> bytes | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envfix.choice import Choice, Lacks
 from envfix.errors import NothingFits
@@ -86,7 +86,7 @@ def public_version(version: str) -> Version | None:
     """The version without its local part; None for one from before PEP 440."""
     try:
         return Version(Version(version).public)
-    except InvalidVersion:
+    except ValueError:
         return None
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,16 +92,16 @@ def _digest(data: bytes) -> str:
 class IndexServer:
     """What is served, and how it misbehaves.
 
-    `faults` maps the end of a path to an HTTP status, or to "drop" (the connection ends halfway), "stall"
-    (no answer until the server stops), "portal" (a page of something else) or "broken" (half a JSON page).
-    With `credentials` (`user:password`) all else is refused with 401.
+    `faults` maps the end of a path to an HTTP status, a function that answers, or to "drop" (the connection
+    ends halfway), "stall" (no answer until the server stops), "portal" (a page of something else) or "broken"
+    (half a JSON page). With `credentials` (`user:password`) all else is refused with 401.
     `lies` maps file names to the SHA-256 the page claims instead of the true one. `asked` keeps every
     request.
     """
 
     url: str = ""
     wheels: dict[str, Wheel] = field(default_factory=dict)
-    faults: dict[str, int | str] = field(default_factory=dict)
+    faults: dict[str, int | str | Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
     credentials: str = ""
     json: bool = True
@@ -197,6 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(200, b"<!DOCTYPE html><html><body>please log in</body></html>", "text/html", body)
         elif fault == "broken":
             self.send(200, b'{"meta": {', JSON_PAGE, body)
+        elif callable(fault):
+            fault(self)
         elif isinstance(fault, int):
             self.send(fault, b"fault", "text/plain", body)
         elif path.startswith("/simple/"):

@@ -20,7 +20,7 @@ ROWS = (
     f"system {' '.join(sorted(STAGES))}",
     "choice neighbours output refusing situation",
     "aftercare beside choosing deciding environment future holders mending notes "
-    "pairs proving solution standing together",
+    "pairs proving provision solution standing together",
     "installing render undoing workflow",
     "commands options own",
     "cli",

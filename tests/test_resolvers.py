@@ -266,7 +266,7 @@ def test_an_index_that_answers_with_something_else_is_said(
     name: str, fault: int | str, words: str, index: IndexServer, here: Target, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("envfix.system.index.BACKOFF", 0)
+    monkeypatch.setattr("envfix.system.session.BACKOFF", 0)
     index.faults["/"] = fault
     config = configured(index, index_url=index.simple.replace("//", "//me:s3cr3t@"))
     with pytest.raises(IndexUnreachable) as caught:

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envfix.errors import InputError, Interrupted, UsageError
 from envfix.matrix import tf_request
 from envfix.model.request import ANY, Accelerator, CudaSource, Request, ResolverName, TensorFlowRequest
+from envfix.model.specifiers import NOT_VALID
 from envfix.ports import Outside
 from envfix.probe import kernel
 from envfix.situation import Where
@@ -43,7 +44,7 @@ def tf(text: str | None) -> TensorFlowRequest:
 def _companion(value: str) -> Requirement:
     try:
         return Requirement(value)
-    except InvalidRequirement as problem:
+    except NOT_VALID as problem:
         what = str(problem).splitlines()[0]
         raise InputError(
             f"`--with {value}` is no requirement: {what}", "for example `--with 'torch>=2.6'`"

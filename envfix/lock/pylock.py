@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envfix.errors import InputError
 from envfix.model.machine import Arch, Os
@@ -106,7 +106,7 @@ def read_pylock(text: str, name: str) -> Lock:
     ours = convert(tool, _Tool, f"{name}: tool.envfix")
     try:
         Version(ours.tensorflow)
-    except InvalidVersion:
+    except ValueError:
         raise InputError(
             f"{name}: tool.envfix.tensorflow: expected a version, found `{ours.tensorflow}`", _AGAIN
         ) from None

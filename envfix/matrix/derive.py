@@ -14,7 +14,7 @@ from msgspec import structs
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envfix.errors import InputError
 from envfix.matrix import kernels
@@ -138,7 +138,7 @@ def _may_have_kernels(build: BuildInfo | None) -> bool:
 def _version(text: str) -> Version:
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:
         raise InputError(f"`{text}` is no version", "such as `2.20.0`") from None
 
 

@@ -6,20 +6,24 @@ only some Pythons' wheels require gets a marker, so that one list holds for all 
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from envfix.errors import InputError
+from envfix.model.specifiers import requirement as parsed
 from envfix.model.versions import PythonRelease
 
 # The extra that brings NVIDIA's wheels, the first that is there: `cuda` and `cuda12` stand beside `and-cuda`
 # in the nightlies of 2.23 (METADATA of tf-nightly 2.23.0.dev20261026).
 EXTRAS = ("and-cuda", "cuda", "cuda12", "cuda13")
+
+
+MOST = 1000  # TensorFlow's wheels require 40
 
 
 class Requirements(NamedTuple):
@@ -56,11 +60,16 @@ def extras_with(text: str, name: str) -> tuple[str, ...]:
 
 
 def _requirements(text: str) -> Iterator[Requirement]:
-    for line in text.replace("\r\n", "\n").partition("\n\n")[0].splitlines():
-        if line.startswith("Requires-Dist:"):
-            # METADATA of old wheels may hold what no installer reads either.
-            with contextlib.suppress(InvalidRequirement):
-                yield Requirement(line.partition(":")[2].strip())
+    """Raises InputError for more of them than any TensorFlow has."""
+    head = text.replace("\r\n", "\n").partition("\n\n")[0].splitlines()
+    asked = [line for line in head if line.startswith("Requires-Dist:")]
+    if len(asked) > MOST:
+        raise InputError(f"its METADATA requires {len(asked)} packages: it is no TensorFlow")
+    for line in asked:
+        requirement = parsed(line.partition(":")[2].strip())
+        # METADATA of old wheels may hold what no installer reads either.
+        if requirement is not None:
+            yield requirement
 
 
 def _read(text: str) -> Requirements:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 
 def nearest(wanted: str, available: Iterable[Version], count: int = 3) -> tuple[Version, ...]:
@@ -29,6 +29,6 @@ def _number(text: str) -> Version | None:
     for word in text.replace(",", " ").split():
         try:
             return Version(word.lstrip("=<>!~").removesuffix(".*"))
-        except InvalidVersion:
+        except ValueError:
             continue
     return None

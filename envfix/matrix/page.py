@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from envfix.errors import InputError
 from envfix.matrix.nearest import nearest
 from envfix.matrix.wheel_tags import Platform, TaggedWheel, by_platform
+from envfix.model.filenames import wheel_name
 from envfix.model.machine import Arch, Os
 from envfix.model.matrix import Release, WheelSet
 from envfix.ports import IndexFile
@@ -73,10 +73,8 @@ def _files_of(package: str, wanted: Version, listed: Sequence[IndexFile]) -> tup
 
 
 def _wheel_version(file: IndexFile) -> Version | None:
-    try:
-        return parse_wheel_filename(file.filename)[1]
-    except InvalidWheelFilename:
-        return None  # a source archive, or a name from before wheels were standardised
+    named = wheel_name(file.filename)
+    return named.version if named else None
 
 
 def _wheel_set(platform: Platform, wheels: tuple[TaggedWheel, ...]) -> WheelSet:

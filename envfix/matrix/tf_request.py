@@ -6,15 +6,16 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envfix.errors import InputError
 from envfix.matrix.nearest import nearest
 from envfix.model.conflicts import PACKAGES, TENSORFLOWS, package_of
 from envfix.model.request import TensorFlowRequest
+from envfix.model.specifiers import NOT_VALID
 
 _HINT = "name a release or a range: `2.20.*`, `>=2.16,<2.20`, `tensorflow==2.19.0`"
 _NEWEST = (
@@ -56,7 +57,7 @@ def _specifier(text: str) -> SpecifierSet:
     bare = _bare(text)
     try:
         return SpecifierSet(f"=={bare}" if bare else text)
-    except InvalidSpecifier:
+    except ValueError:
         hint = f"`=={text.lstrip('=v')}`?" if re.match(r"(=|v)\d", text) else _HINT
         raise InputError(f"`--tf {text}` is no version specifier", hint) from None
 
@@ -67,7 +68,7 @@ def _bare(text: str) -> str | None:
         return text
     try:
         version = Version(text)
-    except InvalidVersion:
+    except ValueError:
         return None
     if text.startswith("v"):
         return None
@@ -77,7 +78,7 @@ def _bare(text: str) -> str | None:
 def _from_requirement(text: str) -> TensorFlowRequest:
     try:
         requirement = Requirement(text)
-    except InvalidRequirement:
+    except NOT_VALID:
         spaced = re.fullmatch(r"([\w-]+) v?(\d[\w.]*)", text)
         hint = f"`{spaced[1]}=={spaced[2]}`?" if spaced else _HINT
         raise InputError(f"`--tf {text}` is neither a release nor a requirement", hint) from None

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from packaging.utils import parse_wheel_filename
-
+from envfix.model.filenames import wheel_name
 from envfix.model.machine import Arch, Os
 from envfix.model.versions import GlibcRelease, PythonRelease
 from envfix.ports import IndexFile
@@ -45,11 +44,9 @@ def by_platform(files: Iterable[IndexFile]) -> dict[Platform, tuple[TaggedWheel,
 
 
 def read_tags(file: IndexFile) -> TaggedWheel | None:
-    """None for a wheel that is for another interpreter or platform than those envfix knows of.
-
-    Raises packaging's InvalidWheelFilename for a name that is none.
-    """
-    tags = parse_wheel_filename(file.filename)[3]
+    """None for a wheel that is for another interpreter or platform than those envfix knows of."""
+    named = wheel_name(file.filename)
+    tags = named.tags if named else ()
     floors: list[GlibcRelease] = []
     place: Platform | None = None
     python: PythonRelease | None = None

@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
+_LONGEST = 4096  # characters; a thousand brackets nest deeper than the parser follows
+# What packaging's parsers raise: its own errors, Python's for a number of thousands of digits, and the depth.
+NOT_VALID = (ValueError, RecursionError)
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -25,7 +28,7 @@ def allows(text: str, version: str) -> bool:
     """Whether the specifier allows the version, pre-releases included; what is no version it does not."""
     try:
         return specifier(text).contains(Version(version), prereleases=True)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, or Python's own for thousands of digits
         return False
 
 
@@ -37,7 +40,7 @@ def contradict(one: str, two: str) -> bool:
     """
     try:
         parts = list(SpecifierSet(f"{one},{two}".strip(",")))
-    except InvalidSpecifier:
+    except ValueError:
         return False
     if not parts or any(part.operator == "===" for part in parts):
         return False
@@ -64,8 +67,8 @@ def _numbered(release: Iterable[int]) -> Version:
 def requirement(line: str) -> Requirement | None:
     """A Requires-Dist line; None for one from before PEP 508, which binds nobody."""
     try:
-        return Requirement(line)
-    except InvalidRequirement:
+        return Requirement(line) if len(line) <= _LONGEST else None
+    except NOT_VALID:
         return None
 
 

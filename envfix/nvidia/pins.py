@@ -9,7 +9,7 @@ from msgspec import Struct
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envfix.model.matrix import Release
 from envfix.model.specifiers import allows
@@ -42,7 +42,7 @@ def kept(name: str, allowed: SpecifierSet, installed: Mapping[str, str]) -> Pin 
     version = installed.get(name)
     try:
         fits = version is not None and allowed.contains(Version(version))
-    except InvalidVersion:
+    except ValueError:
         return None
     return Pin(name=name, version=version, because="installed, and it fits") if version and fits else None
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from envfix.errors import InputError
 from envfix.model.machine import Arch, Os
 from envfix.model.target import Distribution, Target
@@ -50,7 +52,10 @@ def read_target(outside: Outside, python: str, *, timeout: float = 20.0) -> Targ
     answer = _answer(ran)
     if answer is None:
         raise _no_target(outside, path, ran)
-    return _target(path, answer)
+    try:
+        return _target(path, msgspec.convert(answer, _Answer))
+    except (msgspec.ValidationError, ValueError) as problem:
+        raise InputError(f"`{path}` does not answer as an interpreter does: {problem}", HINT) from None
 
 
 def distributions(installed: Mapping[str, str]) -> tuple[Distribution, ...]:
@@ -84,6 +89,27 @@ def _locate(outside: Outside, python: str) -> str:
     if not outside.exists(path):
         raise InputError(f"`{python}` does not exist", HINT)
     return path
+
+
+class _Answer(msgspec.Struct):
+    """What CHILD says."""
+
+    python: str
+    executable: str | None
+    implementation: str
+    system: str
+    machine: str
+    glibc: str
+    prefix: str
+    base_prefix: str
+    purelib: str
+    platlib: str
+    scripts: str
+    data: str
+    headers: str
+    virtual: bool
+    externally_managed: str
+    installed: tuple[tuple[str, str, tuple[str, ...], str, str], ...]
 
 
 def _answer(ran: Ran) -> dict[str, Any] | None:
@@ -125,8 +151,8 @@ def _old_version(outside: Outside, path: str) -> str:
     return found[1] if found and PythonRelease(found[1]) < FLOOR else ""
 
 
-def _target(path: str, answer: dict[str, Any]) -> Target:
-    system, machine = str(answer["system"]), str(answer["machine"])
+def _target(path: str, answer: _Answer) -> Target:
+    system, machine = answer.system, answer.machine
     if system not in SYSTEMS:
         raise InputError(f"`{path}` is a Python for `{system}`, envfix knows {', '.join(sorted(SYSTEMS))}")
     if machine.lower() not in ARCHITECTURES:
@@ -134,25 +160,25 @@ def _target(path: str, answer: dict[str, Any]) -> Target:
             f"`{path}` is built for `{machine}`, TensorFlow has wheels for x86_64 and aarch64 only"
         )
     return Target(
-        executable=answer["executable"] or path,
-        python=PythonRelease(answer["python"]),
-        implementation=answer["implementation"],
+        executable=answer.executable or path,
+        python=PythonRelease(answer.python),
+        implementation=answer.implementation,
         os=SYSTEMS[system],
         arch=ARCHITECTURES[machine.lower()],
-        glibc=GlibcRelease(answer["glibc"]) if answer["glibc"] else None,
-        prefix=answer["prefix"],
-        base_prefix=answer["base_prefix"],
-        purelib=answer["purelib"],
-        platlib=answer["platlib"],
-        virtual=answer["virtual"],
-        externally_managed=answer["externally_managed"],
+        glibc=GlibcRelease(answer.glibc) if answer.glibc else None,
+        prefix=answer.prefix,
+        base_prefix=answer.base_prefix,
+        purelib=answer.purelib,
+        platlib=answer.platlib,
+        virtual=answer.virtual,
+        externally_managed=answer.externally_managed,
         installed=tuple(
             Distribution(
-                name=name, version=version, requires=tuple(requires), location=location, installer=installer
+                name=name, version=version, requires=requires, location=location, installer=installer
             )
-            for name, version, requires, location, installer in answer["installed"]
+            for name, version, requires, location, installer in answer.installed
         ),
-        scripts=answer["scripts"],
-        data=answer["data"],
-        headers=answer["headers"],
+        scripts=answer.scripts,
+        data=answer.data,
+        headers=answer.headers,
     )

@@ -15,12 +15,12 @@ import msgspec
 from msgspec import UNSET, structs
 
 from envfix.errors import InputError
-from envfix.model.machine import Machine, known
+from envfix.model.machine import Machine
 from envfix.ports import Outside
 from envfix.reading import decode_hook, parse_json, parse_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
-LIMIT = 1 << 20  # bytes; what `envfix probe --json` prints is some 20 kB
+LIMIT = 256 << 10  # bytes; what `envfix probe --json` prints is some 20 kB
 MOST_GPUS = 1024  # far more than any one machine has
 LEAST_RELEASE = 100  # every driver's release is above, every driver's CUDA below
 
@@ -69,7 +69,7 @@ def _read(outside: Outside, path: str, name: str | None) -> Machine:
             "`envfix machines` lists the machines that can be named instead",
         ) from None
     if len(data) > LIMIT:
-        raise InputError(f"{path}: expected a machine file of at most {LIMIT >> 20} MiB, found a larger one")
+        raise InputError(f"{path}: expected a machine file of at most {LIMIT >> 10} KiB, found a larger one")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -113,6 +113,9 @@ def parse_machine(value: Any, place: str) -> Machine:
     if not isinstance(value, dict):
         found = "nothing" if value is None else f"`{short(value)}`"
         raise InputError(f"{place}: expected the keys of a machine, found {found}", _KEYS_HINT)
+    gpus = value.get("gpus")
+    if isinstance(gpus, list) and len(gpus) > MOST_GPUS:
+        raise InputError(f"{place}: gpus: expected at most {MOST_GPUS}, found {len(gpus)}")
     _check(value, Machine, "", place)
     try:
         machine = msgspec.convert(value, Machine, dec_hook=decode_hook)
@@ -200,8 +203,6 @@ def _sensible(machine: Machine, place: str) -> Machine:
             raise InputError(f"{place}: driver.release: expected a driver's release, found `{release}`", hint)
         if cuda is not UNSET and cuda.major >= LEAST_RELEASE:
             raise InputError(f"{place}: driver.cuda: expected the driver's CUDA, found `{cuda}`", hint)
-    if len(known(machine.gpus, ())) > MOST_GPUS:
-        raise InputError(f"{place}: gpus: expected at most {MOST_GPUS}, found {len(known(machine.gpus, ()))}")
     for index, gpu in enumerate(machine.gpus if machine.gpus is not UNSET else ()):
         if gpu.memory_mib is not UNSET and gpu.memory_mib <= 0:
             found = gpu.memory_mib

@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name, parse_sdist_filename
 from packaging.version import Version
 
 from envfix.errors import IndexUnreachable, InputError, ResolutionFailed
 from envfix.installers import pip_environment
+from envfix.model.filenames import wheel_name
 from envfix.model.plan import LockedFile, LockedPackage, Resolution
 from envfix.model.target import PipConfig, Target
 from envfix.model.urls import redact, without_credentials
@@ -232,7 +233,8 @@ def _locked(file: IndexFile) -> LockedFile:
 def _version_of(filename: str) -> Version | None:
     try:
         if filename.endswith(".whl"):
-            return parse_wheel_filename(filename)[1]
+            named = wheel_name(filename)
+            return named.version if named else None
         return parse_sdist_filename(filename)[1]
     except ValueError:
         return None  # no installer takes a file whose name says no version
@@ -241,5 +243,5 @@ def _version_of(filename: str) -> Version | None:
 def _allows(requires_python: str | None, target: Target) -> bool:
     try:
         return requires_python is None or SpecifierSet(requires_python).contains(str(target.python))
-    except InvalidSpecifier:
+    except ValueError:
         return True  # pip ignores one that does not parse

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envfix import cache
 from envfix.errors import IndexUnreachable
@@ -26,6 +26,7 @@ from envfix.model.plan import (
     PlannedPackage,
     Resolution,
 )
+from envfix.model.specifiers import NOT_VALID
 from envfix.model.target import Target
 from envfix.ports import Index, IndexFile, Outside
 
@@ -79,7 +80,7 @@ def change_of(package: LockedPackage, installed: str | None) -> Change:
         return Change.ADD
     try:
         found = Version(installed)
-    except InvalidVersion:
+    except ValueError:
         return Change.UPGRADE  # from before PEP 440: whatever it is, it is not the pin
     if SpecifierSet(f"=={package.version}").contains(found, prereleases=True):
         return Change.KEEP
@@ -136,7 +137,7 @@ def _applies(line: str, environment: Mapping[str, str]) -> bool:
     """Whether a Requires-Dist line counts for the target; one that is not valid binds nobody."""
     try:
         requirement = Requirement(line)
-    except InvalidRequirement:
+    except NOT_VALID:
         return False
     return requirement.marker is None or requirement.marker.evaluate(dict(environment))
 

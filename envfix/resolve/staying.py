@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envfix.model.target import Target
 
@@ -22,7 +22,7 @@ def installed_versions(target: Target) -> Mapping[str, str]:
     for dist in sorted(target.installed, key=lambda dist: dist.name):
         try:
             version = Version(dist.version)
-        except InvalidVersion:
+        except ValueError:
             continue
         if _NAME.match(dist.name):
             found[dist.name] = version.public

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -15,6 +15,7 @@ from envfix.model.decision import Bound
 from envfix.model.machine import Arch, Os
 from envfix.model.markers import marker_environment
 from envfix.model.matrix import Release
+from envfix.model.specifiers import NOT_VALID
 from envfix.model.target import Distribution, Target
 
 
@@ -143,7 +144,7 @@ def _of_extras(
     for line in dist.requires:
         try:
             one = Requirement(line)
-        except InvalidRequirement:
+        except NOT_VALID:
             continue  # from before PEP 508: it binds nobody
         if one.marker is None or one.marker.evaluate(dict(environment)):
             continue
@@ -170,7 +171,7 @@ def _requires(dist: Distribution, name: str) -> bool:
     for line in dist.requires:
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+        except NOT_VALID:
             continue  # from before PEP 508: it binds nobody
         if canonicalize_name(requirement.name) == name and "extra" not in str(requirement.marker or ""):
             return True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from envfix.model.filenames import wheel_name
 from envfix.model.machine import Arch, Os
 from envfix.model.plan import LockedFile
 from envfix.model.target import Target
@@ -36,14 +36,11 @@ def installable(files: Iterable[LockedFile], tags: dict[Tag, int]) -> tuple[Lock
     """The wheels among `files` that carry one of `tags`, the best first."""
     ranked = []
     for file in files:
-        try:
-            _, _, build, own = parse_wheel_filename(file.filename)
-        except InvalidWheelFilename:
-            continue  # from before the name was standardised; no installer takes them
-        ranks = [tags[tag] for tag in own if tag in tags]
-        if ranks:
+        named = wheel_name(file.filename)
+        ranks = [tags[tag] for tag in named.tags if tag in tags] if named else []
+        if named and ranks:
             # Of two builds of the same wheel the later one wins (binary distribution format, build tag).
-            ranked.append(((min(ranks), tuple(-part for part in build[:1]), file.filename), file))
+            ranked.append(((min(ranks), tuple(-part for part in named.build[:1]), file.filename), file))
     return tuple(file for _, file in sorted(ranked, key=lambda pair: pair[0]))
 
 

@@ -6,6 +6,7 @@ of gzip, must neither fill the memory nor hold envfix for hours. `requests` boun
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from envfix.errors import IndexUnreachable
 from envfix.model.urls import redact
+from envfix.resolve.unavailable import not_an_index
 
 # Bytes, unpacked. The largest page of the public index is that of a package with a release for every night,
 # below 10 MiB; HTML takes thirty times its size while it is parsed.
@@ -22,6 +24,7 @@ LARGEST_HTML = 8 << 20
 # A transfer that is slower than this after so many seconds is given up; every wait has a limit of its own.
 SLOWEST, PATIENCE = 10_000, 60.0
 _CHUNK = 1 << 16
+_LONG_WORD = re.compile(rb"[^\s\"'<>,]{4096}")
 
 
 class Paced:
@@ -79,9 +82,16 @@ def bound(answer: requests.Response, *_: object, stream: bool = False, **__: obj
     answer.raw = Paced(answer.raw, answer.url)
     if not stream:
         limit = LARGEST_HTML if "html" in answer.headers.get("Content-Type", "") else LARGEST_PAGE
-        answer._content = read_at_most(answer, limit, decode=True)
+        answer._content = _readable(answer, read_at_most(answer, limit, decode=True))
         answer._content_consumed = True  # type: ignore[attr-defined]
     return answer
+
+
+def _readable(answer: requests.Response, body: bytes) -> bytes:
+    """The body; what reads file names takes the square of their length in time."""
+    if _LONG_WORD.search(body):
+        raise not_an_index(answer.url, "it has a word of more than 4 kB")
+    return body
 
 
 def read_at_most(answer: requests.Response, limit: int, *, decode: bool = False) -> bytes:

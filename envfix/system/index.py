@@ -30,7 +30,7 @@ from pypi_simple import (
 )
 from urllib3.exceptions import HTTPError
 
-from envfix.errors import IndexUnreachable
+from envfix.errors import IndexUnreachable, InputError
 from envfix.model.target import PipConfig
 from envfix.model.urls import redact, without_credentials
 from envfix.pep751 import is_fetchable
@@ -45,6 +45,8 @@ T = TypeVar("T")
 TIMEOUT = 15.0
 # An index that serves no ranges makes every member cost the whole file: more than this is not fetched.
 WHOLE_FILE_LIMIT = 64 << 20
+# packaging.python.org, "Names and normalization".
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 LARGEST_MEMBER = 256 << 20  # bytes, unpacked, of one that is held whole
 _CHUNK = 4 << 20
 # What `zipfile` and `zlib` raise, an encrypted member (RuntimeError) and an unknown method included.
@@ -70,6 +72,8 @@ class RealIndex(Index):
             self._session.hooks["response"].append(lambda answer, *_, **__: on_response(answer))
 
     def files(self, project: str) -> tuple[IndexFile, ...]:
+        if not _NAME.fullmatch(project):
+            raise InputError(f"`{redact(project)}` is no name of a package")
         found: list[IndexFile] = []
         for url in self._urls:
             disk = _is_file(url)

@@ -22,7 +22,8 @@ LARGEST_DIRECTORY = 16 << 20
 # APPNOTE.TXT 4.3.7 (what stands before each member: flags, method, its bytes, and the lengths of two texts).
 _MEMBER = b"PK\x03\x04"
 _MEMBER_HEADER = struct.Struct("<6x2H8xL4x2H")
-_SIZE_COMES_LATER, _STORED, _DEFLATED = 0x8, 0, 8
+_ENCRYPTED, _SIZE_COMES_LATER = 0x1, 0x8
+_STORED, _DEFLATED = 0, 8
 # 4.3.12 (an entry of the central directory) and 4.3.16 (its end record).
 _ENTRY = b"PK\x01\x02"
 _ENTRY_LENGTHS = struct.Struct("<28x3H12x")
@@ -55,7 +56,7 @@ def metadata_in(start: bytes) -> bytes | None:
         position += _MEMBER_HEADER.size
         name = start[position : position + name_length].decode("utf-8", "replace")
         position += name_length + extra
-        if flags & _SIZE_COMES_LATER or size == _ELSEWHERE or position + size > len(start):
+        if flags & (_ENCRYPTED | _SIZE_COMES_LATER) or size == _ELSEWHERE or position + size > len(start):
             return None
         if _is_metadata(name):
             return _unpacked(start[position : position + size], method)

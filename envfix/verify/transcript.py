@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from envfix.ports import Ran
@@ -90,11 +91,67 @@ def _last_answer(out: str) -> Mapping[str, Any]:
         if line.startswith(MARK):
             try:
                 answer = json.loads(line[len(MARK) :])
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # cut short by the crash: the one before it is whole
-            if isinstance(answer, dict):
-                return answer
+            if _is_sound(answer):
+                sound: Mapping[str, Any] = answer
+                return sound
     return {}
+
+
+class _Import(Struct):
+    version: str
+    cuda_build: bool
+    build: dict[str, str]
+
+
+class _Gpu(Struct):
+    name: str
+    model: str
+    compute_capability: str
+
+
+class _Devices(Struct):
+    gpus: list[_Gpu]
+
+
+class _Initialised(Struct):
+    device: str
+    sum: float
+
+
+class _Compared(Struct):
+    device: str
+    relative_error: float | None
+
+
+class _Raised(Struct):
+    error: str
+
+
+class _Answer(Struct):
+    done: dict[str, dict[str, Any]]
+    doing: str | None
+    libraries: dict[str, str]
+
+
+_STEPS: dict[str, type[Struct]] = {
+    "import": _Import,
+    "devices": _Devices,
+    "initialise": _Initialised,
+    **dict.fromkeys(("matmul", "convolution", "jit"), _Compared),
+}
+
+
+def _is_sound(answer: object) -> bool:
+    """Whether it is an answer of `child.py`: whatever TensorFlow imports prints to the same stream."""
+    try:
+        done = msgspec.convert(answer, _Answer).done
+        for step, value in done.items():
+            msgspec.convert(value, _Raised if "error" in value else _STEPS.get(step, dict[str, Any]))
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _end(ran: Ran) -> tuple[str, str, str]:
