@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from envfix import commands
-from envfix.cli import build_parser, main
+from envfix.cli import main
+from envfix.commands import asking, installing
 from envfix.errors import InputError, Interrupted
+from envfix.installing import NO_PLAN
 from envfix.model.plan import Break, Plan
 from envfix.model.results import Installed
-from envfix.workflow import NO_PLAN
+from envfix.options import build_parser
 from tests.fakes import FakeOutside
 from tests.values import T4
 
@@ -169,11 +170,11 @@ def test_an_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 def test_an_interpreter_can_be_named_as_in_a_shell() -> None:
     on_path = {"python3.10": "/usr/bin/python3.10"}.get
-    assert commands._python("python3.10", on_path) == "/usr/bin/python3.10"
-    assert commands._python("env/bin/python", on_path) == str(Path.cwd() / "env/bin/python")
-    assert commands._python(None, on_path) is None
+    assert asking._python("python3.10", on_path) == "/usr/bin/python3.10"
+    assert asking._python("env/bin/python", on_path) == str(Path.cwd() / "env/bin/python")
+    assert asking._python(None, on_path) is None
     with pytest.raises(InputError, match=r"no interpreter `python3\.99` is on PATH"):
-        commands._python("python3.99", on_path)
+        asking._python("python3.99", on_path)
 
 
 def approve_on_a_terminal(monkeypatch: pytest.MonkeyPatch, typed: str, plan: Plan, **outside: object) -> None:
@@ -183,7 +184,7 @@ def approve_on_a_terminal(monkeypatch: pytest.MonkeyPatch, typed: str, plan: Pla
     monkeypatch.setattr("sys.stdin", terminal)
     monkeypatch.setattr("sys.stderr", terminal)
     installed = Installed(machine=T4, python="", tensorflow="", accelerator="gpu", plan=plan)
-    commands._approve(FakeOutside(**outside), installed, options)  # type: ignore[arg-type]
+    installing._approve(FakeOutside(**outside), installed, options)  # type: ignore[arg-type]
 
 
 def test_no_answer_is_no_consent(monkeypatch: pytest.MonkeyPatch) -> None:

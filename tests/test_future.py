@@ -9,17 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.environments import TF, install, wheels
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
-from tests.test_spine import (  # noqa: F401 - fixtures
-    TF,
-    byte_code,
-    envfix,
-    install,
-    made,
-    parsed,
-    standing,
-    wheels,
-)
 
 NEW = "2.99.0"
 EMPTY = "2.98.0"  # says nothing of CUDA
@@ -47,7 +38,7 @@ def index() -> Iterator[IndexServer]:
 
 
 def test_a_release_that_the_matrix_lacks_is_read_from_its_wheel_and_said_to_be_unproven(
-    envfix: Any,  # noqa: F811
+    envfix: Any,
 ) -> None:
     done = envfix("report", "--machine", "colab-t4", "--tf", NEW, "--json")
     data = json.loads(done.stdout)["data"]
@@ -59,14 +50,14 @@ def test_a_release_that_the_matrix_lacks_is_read_from_its_wheel_and_said_to_be_u
     assert "from its wheels" not in again.stderr.replace("it was read from its wheels", "")
 
 
-def test_what_the_matrix_has_asks_for_no_page_of_releases(envfix: Any, index: IndexServer) -> None:  # noqa: F811
+def test_what_the_matrix_has_asks_for_no_page_of_releases(envfix: Any, index: IndexServer) -> None:
     envfix("report", "--machine", "colab-t4", "--tf", TF, "--offline", "--json")
     assert index.asked == []
     envfix("report", "--machine", "colab-t4", "--tf", NEW, "--offline", "--json")
     assert index.asked == []
 
 
-def test_an_index_that_does_not_answer_is_said_and_the_release_refused(envfix: Any) -> None:  # noqa: F811
+def test_an_index_that_does_not_answer_is_said_and_the_release_refused(envfix: Any) -> None:
     done = envfix(
         "lock", "--machine", "colab-t4", "--tf", NEW, "--json", PIP_INDEX_URL="http://127.0.0.1:9/simple/"
     )
@@ -76,8 +67,8 @@ def test_an_index_that_does_not_answer_is_said_and_the_release_refused(envfix: A
 
 
 def test_an_upgrade_is_never_a_downgrade_to_what_the_matrix_knows(
-    envfix: Any,  # noqa: F811
-    standing: Callable[[str], Path],  # noqa: F811
+    envfix: Any,
+    standing: Callable[[str], Path],
 ) -> None:
     site = standing(TF)
     info = site / "tensorflow-99.0.0.dist-info"
@@ -88,7 +79,7 @@ def test_an_upgrade_is_never_a_downgrade_to_what_the_matrix_knows(
     assert info.is_dir()
 
 
-def test_check_says_what_is_new(envfix: Any) -> None:  # noqa: F811
+def test_check_says_what_is_new(envfix: Any) -> None:
     done = envfix("matrix", "check", "--json")
     data = json.loads(done.stdout)["data"]
     assert done.returncode == 0 and data["up_to_date"] is False
@@ -100,7 +91,7 @@ def test_check_says_what_is_new(envfix: Any) -> None:  # noqa: F811
     assert f"new: tensorflow {NEW}: `envfix matrix derive {NEW}` reads it" in said
 
 
-def test_what_is_asked_for_and_cannot_be_judged_is_refused(envfix: Any, index: IndexServer) -> None:  # noqa: F811
+def test_what_is_asked_for_and_cannot_be_judged_is_refused(envfix: Any, index: IndexServer) -> None:
     done = envfix("lock", "--machine", "colab-t4", "--tf", EMPTY, "--json")
     assert done.returncode in (2, 3) and "Traceback" not in done.stderr
     assert EMPTY in json.loads(done.stdout)["errors"][0]["message"]

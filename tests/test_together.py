@@ -11,9 +11,9 @@ import pytest
 
 from envfix.model.target import Distribution
 from envfix.nvidia.beside import kept_out, libraries_beside
+from tests.environments import TF, pins, wheels
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.shipped import matrix
-from tests.test_spine import TF, byte_code, envfix, parsed, pins, wheels  # noqa: F401 - fixtures
 from tests.values import T4
 
 CUBLAS = "nvidia-cublas-cu12"
@@ -58,7 +58,7 @@ def planned(data: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_newest_that_goes_with_the_same_cuda_is_taken_and_its_wheels_serve_both(
-    envfix: Any,  # noqa: F811
+    envfix: Any,
 ) -> None:
     said = answer(envfix, "report", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "torch")
     plan = planned(said["data"])
@@ -68,7 +68,7 @@ def test_the_newest_that_goes_with_the_same_cuda_is_taken_and_its_wheels_serve_b
     assert why == "torch 2.10.0 pins it"
 
 
-def test_two_that_meet_on_one_wheel_are_named_with_a_pair_that_fits(envfix: Any) -> None:  # noqa: F811
+def test_two_that_meet_on_one_wheel_are_named_with_a_pair_that_fits(envfix: Any) -> None:
     said = answer(envfix, "lock", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "torch==2.6.0")
     assert said["exit_code"] == 3
     (error,) = said["errors"]
@@ -84,7 +84,7 @@ def test_two_that_meet_on_one_wheel_are_named_with_a_pair_that_fits(envfix: Any)
     ]
 
 
-def test_wheels_whose_files_overwrite_each_other_are_not_put_together(envfix: Any) -> None:  # noqa: F811
+def test_wheels_whose_files_overwrite_each_other_are_not_put_together(envfix: Any) -> None:
     said = answer(envfix, "report", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "torch==2.12.0")
     assert said["exit_code"] == 3 and said["data"]["plan"] is None
     row = next(one for one in said["data"]["releases"] if one["version"] == TF)
@@ -94,14 +94,14 @@ def test_wheels_whose_files_overwrite_each_other_are_not_put_together(envfix: An
     assert f"nothing is known against this pair: --tf {TF} --with torch==2.10.0" in said["data"]["advice"]
 
 
-def test_what_a_companion_brings_at_second_hand_is_seen_too(envfix: Any) -> None:  # noqa: F811
+def test_what_a_companion_brings_at_second_hand_is_seen_too(envfix: Any) -> None:
     said = answer(envfix, "lock", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "jax[cuda13]")
     assert said["exit_code"] == 3
     assert "jax-cuda13-plugin 0.9 needs nvidia-cudnn-cu13>=9.8" in said["errors"][0]["message"]
 
 
 def test_installed_together_it_is_right_and_asks_nothing_the_second_time(
-    envfix: Any,  # noqa: F811
+    envfix: Any,
     index: IndexServer,
     tmp_path: Path,
 ) -> None:
@@ -114,7 +114,7 @@ def test_installed_together_it_is_right_and_asks_nothing_the_second_time(
     assert again["data"]["changed"] == [] and index.asked == []
 
 
-def test_offline_it_asks_nobody_what_torch_needs(envfix: Any, index: IndexServer) -> None:  # noqa: F811
+def test_offline_it_asks_nobody_what_torch_needs(envfix: Any, index: IndexServer) -> None:
     more = ["--tf", f"=={TF}", "--with", "torch==2.10.0", "--with", "absl-py"]
     first = answer(envfix, "report", "--machine", "colab-t4", *more)
     index.asked.clear()
@@ -123,7 +123,7 @@ def test_offline_it_asks_nobody_what_torch_needs(envfix: Any, index: IndexServer
     assert again["data"]["recommended"] == first["data"]["recommended"] == TF
 
 
-def test_a_pair_names_every_companion_as_it_was_asked_for(envfix: Any) -> None:  # noqa: F811
+def test_a_pair_names_every_companion_as_it_was_asked_for(envfix: Any) -> None:
     argv = ["--tf", f"=={TF}", "--with", "torch==2.6.0", "--with", "absl-py>=2"]
     said = answer(envfix, "lock", "--machine", "colab-t4", *argv)
     assert (

@@ -1,0 +1,126 @@
+"""Parsed options → request and real parts → workflow → rendered text, one function a command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from envfix import workflow
+from envfix.commands.asking import alone, request, where
+from envfix.commands.installing import in_cell, install
+from envfix.commands.matrix import matrix
+from envfix.errors import InputError, UsageError
+from envfix.matrix import load
+from envfix.model.request import Accelerator, ResolverName
+from envfix.model.target import PipConfig
+from envfix.ports import Index, Outside, Resolver
+from envfix.render import Rendered, json, markdown, text
+from envfix.situation import Parts
+from envfix.system.outside import RealOutside
+
+
+def run(options: argparse.Namespace) -> Rendered:
+    """The rendered result of one command. Raises EnvfixError for everything it refuses or fails in."""
+    _end_like_ctrl_c()
+    outside = RealOutside(quiet=False)
+    outside.in_cell = options.command == "install" and in_cell(outside)
+    parts = Parts(
+        outside=outside,
+        matrix_dir=load.matrix_dir(),
+        index=_index,
+        resolver=lambda name, config: _resolver(outside, name, config),
+    )
+    result, exit_code = COMMANDS[options.command](parts, options)
+    if options.json:
+        rendered = json.success(options.command, result, exit_code)
+    elif getattr(options, "format", "text") == "markdown":
+        rendered = markdown.report(result)  # type: ignore[arg-type]
+    else:
+        rendered = text.result(result)
+    if options.command == "report" and options.output:
+        _write(outside, options.output, rendered)
+        rendered = ""
+    return Rendered(rendered, exit_code)
+
+
+def _end_like_ctrl_c() -> None:
+    """A closed terminal or a stopped kernel ends envfix as Ctrl-C does: children ended, things put back."""
+    import signal
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Somebody who has it ignored (`nohup`) wants it ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def matrix_date() -> str:
+    """The date of the shipped matrix."""
+    return load.load(RealOutside(), load.matrix_dir()).date
+
+
+def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    return workflow.probe(parts, where(options)), 0
+
+
+def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    report = workflow.report(parts, request(options), where(options), every=options.json)
+    return report, report.exit_code
+
+
+def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.check:
+        given = {"--tf": options.tf, "--with": options.companions, "-o": options.output}
+        given["--requirements"] = options.requirements
+        alone("--check", given)
+        return workflow.check_lock(parts, where(options), options.check, offline=options.offline), 0
+    path = options.output or "pylock.envfix.toml"
+    beside = options.requirements or str(Path(path).with_name("requirements.envfix.txt"))
+    if Path(path).resolve() == Path(beside).resolve():
+        raise UsageError(f"`-o` and `--requirements` both name `{path}`", "name two files")
+    return workflow.lock(parts, request(options), where(options), path, beside), 0
+
+
+def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if not 0 < options.timeout < 1e6:
+        raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
+    done = workflow.verify(parts, where(options), Accelerator(options.accelerator), options.timeout)
+    return done, done.exit_code
+
+
+def _machines(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    return workflow.machines(parts), 0
+
+
+COMMANDS = {
+    "probe": _probe,
+    "report": _report,
+    "lock": _lock,
+    "install": install,
+    "verify": _verify,
+    "matrix": matrix,
+    "machines": _machines,
+}
+
+
+def _write(outside: Outside, path: str, content: str) -> None:
+    try:
+        outside.write_text(path, content if content.endswith("\n") else content + "\n")
+    except OSError as problem:
+        raise InputError(f"`{path}` cannot be written: {problem.strerror}") from None
+
+
+def _index(config: PipConfig) -> Index:
+    from envfix.system.index import RealIndex
+
+    return RealIndex(config)
+
+
+def _resolver(outside: Outside, name: ResolverName, config: PipConfig) -> Resolver:
+    if name is ResolverName.PIP_TOOLS:
+        from envfix.resolve.pip_tools import PipToolsResolver
+
+        return PipToolsResolver(outside, _index(config))
+    from envfix.resolve.uv import UvResolver
+
+    return UvResolver(outside)

@@ -1,0 +1,34 @@
+"""`envfix matrix`: show it, check it against the index, or derive a release from its wheel."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+
+from envfix.commands.asking import tf
+from envfix.matrix import load
+from envfix.model.results import MatrixShown
+from envfix.resolve import pip_config
+from envfix.situation import Parts
+
+
+def matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.action == "derive":
+        from envfix.matrix import derive
+
+        config = pip_config.read_pip_config(parts.outside, None)
+        known = load.load(parts.outside, parts.matrix_dir)
+        release = derive.derive(
+            parts.index(config), options.version, options.package, known.wheels, known.cuda.ptx
+        )
+        return (release if options.json else derive.to_yaml(release)), 0
+    matrix = load.load(parts.outside, parts.matrix_dir)
+    if options.action == "check":
+        from envfix.matrix import check
+
+        config = pip_config.read_pip_config(parts.outside, None)
+        return check.check(parts.index(config), matrix, datetime.date.today()), 0
+    asked = tf(options.tf).specifier
+    rows = [row for row in matrix.releases if asked.contains(row.version, prereleases=True)]
+    rows.sort(key=lambda row: row.version, reverse=True)
+    return MatrixShown(date=matrix.date, digest=matrix.digest, releases=tuple(rows)), 0

@@ -1,0 +1,196 @@
+"""Making an environment right: decide, lock, change it, make its libraries findable, prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec import Struct, structs
+
+from envfix.aftercare import add_loader, install_loader, restart_advice
+from envfix.choice import Choice, Lacks
+from envfix.deciding import doubts, refuse_without_gpu, with_accelerator
+from envfix.environment import admit, environment, read_again
+from envfix.future import knowing, knowing_locked, said_of
+from envfix.install import apply
+from envfix.lock import check as lock_check
+from envfix.lock import pylock
+from envfix.matrix import load
+from envfix.model.matrix import Matrix
+from envfix.model.plan import Lock, Plan
+from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
+from envfix.model.results import Installed
+from envfix.proving import driver_stub, proven
+from envfix.situation import Parts, Situation, Where, complete, config_of, situate
+from envfix.solution import (
+    choice_of_lock,
+    choose,
+    make_lock,
+    newer_offer,
+    plan_of,
+    plan_of_keeping,
+    solve,
+    with_loader,
+)
+from envfix.standing import unjudged
+from envfix.together import decide_together
+
+NO_PLAN = Plan(packages=(), download_bytes=0, installed_bytes=0)
+
+
+class _Work(Struct, frozen=True):
+    """What an install works on, once it is decided."""
+
+    parts: Parts
+    here: Situation
+    matrix: Matrix
+    request: Request
+    where: Where
+    options: InstallOptions
+    choice: Choice
+
+
+def install(parts: Parts, request: Request, where: Where, options: InstallOptions) -> Installed:
+    """Make the environment right and prove it; an environment that is right already is left untouched."""
+    made = pylock.read_lock(parts.outside, options.lock) if options.lock else None
+    if made is not None:
+        request = structs.replace(request, accelerator=Accelerator(made.floors.accelerator))
+    # Without a GPU there is nothing to decide, and nothing but the machine's own facts is read.
+    here = situate(parts, where, to_install=True)
+    refuse_without_gpu(here, request)
+    matrix = load.load(parts.outside, parts.matrix_dir)
+    here = complete(here, matrix)
+    request = with_accelerator(request, here, matrix)
+    if made is not None:
+        matrix = knowing_locked(parts, here, matrix, made.tensorflow, request.offline)
+        notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
+        choice = choice_of_lock(parts, here, matrix, made)
+    else:
+        matrix = knowing(parts, here, matrix, request)
+        if newer := unjudged(here, matrix, request):
+            return _left_alone(parts, here, where, options, request, matrix, newer)
+        here, choice, notes = _decided(parts, here, matrix, request)
+
+    plan = plan_of_keeping(choice, here.target)
+    installed = _kept(here, str(choice.candidate.version), choice.accelerator, plan, notes, options)
+    folder = driver_stub(parts, here, choice.accelerator, options.proves)
+    work = _Work(parts, here, matrix, request, where, options, choice)
+    if choice.lacks is Lacks.PACKAGES:
+        installed = _change(work, made, installed)
+    elif choice.lacks is Lacks.LOADER:
+        installed = _add_loader(work, installed)
+    return _proven(parts, here, where, options, installed, choice.accelerator, folder)
+
+
+def _decided(
+    parts: Parts, here: Situation, matrix: Matrix, request: Request
+) -> tuple[Situation, Choice, tuple[str, ...]]:
+    """What to have, beside what `--with` brings, and what is to be said of it."""
+    here, decision = decide_together(parts, here, matrix, request)
+    choice = choose(parts, here, matrix, request, decision)
+    # Advice is about the recommended release; of another one, what is not known of it is said.
+    best = decision.recommended
+    taken = best is not None and choice.candidate.version == best.version
+    advice = decision.advice if taken else doubts(choice.candidate)
+    read = said_of(matrix, choice.candidate.version)
+    return here, choice, (here.moved, request.tf.note, newer_offer(decision, choice), *read, *advice)
+
+
+def _left_alone(
+    parts: Parts,
+    here: Situation,
+    where: Where,
+    options: InstallOptions,
+    request: Request,
+    matrix: Matrix,
+    newer: str,
+) -> Installed:
+    """The outcome for a TensorFlow that the matrix is too old to judge."""
+    note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
+    kept = _kept(here, newer, request.accelerator, NO_PLAN, (note,), options)
+    folder = driver_stub(parts, here, request.accelerator, options.proves)
+    return _proven(parts, here, where, options, kept, request.accelerator, folder)
+
+
+def _proven(
+    parts: Parts,
+    here: Situation,
+    where: Where,
+    options: InstallOptions,
+    installed: Installed,
+    accelerator: Accelerator,
+    folder: str | None,
+) -> Installed:
+    """The outcome with its verification, where one is wanted."""
+    if not options.proves:
+        return installed
+    again = where.verify_command(installed.python, accelerator)
+    return proven(parts, here, installed, accelerator, options.timeout, folder, again)
+
+
+def _kept(
+    here: Situation,
+    tensorflow: str,
+    accelerator: Accelerator,
+    plan: Plan,
+    notes: Sequence[str],
+    options: InstallOptions,
+) -> Installed:
+    """The outcome as long as nothing is changed."""
+    return Installed(
+        machine=here.machine,
+        python=here.target.executable,
+        tensorflow=tensorflow,
+        accelerator=accelerator.value,
+        plan=plan,
+        notes=tuple(note for note in notes if note),
+        dry_run=options.dry_run,
+    )
+
+
+def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
+    """Lock, plan, show, install, make the libraries findable, advise on the restart."""
+    parts, here, choice, options = work.parts, work.here, work.choice, work.options
+    admission = admit(parts, here, work.where, options.break_system_packages)
+    if made is None:
+        parts.outside.say(
+            f"resolving tensorflow {choice.candidate.version} for Python {here.target.feature} ..."
+        )
+        made = make_lock(here, work.matrix, choice, solve(parts, here, work.request, choice))
+    plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline)
+    installed = structs.replace(installed, plan=plan)
+    if options.dry_run:
+        return installed
+    options.approve(installed)
+
+    with environment(parts, here, admission.place, offline=work.request.offline) as (here, new):
+        # A new environment is seeded with pip, so the plan for an empty one may be too long now.
+        plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline) if new else plan
+        manner = apply.Manner(
+            installer="pip" if work.request.resolver is ResolverName.PIP_TOOLS else "uv",
+            offline=work.request.offline,
+            break_system_packages=admission.managed,
+            from_urls=options.lock is not None,
+            disposable=new,
+            again=options.again,
+        )
+        config, reread = config_of(parts, here.target), partial(read_again, parts, here)
+        result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread)
+        with apply.finishing(result, manner):
+            restart = restart_advice(parts, here, choice, result, new)
+            said = install_loader(parts, here, choice, result, new, options.again)
+        result = structs.replace(result, loader=said)
+    return structs.replace(
+        installed, python=here.target.executable, plan=plan, result=result, restart=restart
+    )
+
+
+def _add_loader(work: _Work, installed: Installed) -> Installed:
+    """Only the loader is missing: show it, add it, advise on the restart."""
+    admit(work.parts, work.here, work.where, work.options.break_system_packages)
+    installed = structs.replace(installed, plan=with_loader(installed.plan, work.here.target))
+    if work.options.dry_run:
+        return installed
+    work.options.approve(installed)
+    result, restart = add_loader(work.parts, work.here, work.choice)
+    return structs.replace(installed, result=result, restart=restart)
