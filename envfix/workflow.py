@@ -19,7 +19,7 @@ from envfix.model.machine import Machine
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.probe import machine_file
-from envfix.proving import driver_stub, run_checks
+from envfix.proving import driver_stub, run_checks, with_kernel
 from envfix.situation import Parts, Where, situate
 from envfix.solution import (
     choice_of_lock,
@@ -117,8 +117,9 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)
-    proof = run_checks(parts, here, here.target.executable, accelerator, timeout, folder)
-    return Verified(verification=proof)
+    python, repair = here.target.executable, where.install_command(accelerator)
+    proof = run_checks(parts, here, matrix, python, accelerator, timeout, folder, repair)
+    return Verified(verification=with_kernel(parts, here, where, proof))
 
 
 def machines(parts: Parts) -> MachineList:
