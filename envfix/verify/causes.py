@@ -35,7 +35,8 @@ _OUT_OF_MEMORY = re.compile(
     r"busy or unavailable",
     re.I,
 )
-SCARCE = 0.25  # of a GPU's memory: what others may hold before they are named
+SCARCE = 0.25  # of a GPU's memory: what others may hold before it is a cause
+SMALL = 0.02  # of a GPU's memory: a process that holds less (a desktop) is not named
 
 
 class Case:
@@ -153,7 +154,8 @@ def held_memory(about: Surroundings) -> Why | None:
 def _holders(about: Surroundings, gpu: GpuMemory, cause: str) -> tuple[str, str]:
     kernel = about.kernel.pid if about.kernel else None
     named, hints = [], []
-    for one in sorted(gpu.processes, key=lambda one: -(one.used_mib or 0)):
+    large = [one for one in gpu.processes if one.used_mib is None or one.used_mib >= SMALL * gpu.total_mib]
+    for one in sorted(large, key=lambda one: -(one.used_mib or 0)):
         size = f"{one.used_mib} MiB, " if one.used_mib is not None else ""
         what = "this notebook's kernel" if one.pid == kernel else one.command or "its name is not known"
         named.append(f"process {one.pid} ({size}{what})")

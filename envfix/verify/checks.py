@@ -147,7 +147,8 @@ def _build(heard: Transcript, proof: Proof) -> Check:
 
 
 def _libraries(heard: Transcript, compiled: CudnnRelease | None) -> Check:
-    wanted = "every CUDA library that TensorFlow asks for opens" + (f", cuDNN >= {compiled}" * bool(compiled))
+    least = f", cuDNN >= {compiled.cut(2)}" if compiled else ""
+    wanted = f"every CUDA library that TensorFlow asks for opens{least}"
     stopped = _stopped(heard, "devices", "libraries", wanted, REPAIR)
     if stopped:
         return stopped
@@ -240,9 +241,8 @@ def _stopped(heard: Transcript, step: str, name: str, wanted: str, hint: str) ->
     """The check of a step that raised, died or was not reached; None when it was done."""
     done = _done(heard, step)
     if "error" in done:
-        return _check(
-            name, Status.FAILED, wanted, "an exception", done["error"].strip().splitlines()[0][:500], hint
-        )
+        kind, said = done["error"].partition(":")[0], done["error"].strip().splitlines()[0][:500]
+        return _check(name, Status.FAILED, wanted, f"raised {kind}", said, hint)
     if done:
         return None
     if heard.answer.get("doing") == step or (not heard.answer and step == "import"):

@@ -180,7 +180,7 @@ def loaded_paths() -> List[str]:
     found = []  # type: List[str]
 
     def note(info: Any, size: int, data: Any) -> int:
-        found.append(os.fsdecode(info.contents.name or b""))
+        found.append(os.path.normpath(os.fsdecode(info.contents.name or b"")))
         return 0
 
     kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Loaded), ctypes.c_size_t, ctypes.c_void_p)

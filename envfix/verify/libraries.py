@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from posixpath import normpath
 
 from msgspec import Struct
 
@@ -75,9 +76,10 @@ def why_not_opened(
 def _damaged(
     outside: Outside, heard: Transcript, target: Target | None, path: str, what: str, repair: str
 ) -> Why:
-    name = path.rpartition("/")[2]
-    copies = copies_of(outside, target, name)
-    own = next((copy for copy in copies if copy.path == path), None)
+    path = normpath(path)
+    copies = copies_of(outside, target, path.rpartition("/")[2])
+    real = outside.realpath(path)
+    own = next((copy for copy in copies if copy.owner and outside.realpath(copy.path) == real), None)
     if own:
         return Why(f"`{path}` ({own.owner}) is damaged: {what}", _run(repair))
     behind = f", in front of `{copies[0].path}`" if copies else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from posixpath import normpath
 
 from msgspec import Struct
 
@@ -79,7 +80,7 @@ def _searches(lines: Iterator[str]) -> Iterator[Search]:
         elif soname and (place := _place(line)):
             places.append(place)
         elif soname and places and (one := _TRIED.match(line)):
-            tried.append((one[1], len(places) - 1))
+            tried.append((normpath(one[1]), len(places) - 1))
     if soname:
         yield Search(soname, tuple(places), tuple(tried))
 
