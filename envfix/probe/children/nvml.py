@@ -1,5 +1,4 @@
-"""What NVML says of driver and GPUs, as one marked JSON line. argv: the folder that holds `pynvml.py`, and
-`memory` where it is also asked what uses the GPUs.
+"""What NVML says of driver and GPUs, as one marked JSON line. argv: the folder that holds `pynvml.py`.
 
 A child, because a broken libnvidia-ml.so.1 may crash or hang whoever loads it.
 """
@@ -48,26 +47,10 @@ def device(asked: Asked, index: int) -> dict[str, Any]:
     memory = asked.ask(fact + ".memory_mib", ("nvmlDeviceGetMemoryInfo",), handle)
     name = asked.ask(fact + ".name", ("nvmlDeviceGetName",), handle)
     capability = asked.ask(fact + ".compute_capability", ("nvmlDeviceGetCudaComputeCapability",), handle)
-    answer = {
+    return {
         "name": None if name is None else text(name),
         "capability": capability,
         "memory": None if memory is None else int(memory.total),
-    }
-    if sys.argv[2:] == ["memory"]:
-        answer["used"] = None if memory is None else int(memory.used)
-        running = asked.ask(fact + ".processes", ("nvmlDeviceGetComputeRunningProcesses",), handle)
-        answer["processes"] = [process(asked, one) for one in running or ()]
-    return answer
-
-
-def process(asked: Asked, one: Any) -> dict[str, Any]:
-    """`used` is null where the driver does not tell it (WSL, MIG)."""
-    name = asked.ask("process", ("nvmlSystemGetProcessName",), one.pid)
-    used = one.usedGpuMemory
-    return {
-        "pid": int(one.pid),
-        "used": None if used is None else int(used),
-        "name": None if name is None else text(name),
     }
 
 

@@ -3,16 +3,7 @@
  * (docs.nvidia.com/deploy/nvml-api). Like the real one it ignores CUDA_VISIBLE_DEVICES. */
 #include "machine.h"
 
-enum {
-  SUCCESS = 0,
-  UNINITIALIZED = 1,
-  INVALID_ARGUMENT = 2,
-  NOT_SUPPORTED = 3,
-  NOT_FOUND = 6,
-  INSUFFICIENT_SIZE = 7,
-  DRIVER_NOT_LOADED = 9,
-  UNKNOWN = 999
-};
+enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, DRIVER_NOT_LOADED = 9, UNKNOWN = 999 };
 
 typedef struct {
   unsigned long long total, available, used;
@@ -29,42 +20,7 @@ typedef struct {
   char id[32];
 } Pci;
 
-typedef struct {
-  unsigned pid;
-  unsigned long long bytes;
-  unsigned gpu_instance, compute_instance;
-} Process;
-
-typedef struct {
-  unsigned pid;
-  unsigned long long mib;
-  char command[96];
-} Described;
-
 static int users;
-static Described processes[MAX_GPUS];
-static unsigned process_count;
-
-static void read_processes(void) {
-  const char *at = getenv("ENVFIX_STUB_PROCESSES");
-  process_count = 0;
-  while (at && *at && process_count < MAX_GPUS) {
-    Described *one = &processes[process_count];
-    if (sscanf(at, "%u|%llu|%95[^;]", &one->pid, &one->mib, one->command) != 3) {
-      fprintf(stderr, "envfix driver stub: ENVFIX_STUB_PROCESSES is not PID|MIB|COMMAND[;...]: %s\n", at);
-      return;
-    }
-    process_count++;
-    at = strchr(at, ';');
-    if (at) at++;
-  }
-}
-
-static unsigned long long used_bytes(const Gpu *gpu) {
-  unsigned long long used = 0;
-  for (unsigned i = 0; gpu->index == 0 && i < process_count; i++) used += processes[i].mib << 20;
-  return used < gpu->bytes ? used : gpu->bytes;
-}
 
 #define WHEN_READY \
   if (!users) return UNINITIALIZED
@@ -76,7 +32,6 @@ EXPORT int nvmlInitWithFlags(unsigned flags) {
   (void)flags;
   if (!users && read_gpus() != 0) return UNKNOWN;
   if (gpu_count == 0) return DRIVER_NOT_LOADED;
-  read_processes();
   users++;
   return SUCCESS;
 }
@@ -96,8 +51,6 @@ EXPORT const char *nvmlErrorString(int code) {
     case UNINITIALIZED: return "Uninitialized";
     case INVALID_ARGUMENT: return "Invalid Argument";
     case NOT_SUPPORTED: return "Not Supported";
-    case NOT_FOUND: return "Not Found";
-    case INSUFFICIENT_SIZE: return "Insufficient Size";
     case DRIVER_NOT_LOADED: return "Driver Not Loaded";
     default: return "Unknown Error";
   }
@@ -146,43 +99,16 @@ EXPORT int nvmlDeviceGetCudaComputeCapability(Gpu *gpu, int *major, int *minor) 
 
 EXPORT int nvmlDeviceGetMemoryInfo(Gpu *gpu, Memory *memory) {
   WITH_DEVICE(gpu);
-  memory->total = gpu->bytes;
-  memory->used = used_bytes(gpu);
-  memory->available = memory->total - memory->used;
+  memory->total = memory->available = gpu->bytes;
+  memory->used = 0;
   return SUCCESS;
 }
 
 EXPORT int nvmlDeviceGetMemoryInfo_v2(Gpu *gpu, MemoryV2 *memory) {
   WITH_DEVICE(gpu);
-  memory->total = gpu->bytes;
-  memory->reserved = 0;
-  memory->used = used_bytes(gpu);
-  memory->available = memory->total - memory->used;
+  memory->total = memory->available = gpu->bytes;
+  memory->reserved = memory->used = 0;
   return SUCCESS;
-}
-
-EXPORT int nvmlDeviceGetComputeRunningProcesses_v3(Gpu *gpu, unsigned *count, Process *found) {
-  unsigned room = *count, there;
-  WITH_DEVICE(gpu);
-  *count = there = gpu->index == 0 ? process_count : 0;
-  if (room < there) return INSUFFICIENT_SIZE;
-  for (unsigned i = 0; i < there; i++) {
-    memset(&found[i], 0, sizeof found[i]);
-    found[i].pid = processes[i].pid;
-    found[i].bytes = processes[i].mib << 20;
-    found[i].gpu_instance = found[i].compute_instance = 0xffffffff; /* no MIG */
-  }
-  return SUCCESS;
-}
-
-EXPORT int nvmlSystemGetProcessName(unsigned pid, char *name, unsigned size) {
-  WHEN_READY;
-  for (unsigned i = 0; i < process_count; i++)
-    if (processes[i].pid == pid) {
-      snprintf(name, size, "%s", processes[i].command);
-      return SUCCESS;
-    }
-  return NOT_FOUND;
 }
 
 EXPORT int nvmlDeviceGetUUID(Gpu *gpu, char *text, unsigned size) {

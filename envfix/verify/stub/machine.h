@@ -4,7 +4,6 @@
  *   ENVFIX_STUB_DRIVER_CUDA     the driver's CUDA as cuDriverGetVersion encodes it: 12040 is 12.4
  *   ENVFIX_STUB_DRIVER_RELEASE  the driver's release: 550.54.15
  *   ENVFIX_STUB_CUINIT          what cuInit returns instead of success: 34, 100, 803, 804, 999, ...
- *   ENVFIX_STUB_PROCESSES       "PID|MIB|COMMAND" of what computes on the first GPU, separated by ";" (NVML only)
  *   ENVFIX_STUB_FAIL            "FUNCTION=CODE" of any other function, separated by ",": cuModuleLoadData=222
  */
 #ifndef ENVFIX_STUB_MACHINE_H
