@@ -129,7 +129,12 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     _target_options(parser)
     _machine_option(parser)
     parser.add_argument("--accelerator", choices=("gpu", "cpu", "auto"), default="gpu")
-    parser.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS")
+    parser.add_argument(
+        "--deep", action="store_true", help="run a training step too: placement, utilisation, memory, input"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=180.0, metavar="SECONDS", help="for each process that is started"
+    )
     _json_option(parser)
 
 

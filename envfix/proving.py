@@ -8,9 +8,12 @@ from envfix.errors import InputError, Interrupted
 from envfix.model.outcome import Verification
 from envfix.model.request import Accelerator
 from envfix.model.results import Installed
+from envfix.probe import usage
 from envfix.situation import Parts, Situation, visible_gpus
-from envfix.verify import checks
+from envfix.verify import checks, deep
 from envfix.verify.stub import build as stub
+
+INTERVAL = 0.2  # seconds between looks at the GPUs while the training step runs
 
 
 def driver_stub(parts: Parts, here: Situation, accelerator: Accelerator, wanted: bool = True) -> str | None:
@@ -55,4 +58,25 @@ def run_checks(
     parts.outside.say("verifying in a fresh process ...")
     return checks.verify(
         parts.outside, python, accelerator=accelerator, machine=here.machine, stub=folder, timeout=timeout
+    )
+
+
+def run_deep_checks(
+    parts: Parts,
+    here: Situation,
+    done: Verification,
+    accelerator: Accelerator,
+    timeout: float,
+    folder: str | None,
+) -> Verification:
+    """`done` with the training step's checks; `folder` is the driver stub's, as for `run_checks`."""
+    parts.outside.say("measuring a training step ...")
+    return deep.deepen(
+        parts.outside,
+        done,
+        accelerator=accelerator,
+        machine=here.machine,
+        stub=folder,
+        sampler=usage.sampler(INTERVAL),
+        timeout=timeout,
     )

@@ -19,7 +19,7 @@ from envfix.model.machine import Machine
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.probe import machine_file
-from envfix.proving import driver_stub, run_checks
+from envfix.proving import driver_stub, run_checks, run_deep_checks
 from envfix.situation import Parts, Where, situate
 from envfix.solution import (
     choice_of_lock,
@@ -108,8 +108,13 @@ def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) 
     return LockWritten(lock=made, checked=path, warnings=warnings)
 
 
-def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float) -> Verified:
-    """Visibility, placement and numbers in a fresh process of the target interpreter."""
+def verify(
+    parts: Parts, where: Where, accelerator: Accelerator, timeout: float, *, deep: bool = False
+) -> Verified:
+    """Visibility, placement and numbers in a fresh process of the target interpreter.
+
+    With `deep` a training step is run and measured too, in processes of their own.
+    """
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix, to_install=True)
     if here.new_venv:
@@ -118,6 +123,8 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)
     proof = run_checks(parts, here, here.target.executable, accelerator, timeout, folder)
+    if deep:
+        proof = run_deep_checks(parts, here, proof, accelerator, timeout, folder)
     return Verified(verification=proof)
 
 

@@ -84,7 +84,8 @@ def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if not 0 < options.timeout < 1e6:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
-    done = workflow.verify(parts, where(options), Accelerator(options.accelerator), options.timeout)
+    accelerator = Accelerator(options.accelerator)
+    done = workflow.verify(parts, where(options), accelerator, options.timeout, deep=options.deep)
     return done, done.exit_code
 
 

@@ -45,7 +45,7 @@ def verify(
     Raises InputError for a machine whose GPUs cannot be described to the stub.
     """
     proof = Proof.CPU if accelerator is Accelerator.CPU else Proof.LOADER if stub else Proof.GPU
-    ran = outside.run([python, CHILD, proof.value], timeout=timeout, env=_environment(outside, machine, stub))
+    ran = outside.run([python, CHILD, proof.value], timeout=timeout, env=environment(outside, machine, stub))
     heard = transcript.read(ran)
     checks = _judge(heard, proof, known(machine.gpus, ()))
     proven = all(check.status is Status.PASSED or check.cause == NO_KERNELS for check in checks)
@@ -62,7 +62,8 @@ def verify(
     )
 
 
-def _environment(outside: Outside, machine: Machine, stub: str | None) -> dict[str, str]:
+def environment(outside: Outside, machine: Machine, stub: str | None) -> dict[str, str]:
+    """The variables of a child: TensorFlow's whole log and, with `stub`, the machine that it answers for."""
     env = dict(outside.environ)
     env["TF_CPP_MIN_LOG_LEVEL"] = "0"
     # Makes every release name the libraries that it opens and misses.
