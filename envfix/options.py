@@ -86,6 +86,11 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _machine_option(parser)
     _deciding_options(parser)
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    parser.add_argument(
+        "--for-issue",
+        action="store_true",
+        help="one Markdown block about this machine to paste into an issue, private parts replaced",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="write it there instead of printing it")
     _json_option(parser)
 
@@ -138,6 +143,12 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     _json_option(parser)
 
 
+def _watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks")
+    parser.add_argument("--count", type=int, metavar="N", help="stop after so many looks (default: Ctrl-C)")
+    _json_option(parser)
+
+
 def _matrix(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     text = "the releases and what they were built with"
@@ -163,6 +174,7 @@ COMMANDS = {
     "lock": ("write pylock.envfix.toml and requirements.envfix.txt, every file hashed", _lock),
     "install": ("plan, show it, install it, advise on the restart, verify", _install),
     "verify": ("visibility, placement and numbers, in a fresh process", _verify),
+    "watch": ("what the GPUs are doing, until it is stopped", _watch),
     "matrix": ("the compatibility matrix: show it, check it, or derive a release from its wheel", _matrix),
     "machines": ("the machines that can be named with --machine", _json_option),
 }

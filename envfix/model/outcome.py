@@ -59,7 +59,9 @@ class Check(Struct, frozen=True, kw_only=True):
 
 class Verification(Struct, frozen=True, kw_only=True):
     """`proof` is None when nothing was proven. `stderr` keeps the child's last lines, `ended` how it
-    ended (`exit 0`, `SIGSEGV`, `timed out after 180 s`). `measured` are the figures of `verify --deep`: times
+    ended (`exit 0`, `SIGSEGV`, `timed out after 180 s`). `build` is what the wheel
+    says of how it was built; `libraries` maps the CUDA sonames that were mapped to their paths, `not_opened`
+    those that were missed to the loader's reason. `measured` are the figures of `verify --deep`: times
     in seconds, memory in MiB, shares between 0 and 1."""
 
     checks: tuple[Check, ...]
@@ -69,6 +71,9 @@ class Verification(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     ended: str = ""
     stderr: str = ""
+    build: dict[str, str] = {}
+    libraries: dict[str, str] = {}
+    not_opened: dict[str, str] = {}
     measured: dict[str, Any] | UnsetType = UNSET
 
     @property

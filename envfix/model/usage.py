@@ -59,26 +59,57 @@ class Activity(Struct, frozen=True, kw_only=True):
     total_mib: int | None
 
 
+class Tally:
+    """Adds looks up, so that a long watch need not keep them."""
+
+    def __init__(self) -> None:
+        self._gpus: dict[int, _Sums] = {}
+
+    def add(self, sample: Sample) -> None:
+        for gpu in sample.gpus:
+            self._gpus.setdefault(gpu.index, _Sums(gpu)).add(gpu)
+
+    def activity(self) -> tuple[Activity, ...]:
+        """Each GPU's activity so far, in NVML's order."""
+        return tuple(sums.activity() for _, sums in sorted(self._gpus.items()))
+
+
 def activity(samples: Sequence[Sample]) -> tuple[Activity, ...]:
     """Each GPU's activity, in NVML's order."""
-    by_index: dict[int, list[GpuUsage]] = {}
+    tally = Tally()
     for sample in samples:
-        for gpu in sample.gpus:
-            by_index.setdefault(gpu.index, []).append(gpu)
-    return tuple(_activity(seen) for _, seen in sorted(by_index.items()))
+        tally.add(sample)
+    return tally.activity()
 
 
-def _activity(seen: Sequence[GpuUsage]) -> Activity:
-    percents = [gpu.gpu_percent for gpu in seen if gpu.gpu_percent is not None]
-    used = [gpu.used_mib for gpu in seen if gpu.used_mib is not None]
-    return Activity(
-        index=seen[0].index,
-        name=seen[0].name,
-        bus=seen[0].bus,
-        looks=len(seen),
-        mean_percent=round(sum(percents) / len(percents), 1) if percents else None,
-        max_percent=max(percents, default=None),
-        idle_percent=round(100 * percents.count(0) / len(percents), 1) if percents else None,
-        max_used_mib=max(used, default=None),
-        total_mib=seen[0].total_mib,
-    )
+class _Sums:
+    """What is added up of one GPU."""
+
+    def __init__(self, first: GpuUsage) -> None:
+        self.first = first
+        self.looks = self.told = self.total = self.idle = 0
+        self.highest: int | None = None
+        self.most_used: int | None = None
+
+    def add(self, gpu: GpuUsage) -> None:
+        self.looks += 1
+        if gpu.gpu_percent is not None:
+            self.told += 1
+            self.total += gpu.gpu_percent
+            self.idle += gpu.gpu_percent == 0
+            self.highest = max(gpu.gpu_percent, self.highest or 0)
+        if gpu.used_mib is not None:
+            self.most_used = max(gpu.used_mib, self.most_used or 0)
+
+    def activity(self) -> Activity:
+        return Activity(
+            index=self.first.index,
+            name=self.first.name,
+            bus=self.first.bus,
+            looks=self.looks,
+            mean_percent=round(self.total / self.told, 1) if self.told else None,
+            max_percent=self.highest,
+            idle_percent=round(100 * self.idle / self.told, 1) if self.told else None,
+            max_used_mib=self.most_used,
+            total_mib=self.first.total_mib,
+        )

@@ -59,7 +59,17 @@ def verify(
         ),
         ended=heard.ended,
         stderr=heard.stderr,
+        build=_build_facts(heard),
+        libraries=dict(heard.answer.get("libraries", {})),
+        not_opened=dict(heard.not_opened),
     )
+
+
+def _build_facts(heard: Transcript) -> dict[str, str]:
+    """What the wheel says of how it was built, its commit and compiler included."""
+    done = _done(heard, "import")
+    told = {name: str(done[name]) for name in ("git", "compiler") if done.get(name)}
+    return {**told, **done.get("build", {})}
 
 
 def environment(outside: Outside, machine: Machine, stub: str | None) -> dict[str, str]:

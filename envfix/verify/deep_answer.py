@@ -18,7 +18,7 @@ WANTED = {
     "GPU utilisation": "NVML sees the GPU at work while the step runs",
     "GPU memory": "with memory growth on, TensorFlow takes what it needs and not all of it",
     "logical devices": "each device is one logical device",
-    "input pipeline": "batches give more examples in the same time than single ones, and prefetch costs nothing",
+    "input pipeline": "batches are faster than single examples, and prefetch costs nothing",
 }
 CHECKS = tuple(WANTED)
 
@@ -55,9 +55,7 @@ class Answer(Struct, frozen=True, kw_only=True):
         return bool(self.heard.answer["doing"] == step)
 
 
-def check(
-    name: str, status: Status, wanted: str, observed: str, cause: str = "", hint: str = ""
-) -> Check:
+def check(name: str, status: Status, wanted: str, observed: str, cause: str = "", hint: str = "") -> Check:
     return Check(name=name, status=status, expected=wanted, observed=observed, cause=cause, hint=hint)
 
 

@@ -3,10 +3,10 @@
     python deep_child.py gpu|loader|cpu|gpu-placement|cpu-placement SAMPLER
 
 Standard library, TensorFlow and its NumPy only, Python 3.7 syntax, TensorFlow 2.4 and later. SAMPLER is the
-command, as a JSON list, that prints a look at the GPUs per line; an empty list where there is nothing to look
-at. It answers as `child.py` does: before every step and at the end one marked JSON line with all that is known
-so far. Where each op is placed TensorFlow says in its log, between two lines of ours; it cannot be told to stop
-logging, so that runs in a process of its own and costs the measurements nothing.
+command, as a JSON list, that prints a look at the GPUs per line; an empty list where there is nothing to
+look at. It answers as `child.py` does: before every step and at the end one marked JSON line with all that
+is known so far. Where each op is placed TensorFlow says in its log, between two lines of ours; it cannot be
+told to stop logging, so that runs in a process of its own and costs the measurements nothing.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Run:
         return dict(best, cpus=cpus())
 
     def fed(self, name: str) -> Dict[str, Any]:
-        """The step with one of the pipelines: its throughput, and the share of the time it waited for input."""
+        """The step with one of the pipelines: its throughput, and the share of time that it waited."""
         import tensorflow as tf
 
         with tf.device("/CPU:0"):

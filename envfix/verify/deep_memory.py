@@ -123,7 +123,9 @@ def _looks(answer: Answer, step: str) -> tuple[list[Sample], str]:
     """The looks that were taken in the step, and why there are none."""
     lines = answer.done(step).get("samples", [])
     good = [line for line in lines if line.get("status") == "ok"]
-    trouble = next((line.get("text", "") for line in lines if line.get("status") != "ok"), "no look was taken")
+    trouble = next(
+        (line.get("text", "") for line in lines if line.get("status") != "ok"), "no look was taken"
+    )
     return [convert(line, Sample, "the sampler's answer") for line in good], "" if good else trouble
 
 
@@ -147,7 +149,9 @@ def _of_device(answer: Answer, seen: Sequence[Activity]) -> Activity | None:
 
 def _same_bus(one: str, other: str) -> bool:
     """NVML writes the domain with eight digits, CUDA with four."""
-    return [int(part, 16) for part in re.split("[:.]", one)] == [int(part, 16) for part in re.split("[:.]", other)]
+    return [int(part, 16) for part in re.split("[:.]", one)] == [
+        int(part, 16) for part in re.split("[:.]", other)
+    ]
 
 
 def _difference(more: int | None, less: int | None) -> int | None:

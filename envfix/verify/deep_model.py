@@ -65,7 +65,7 @@ WAYS = ("neither", "batch", "prefetch", "parallel")
 def pipeline(way: str) -> Any:
     """The data set and the number of examples in each of its elements.
 
-    TensorFlow fuses and reads ahead by itself: only `parallel` lets it, so that the others show what they name.
+    TensorFlow fuses and reads ahead by itself: only `parallel` lets it, so that the others are what they say.
     """
     import tensorflow as tf
 
@@ -73,7 +73,9 @@ def pipeline(way: str) -> Any:
     size = 1 if way == "neither" else BATCH
     data = encoded().repeat()
     if way == "parallel":
-        return data.map(decoded, num_parallel_calls=auto).batch(size, drop_remainder=True).prefetch(auto), size
+        return data.map(decoded, num_parallel_calls=auto).batch(size, drop_remainder=True).prefetch(
+            auto
+        ), size
     data = data.map(decoded).batch(size, drop_remainder=True)
     if way == "prefetch":
         data = data.prefetch(2)

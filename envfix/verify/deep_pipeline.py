@@ -1,4 +1,4 @@
-"""Whether the input pipeline keeps the device fed: how long the step waits, with and without batch and prefetch."""
+"""Whether the input pipeline keeps the device fed: how long the step waits for it, built in four ways."""
 
 from __future__ import annotations
 

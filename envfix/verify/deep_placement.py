@@ -35,7 +35,7 @@ ON_GPU = frozenset(("GPU", "DEFAULT"))
 
 
 def kernels(answer: Answer, *, on_cpu: bool) -> Check:
-    """Which ops of the step have no GPU kernel in this build, by its own registry: nothing is run for that."""
+    """Which ops of the step have no GPU kernel in this build, by its own registry; nothing is run."""
     name = "GPU kernels"
     wanted = WANTED[name]
     stopped = answer.stopped(name, wanted, "import", "kernels")

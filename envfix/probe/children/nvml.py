@@ -75,7 +75,7 @@ def ask(nvml: Any) -> dict[str, Any]:
 
 
 def bindings(folder: str) -> tuple[Any, dict[str, Any]]:
-    """The module `pynvml` in `folder`; where it or NVML itself does not load, None and an answer that says so."""
+    """The module `pynvml` in `folder`; where it or NVML does not load, None and an answer that says so."""
     if not sys.platform.startswith("win"):
         # Before importing the bindings: they cost 0.1 s and hide why the library did not load.
         try:

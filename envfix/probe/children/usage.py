@@ -26,7 +26,7 @@ PROCESSES = ("nvmlDeviceGet%sRunningProcesses_v3", "nvmlDeviceGet%sRunningProces
 
 
 def look(asked: Asked, index: int, text: Any) -> dict[str, Any]:
-    """One GPU now: percents of the last sampling period, MiB, degrees Celsius and watts; None where unknown."""
+    """One GPU now: percents of the last sampling period, MiB, degrees Celsius, watts; None where unknown."""
     handle = asked.nvml.nvmlDeviceGetHandleByIndex(index)
     fact = "gpus[%d]" % index
     rates = asked.ask(fact + ".utilisation", ("nvmlDeviceGetUtilizationRates",), handle)
@@ -43,7 +43,9 @@ def look(asked: Asked, index: int, text: Any) -> dict[str, Any]:
         "memory_percent": None if rates is None else rates.memory,
         "used_mib": None if memory is None else memory.used >> 20,
         "total_mib": None if memory is None else memory.total >> 20,
-        "temperature": asked.ask(fact + ".temperature", ("nvmlDeviceGetTemperature",), handle, TEMPERATURE_GPU),
+        "temperature": asked.ask(
+            fact + ".temperature", ("nvmlDeviceGetTemperature",), handle, TEMPERATURE_GPU
+        ),
         "watts": None if power is None else power / 1000,
         "watts_limit": None if limit is None else limit / 1000,
         "processes": processes(asked, fact, handle),
@@ -61,7 +63,11 @@ def processes(asked: Asked, fact: str, handle: Any) -> list[dict[str, Any]] | No
         for one in running or ():
             used = one.usedGpuMemory
             known = used is not None and used != NOT_AVAILABLE
-            found[one.pid] = {"pid": one.pid, "name": comm(one.pid), "used_mib": used >> 20 if known else None}
+            found[one.pid] = {
+                "pid": one.pid,
+                "name": comm(one.pid),
+                "used_mib": used >> 20 if known else None,
+            }
     return list(found.values())
 
 
