@@ -57,6 +57,14 @@ class Outside(abc.ABC):
         """
 
     @abc.abstractmethod
+    def follow(self, argv: Sequence[str], *, patience: float, each: Callable[[str], None]) -> Ran:
+        """Run `argv` and hand `each` line of its standard output over as it comes, without its end.
+
+        The child is killed when nothing came for `patience` seconds (`timed_out`), and when `each` raises or
+        envfix is interrupted. `out` of the result is empty: it has been handed over.
+        """
+
+    @abc.abstractmethod
     def which(self, name: str) -> str | None:
         """The absolute path of the program that PATH finds, or None."""
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from msgspec import UNSET, structs
 
-from envfix.errors import EnvfixError, InputError, Interrupted
+from envfix.circumstances import surroundings
+from envfix.errors import InputError, Interrupted
 from envfix.model.matrix import Matrix
-from envfix.model.outcome import Check, Status, Verification
+from envfix.model.outcome import Verification
 from envfix.model.request import Accelerator
 from envfix.model.results import Installed
-from envfix.model.surroundings import Surroundings
 from envfix.model.versions import CudnnRelease
-from envfix.probe import gpu_memory, interpreter, kernel, no_gpu, session
-from envfix.restart import stale
-from envfix.situation import Parts, Situation, Where, visible_gpus
-from envfix.verify import checks
+from envfix.probe import usage
+from envfix.situation import Parts, Situation, visible_gpus
+from envfix.verify import checks, deep
 from envfix.verify.stub import build as stub
 
-MEMORY_TIMEOUT = 10.0
+INTERVAL = 0.2  # seconds between looks at the GPUs while the training step runs
 
 
 def driver_stub(parts: Parts, here: Situation, accelerator: Accelerator, wanted: bool = True) -> str | None:
@@ -77,59 +76,29 @@ def run_checks(
         machine=here.machine,
         stub=folder,
         timeout=timeout,
-        surroundings=lambda: _surroundings(parts, here, python, repair),
+        surroundings=lambda: surroundings(parts, here, python, repair),
         compiled_cudnn=_compiled_cudnn(matrix),
     )
 
 
-def with_kernel(parts: Parts, here: Situation, where: Where, proof: Verification) -> Verification:
-    """The verification with a check of the notebook's kernel, if envfix was started from one."""
-    check = _of_kernel(parts, here, where, proof.python)
-    return structs.replace(proof, checks=(*proof.checks, check)) if check else proof
-
-
-def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Check | None:
-    running = kernel.find_kernel(parts.outside)
-    if running is None:
-        return None
-    wanted = f"the kernel runs {python}, and holds the libraries that are installed there"
-    if not stale.runs_in(parts.outside, running, here.site_packages):
-        if where.python or where.venv:
-            return None  # another environment was asked for
-        return Check(
-            name="notebook kernel",
-            status=Status.FAILED,
-            expected=wanted,
-            observed=f"process {running.pid} runs {running.python}",
-            cause=f"the notebook imports from another environment than `{python}`, which was verified",
-            hint=f"run `envfix verify --python {running.python}`",
-        )
-    platform, _ = session.read_platform(parts.outside, running)
-    advice = stale.still_holds(parts.outside, running, platform, here.site_packages)
-    return Check(
-        name="notebook kernel",
-        status=Status.FAILED if advice else Status.PASSED,
-        expected=wanted,
-        observed=f"process {running.pid} "
-        + ("holds what was replaced" if advice else "holds what is installed"),
-        cause=advice.reason if advice else "",
-        hint=advice.how if advice else "",
-    )
-
-
-def _surroundings(parts: Parts, here: Situation, python: str, repair: str) -> Surroundings:
-    """What the causes of a failed check are sought in; read only where one failed."""
-    try:
-        target = interpreter.read_target(parts.outside, python)
-    except EnvfixError:
-        target = here.target
-    seen = bool(visible_gpus(here.machine)) and not here.named
-    return Surroundings(
-        target=target,
-        kernel=kernel.find_kernel(parts.outside),
-        memory=gpu_memory.read_gpu_memory(parts.outside, MEMORY_TIMEOUT) if seen else (),
-        repair=repair,
-        without_gpu=no_gpu.advice_without_gpu(here.machine) if here.machine.has_no_gpu else (),
+def run_deep_checks(
+    parts: Parts,
+    here: Situation,
+    done: Verification,
+    accelerator: Accelerator,
+    timeout: float,
+    folder: str | None,
+) -> Verification:
+    """`done` with the training step's checks; `folder` is the driver stub's, as for `run_checks`."""
+    parts.outside.say("measuring a training step ...")
+    return deep.deepen(
+        parts.outside,
+        done,
+        accelerator=accelerator,
+        machine=here.machine,
+        stub=folder,
+        sampler=usage.sampler(INTERVAL),
+        timeout=timeout,
     )
 
 

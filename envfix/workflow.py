@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from envfix.circumstances import with_kernel
 from envfix.deciding import no_gpu_advice, ranked, with_accelerator
 from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.future import knowing, knowing_locked, said_of
@@ -19,7 +20,7 @@ from envfix.model.machine import Machine
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.probe import machine_file
-from envfix.proving import driver_stub, run_checks, with_kernel
+from envfix.proving import driver_stub, run_checks, run_deep_checks
 from envfix.situation import Parts, Where, situate
 from envfix.solution import (
     choice_of_lock,
@@ -108,8 +109,13 @@ def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) 
     return LockWritten(lock=made, checked=path, warnings=warnings)
 
 
-def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float) -> Verified:
-    """Visibility, placement and numbers in a fresh process of the target interpreter."""
+def verify(
+    parts: Parts, where: Where, accelerator: Accelerator, timeout: float, *, deep: bool = False
+) -> Verified:
+    """Visibility, placement and numbers in a fresh process of the target interpreter.
+
+    With `deep` a training step is run and measured too, in processes of their own.
+    """
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix, to_install=True)
     if here.new_venv:
@@ -119,6 +125,8 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
     folder = driver_stub(parts, here, accelerator)
     python, repair = here.target.executable, where.install_command(accelerator)
     proof = run_checks(parts, here, matrix, python, accelerator, timeout, folder, repair)
+    if deep:
+        proof = run_deep_checks(parts, here, proof, accelerator, timeout, folder)
     return Verified(verification=with_kernel(parts, here, where, proof))
 
 

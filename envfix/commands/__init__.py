@@ -8,10 +8,13 @@ from pathlib import Path
 from envfix import workflow
 from envfix.commands.asking import alone, request, where
 from envfix.commands.installing import in_cell, install
+from envfix.commands.issue import for_issue
 from envfix.commands.matrix import matrix
+from envfix.commands.watch import watch
 from envfix.errors import InputError, UsageError
 from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
+from envfix.model.results import Report
 from envfix.model.target import PipConfig
 from envfix.ports import Index, Outside, Resolver
 from envfix.render import Rendered, json, markdown, text
@@ -33,8 +36,8 @@ def run(options: argparse.Namespace) -> Rendered:
     result, exit_code = COMMANDS[options.command](parts, options)
     if options.json:
         rendered = json.success(options.command, result, exit_code)
-    elif getattr(options, "format", "text") == "markdown":
-        rendered = markdown.report(result)  # type: ignore[arg-type]
+    elif isinstance(result, Report) and options.format == "markdown":
+        rendered = markdown.report(result)
     else:
         rendered = text.result(result)
     if options.command == "report" and options.output:
@@ -64,6 +67,8 @@ def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 
 def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.for_issue:
+        return for_issue(parts, options)
     report = workflow.report(parts, request(options), where(options), every=options.json)
     return report, report.exit_code
 
@@ -84,7 +89,8 @@ def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if not 0 < options.timeout < 1e6:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
-    done = workflow.verify(parts, where(options), Accelerator(options.accelerator), options.timeout)
+    accelerator = Accelerator(options.accelerator)
+    done = workflow.verify(parts, where(options), accelerator, options.timeout, deep=options.deep)
     return done, done.exit_code
 
 
@@ -98,6 +104,7 @@ COMMANDS = {
     "lock": _lock,
     "install": install,
     "verify": _verify,
+    "watch": watch,
     "matrix": matrix,
     "machines": _machines,
 }

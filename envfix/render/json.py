@@ -11,7 +11,16 @@ from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.outcome import RestartAdvice, Status, Verification
-from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
+from envfix.model.results import (
+    Installed,
+    IssueReport,
+    LockWritten,
+    MachineList,
+    MatrixShown,
+    Report,
+    Verified,
+    Watched,
+)
 from envfix.reading import to_plain
 
 
@@ -44,7 +53,7 @@ def data(result: object) -> Any:
         return to_plain(result) | {"up_to_date": result.up_to_date}
     if isinstance(result, MatrixShown):
         return to_plain(result)
-    if isinstance(result, (Machine, Release)):
+    if isinstance(result, (Machine, Release, Watched, IssueReport)):
         return to_plain(result)
     raise TypeError(f"no JSON for {type(result).__name__}")
 

@@ -14,10 +14,20 @@ from envfix.model.decision import Candidate, Fit
 from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
-from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
+from envfix.model.results import (
+    Installed,
+    IssueReport,
+    LockWritten,
+    MachineList,
+    MatrixShown,
+    Report,
+    Verified,
+    Watched,
+)
 from envfix.printable import clean
 from envfix.render.outcome import installed, verification
 from envfix.render.plan import plan
+from envfix.render.usage import watched
 from envfix.render.words import columns, one_line, reason
 
 _COLUMNS = "{:<8} {:<11} {:<7} {}"
@@ -55,6 +65,10 @@ def _result(value: object) -> str:
         return lock(value)
     if isinstance(value, MachineList):
         return "\n".join(columns([(name, summary(machine)) for name, machine in value.machines]))
+    if isinstance(value, IssueReport):
+        return value.markdown
+    if isinstance(value, Watched):
+        return "\n".join(watched(value))
     if isinstance(value, MatrixCheck):
         return "\n".join(value.summary)
     if isinstance(value, MatrixShown):

@@ -17,6 +17,7 @@ from pathlib import Path
 from envfix.ports import Outside, Ran
 from envfix.printable import clean
 from envfix.system import streams
+from envfix.system.following import follow
 from envfix.system.processes import finish
 from envfix.system.shown import Shown
 
@@ -58,6 +59,9 @@ class RealOutside(Outside):
         except OSError as problem:
             return Ran(tuple(argv), None, "", "", error=f"could not be started: {problem.strerror}")
         return finish(child, argv, timeout, stdin, Shown(keep) if show else None)
+
+    def follow(self, argv: Sequence[str], *, patience: float, each: Callable[[str], None]) -> Ran:
+        return follow(argv, patience, each)
 
     def which(self, name: str) -> str | None:
         # An empty or relative entry of PATH means the working directory, which must never supply a program.

@@ -10,7 +10,8 @@ from msgspec import structs
 
 from envfix.model.machine import Machine
 from envfix.model.outcome import Check, Status
-from envfix.model.surroundings import GpuMemory, Surroundings
+from envfix.model.surroundings import Surroundings
+from envfix.model.usage import GpuProcess, GpuUsage
 from envfix.model.versions import CudnnRelease
 from envfix.ports import Outside
 from envfix.verify import driver_library, libraries
@@ -36,6 +37,7 @@ _OUT_OF_MEMORY = re.compile(
     re.I,
 )
 SCARCE = 0.25  # of a GPU's memory: what others may hold before it is a cause
+LONGEST = 80  # characters of a command line
 SMALL = 0.02  # of a GPU's memory: a process that holds less (a desktop) is not named
 
 
@@ -124,7 +126,7 @@ def _of_visible(case: Case) -> Why | None:
 def _of_operation(case: Case) -> Why | None:
     """Memory that others hold, then another copy of a library than the environment's own."""
     said = case.heard.stderr + str(case.heard.answer.get("done", {}))
-    held = held_memory(case.about) if _OUT_OF_MEMORY.search(said) else None
+    held = held_memory(case.outside, case.about) if _OUT_OF_MEMORY.search(said) else None
     if held is not None:
         return held
     shadows = libraries.shadowed(case.outside, case.heard, case.about.target)
@@ -141,31 +143,48 @@ def shadow(case: Case, path: str, own: libraries.Copy) -> Why:
     return Why(cause, libraries.out_of_the_way(case.outside, case.heard, path, case.about.repair))
 
 
-def held_memory(about: Surroundings) -> Why | None:
+def held_memory(outside: Outside, about: Surroundings) -> Why | None:
     """Who holds the memory of the GPU of which least is free; None where nobody else holds much."""
-    fullest = max(about.memory, key=lambda gpu: gpu.used_mib / gpu.total_mib, default=None)
-    if fullest is None or fullest.used_mib < SCARCE * fullest.total_mib:
+    shares = {gpu.index: (gpu.used_mib or 0) / gpu.total_mib for gpu in about.gpus if gpu.total_mib}
+    fullest = max(shares, key=lambda index: shares[index], default=None)
+    gpu = next((one for one in about.gpus if one.index == fullest), None)
+    if gpu is None or shares[gpu.index] < SCARCE:
         return None
-    name = f"GPU {fullest.index}" + (f" ({fullest.name})" if fullest.name else "")
-    cause = f"{fullest.used_mib} of {fullest.total_mib} MiB of {name} are held by others"
-    return Why(*_holders(about, fullest, cause))
+    name = f"GPU {gpu.index}" + (f" ({gpu.name})" if gpu.name else "")
+    return _holders(
+        outside, about, gpu, f"{gpu.used_mib} of {gpu.total_mib} MiB of {name} are held by others"
+    )
 
 
-def _holders(about: Surroundings, gpu: GpuMemory, cause: str) -> tuple[str, str]:
+def _holders(outside: Outside, about: Surroundings, gpu: GpuUsage, cause: str) -> Why:
     kernel = about.kernel.pid if about.kernel else None
+    least = SMALL * (gpu.total_mib or 0)
+    large = [one for one in gpu.processes or () if one.used_mib is None or one.used_mib >= least]
     named, hints = [], []
-    large = [one for one in gpu.processes if one.used_mib is None or one.used_mib >= SMALL * gpu.total_mib]
     for one in sorted(large, key=lambda one: -(one.used_mib or 0)):
         size = f"{one.used_mib} MiB, " if one.used_mib is not None else ""
-        what = "this notebook's kernel" if one.pid == kernel else one.command or "its name is not known"
+        what = "this notebook's kernel" if one.pid == kernel else _command(outside, one)
         named.append(f"process {one.pid} ({size}{what})")
-        hints.append("restart the notebook's kernel" if one.pid == kernel else f"`kill {one.pid}`")
+        if one.name is not None or one.pid == kernel:  # what has no name here cannot be ended from here
+            hints.append("restart the notebook's kernel" if one.pid == kernel else f"`kill {one.pid}`")
     if not named:
-        return (
-            f"{cause}, by processes that cannot be seen from here (another container)",
-            "end them on the host",
+        return Why(
+            f"{cause}, by processes that cannot be seen from here (another container's)", "end them there"
         )
-    return f"{cause}: {', '.join(named)}", f"end what is not needed: {', '.join(hints[:NAMED])}"
+    return Why(
+        f"{cause}: {', '.join(named)}", f"end what is not needed: {', '.join(hints[:NAMED])}" if hints else ""
+    )
+
+
+def _command(outside: Outside, process: GpuProcess) -> str:
+    """The command line, where the process is one of this system, else what NVML's number stands for."""
+    if process.name is None:
+        return "not of this system: another container's, or the host's"
+    try:
+        words = outside.read_text(f"/proc/{process.pid}/cmdline").replace("\0", " ").strip()
+    except OSError:
+        words = ""
+    return words[:LONGEST] or process.name
 
 
 def old_cudnn(heard: Transcript, compiled: CudnnRelease | None) -> str:

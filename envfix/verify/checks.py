@@ -52,10 +52,7 @@ def verify(
     the stub.
     """
     proof = Proof.CPU if accelerator is Accelerator.CPU else Proof.LOADER if stub else Proof.GPU
-    folder = outside.temporary_dir()
-    env = {**_environment(outside, machine, stub), **loader_log.environment(folder)}
-    ran = outside.run([python, CHILD, proof.value], timeout=timeout, env=env)
-    heard = transcript.read(ran, loader_log.read(outside, folder))
+    heard = _hear(outside, [python, CHILD, proof.value], timeout, environment(outside, machine, stub))
     checks = _judge(heard, proof, known(machine.gpus, ()), compiled_cudnn)
     if any(check.status is Status.FAILED for check in checks):
         case = causes.Case(outside, heard, machine, surroundings(), stub)
@@ -71,10 +68,28 @@ def verify(
         ),
         ended=heard.ended,
         stderr=heard.stderr,
+        build=_build_facts(heard),
+        libraries=dict(heard.answer.get("libraries", {})),
+        not_opened=dict(heard.not_opened),
     )
 
 
-def _environment(outside: Outside, machine: Machine, stub: str | None) -> dict[str, str]:
+def _hear(outside: Outside, argv: Sequence[str], timeout: float, env: Mapping[str, str]) -> Transcript:
+    """What the child says, with what the dynamic loader writes down meanwhile."""
+    folder = outside.temporary_dir()
+    ran = outside.run(argv, timeout=timeout, env={**env, **loader_log.environment(folder)})
+    return transcript.read(ran, loader_log.read(outside, folder))
+
+
+def _build_facts(heard: Transcript) -> dict[str, str]:
+    """What the wheel says of how it was built, its commit and compiler included."""
+    done = _done(heard, "import")
+    told = {name: str(done[name]) for name in ("git", "compiler") if done.get(name)}
+    return {**told, **done.get("build", {})}
+
+
+def environment(outside: Outside, machine: Machine, stub: str | None) -> dict[str, str]:
+    """The variables of a child: TensorFlow's whole log and, with `stub`, the machine that it answers for."""
     env = dict(outside.environ)
     env["TF_CPP_MIN_LOG_LEVEL"] = "0"
     # Makes every release name the libraries that it opens and misses.

@@ -60,9 +60,10 @@ def load(device: str) -> Dict[str, Any]:
         info = {key: str(value) for key, value in tf.sysconfig.get_build_info().items()}
     return {
         "version": tf.__version__,
+        "git": tf.version.GIT_VERSION,
+        "compiler": tf.version.COMPILER_VERSION,
         "cuda_build": bool(tf.test.is_built_with_cuda()),
         "build": info,
-        "file": tf.__file__,
     }
 
 
