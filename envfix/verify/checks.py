@@ -97,7 +97,7 @@ def environment(outside: Outside, machine: Machine, stub: str | None) -> dict[st
     if stub is None:
         return env
     # These speak of this machine's GPUs, not of the described ones.
-    for name in ("CUDA_VISIBLE_DEVICES", "ENVFIX_STUB_CUINIT"):
+    for name in ("CUDA_VISIBLE_DEVICES", "ENVFIX_STUB_CUINIT", "ENVFIX_STUB_FAIL"):
         env.pop(name, None)
     path = env.get("LD_LIBRARY_PATH", "")
     env["LD_LIBRARY_PATH"] = f"{stub}:{path}" if path else stub
@@ -258,6 +258,8 @@ def _stopped(heard: Transcript, step: str, name: str, wanted: str, hint: str) ->
     if "error" in done:
         kind, said = done["error"].partition(":")[0], done["error"].strip().splitlines()[0][:500]
         return _check(name, Status.FAILED, wanted, f"raised {kind}", said, hint)
+    if done and step == "devices" and not _done(heard, "import")["cuda_build"]:
+        return _check(name, Status.SKIPPED, wanted, "not asked for", "an earlier check failed")
     if done:
         return None
     if heard.answer.get("doing") == step or (not heard.answer and step == "import"):
