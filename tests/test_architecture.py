@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "envfix"
-STAGES = {"probe", "matrix", "resolve", "lock", "install", "restart", "verify"}
+STAGES = {"probe", "matrix", "resolve", "lock", "install", "restart", "verify", "diagnose"}
 # Lower number, lower layer: a module imports only its own layer's package or lower ones.
 LAYERS = {
     "__init__": 0, "model": 1, "errors": 2, "ports": 3, "printable": 3, "reading": 3, "pep751": 4,
