@@ -7,6 +7,7 @@ from pathlib import Path
 
 from envfix import workflow
 from envfix.commands.asking import alone, request, where
+from envfix.commands.explaining import explain
 from envfix.commands.installing import in_cell, install
 from envfix.commands.matrix import matrix
 from envfix.errors import InputError, UsageError
@@ -98,6 +99,7 @@ COMMANDS = {
     "lock": _lock,
     "install": install,
     "verify": _verify,
+    "explain": explain,
     "matrix": matrix,
     "machines": _machines,
 }

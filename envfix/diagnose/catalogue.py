@@ -40,7 +40,7 @@ def _table(outside: Outside, directory: str, name: str, *keys: str) -> dict[str,
 
 
 def checked(catalogue: Catalogue) -> Catalogue:
-    """The catalogue, when its rows go together. Raises MatrixError with the place of the first that does not."""
+    """The catalogue, when its rows go together. Raises MatrixError with the place of one that does not."""
     for place, problem in _problems(catalogue):
         raise MatrixError(f"{place}: {problem}")
     return catalogue

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from envfix.diagnose import smi_table
 from envfix.diagnose.document import Document
 from envfix.model.diagnosis import Branch, Catalogue
-from envfix.model.machine import Arch, Cudnn, Driver, Gpu, Machine, Os, Platform, Toolkit, known
+from envfix.model.machine import Cudnn, Driver, Gpu, Machine, Toolkit
 from envfix.model.versions import (
     ComputeCapability,
     CudaRelease,
@@ -37,8 +37,8 @@ COMPARED = {
     "some-libraries-missing",
 }
 FACTS = {
-    "tensorflow", "python", "driver", "driver-cuda", "gpu", "capability", "toolkit", "cudnn", "cudnn-compiled",
-    "libcuda", "kernel", "package", "variable", "memory", "missing",
+    "tensorflow", "python", "driver", "driver-cuda", "gpu", "capability", "toolkit", "cudnn", 
+    "cudnn-compiled", "libcuda", "kernel", "package", "variable", "memory", "missing",
 }  # fmt: skip
 _FULL = 0.9
 MANY = 4  # of the seven or eight that TensorFlow opens
@@ -134,12 +134,12 @@ def _machine(
     tensorflow = values.get("tensorflow")
     if tensorflow:
         installed["tensorflow"] = tensorflow[0]["value"].rstrip(".")
+    if installed:
+        facts["installed"] = installed
     variables = {each["name"]: each["value"] for each in reversed(values.get("variable", []))}
-    return Machine(
-        **facts,
-        **({"installed": installed} if installed else {}),
-        **({"environment": variables} if variables else {}),
-    )
+    if variables:
+        facts["environment"] = variables
+    return Machine(**facts)
 
 
 def _normal(name: str) -> str:

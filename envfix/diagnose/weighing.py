@@ -39,7 +39,7 @@ class Weighed(Struct):
 
 
 class Scene(Struct, frozen=True):
-    """All that is known: the text, what it shows, and the machine; `given` is the machine without the text."""
+    """All that is known: the text, what it shows, the machine; `given` is the machine without the text."""
 
     document: Document
     machine: Machine
@@ -88,7 +88,8 @@ def _weigh(cause: Cause, scene: Scene) -> Weighed | None:
 
 def _alone(cause: Cause, scene: Scene) -> tuple[float, tuple[str, ...]]:
     """What the machine's facts say without a message, and why."""
-    best, because = 0.0, ()
+    best = 0.0
+    because: tuple[str, ...] = ()
     for alone in cause.alone:
         first_hand = holds(alone.given, scene.given, scene.told)
         if not first_hand and not holds(alone.given, scene.machine, scene.told):

@@ -228,8 +228,11 @@ class Catalogue(_Row, frozen=True):
     branches: tuple[Branch, ...]
 
 
-class Finding(_Row, frozen=True):
-    """A cause with what shows it. `confidence` is between 0 and 1; `follows` names an earlier finding."""
+class Finding(Struct, frozen=True, kw_only=True):
+    """A cause with what shows it.
+
+    `confidence` is between 0 and 1, an order of belief. `follows` names the finding that it comes from.
+    """
 
     cause: str
     family: Family
@@ -242,8 +245,11 @@ class Finding(_Row, frozen=True):
     sources: tuple[str, ...] = ()
 
 
-class Explained(_Row, frozen=True):
-    """The findings, the primary cause first; `collect` says what to gather where they are not enough."""
+class Explained(Struct, frozen=True, kw_only=True):
+    """The findings, the primary cause first; `collect` says what to gather where they are not enough.
+
+    `judged_by` says whose facts were counted; `machine` is None where no machine's were.
+    """
 
     findings: tuple[Finding, ...]
     machine: Machine | None = None

@@ -11,11 +11,13 @@ from msgspec import UNSET, UnsetType
 
 from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate, Fit
+from envfix.model.diagnosis import Explained
 from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
 from envfix.printable import clean
+from envfix.render.findings import findings
 from envfix.render.outcome import installed, verification
 from envfix.render.plan import plan
 from envfix.render.words import columns, one_line, reason
@@ -55,6 +57,8 @@ def _result(value: object) -> str:
         return lock(value)
     if isinstance(value, MachineList):
         return "\n".join(columns([(name, summary(machine)) for name, machine in value.machines]))
+    if isinstance(value, Explained):
+        return "\n".join(findings(value)).strip("\n")
     if isinstance(value, MatrixCheck):
         return "\n".join(value.summary)
     if isinstance(value, MatrixShown):
