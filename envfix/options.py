@@ -149,6 +149,17 @@ def _watch(parser: argparse.ArgumentParser) -> None:
     _json_option(parser)
 
 
+def _explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "log", nargs="?", metavar="LOG", help="a log, notebook or post; `-` is standard input (default: none)"
+    )
+    _target_options(parser)
+    parser.add_argument(
+        "--machine", metavar="NAME|FILE|this", help="the machine that the text is from; `this` is this one"
+    )
+    _json_option(parser)
+
+
 def _matrix(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     text = "the releases and what they were built with"
@@ -174,6 +185,7 @@ COMMANDS = {
     "lock": ("write pylock.envfix.toml and requirements.envfix.txt, every file hashed", _lock),
     "install": ("plan, show it, install it, advise on the restart, verify", _install),
     "verify": ("visibility, placement and numbers, in a fresh process", _verify),
+    "explain": ("what a log means: the cause, the evidence, the fix", _explain),
     "watch": ("what the GPUs are doing, until it is stopped", _watch),
     "matrix": ("the compatibility matrix: show it, check it, or derive a release from its wheel", _matrix),
     "machines": ("the machines that can be named with --machine", _json_option),

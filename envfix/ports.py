@@ -6,6 +6,7 @@ The real ones are in `envfix.system`; tests hand in subclasses that answer from 
 from __future__ import annotations
 
 import abc
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -81,6 +82,11 @@ class Outside(abc.ABC):
     def read_text(self, path: str, limit: int = 16 << 20) -> str:
         """`read_bytes` decoded as UTF-8, undecodable bytes replaced."""
         return self.read_bytes(path, limit).decode("utf-8", "replace")
+
+    def pieces(self, path: str | None, size: int = 1 << 20) -> Iterator[bytes]:
+        """The file in pieces, for what is too large to hold; None is standard input. OSError as `open`."""
+        if path is not None:
+            yield self.read_bytes(path, sys.maxsize)
 
     @abc.abstractmethod
     def exists(self, path: str) -> bool:

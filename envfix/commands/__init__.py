@@ -7,6 +7,7 @@ from pathlib import Path
 
 from envfix import workflow
 from envfix.commands.asking import alone, request, where
+from envfix.commands.explaining import explain
 from envfix.commands.installing import in_cell, install
 from envfix.commands.issue import for_issue
 from envfix.commands.matrix import matrix
@@ -104,6 +105,7 @@ COMMANDS = {
     "lock": _lock,
     "install": install,
     "verify": _verify,
+    "explain": explain,
     "watch": watch,
     "matrix": matrix,
     "machines": _machines,

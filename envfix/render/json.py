@@ -7,6 +7,7 @@ from typing import Any
 
 from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate
+from envfix.model.diagnosis import Explained
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
@@ -49,6 +50,8 @@ def data(result: object) -> Any:
         return {
             "machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]
         }
+    if isinstance(result, Explained):
+        return to_plain(result)
     if isinstance(result, MatrixCheck):
         return to_plain(result) | {"up_to_date": result.up_to_date}
     if isinstance(result, MatrixShown):

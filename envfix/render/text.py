@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate, Fit
+from envfix.model.diagnosis import Explained
 from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
@@ -25,6 +26,7 @@ from envfix.model.results import (
     Watched,
 )
 from envfix.printable import clean
+from envfix.render.findings import findings
 from envfix.render.outcome import installed, verification
 from envfix.render.plan import plan
 from envfix.render.usage import watched
@@ -69,6 +71,8 @@ def _result(value: object) -> str:
         return value.markdown
     if isinstance(value, Watched):
         return "\n".join(watched(value))
+    if isinstance(value, Explained):
+        return "\n".join(findings(value)).strip("\n")
     if isinstance(value, MatrixCheck):
         return "\n".join(value.summary)
     if isinstance(value, MatrixShown):

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from envfix.ports import Outside, Ran
@@ -77,6 +77,13 @@ class RealOutside(Outside):
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
         with open(path, "rb") as file:  # noqa: PTH123 - /proc files have no size to read by
             return file.read(limit)
+
+    def pieces(self, path: str | None, size: int = 1 << 20) -> Iterator[bytes]:
+        if path is None:
+            yield from iter(lambda: sys.stdin.buffer.read(size), b"") if sys.stdin else ()
+            return
+        with open(path, "rb") as file:  # noqa: PTH123 - the same
+            yield from iter(lambda: file.read(size), b"")
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)  # noqa: PTH110 - no PermissionError for a folder that is closed to us
