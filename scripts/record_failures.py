@@ -3,9 +3,9 @@
     python scripts/record_failures.py --python PATH ... [GENERATION ...] [--only PATTERN] [--output DIR]
 
 What is recorded, and how each case is made, stands in `tests/data/failures/real/recordings.yaml`. For each
-generation envfix installs one environment (up to 7 GB), which is removed again. The kernel module's version and
-the device nodes, which TensorFlow's diagnosis reads, are put into a mount namespace, so that nothing of this
-machine changes: that needs root, or user namespaces.
+generation envfix installs one environment (up to 7 GB), which is removed again. The kernel module's version
+and the device nodes, which TensorFlow's diagnosis reads, are put into a mount namespace, so that nothing of
+this machine changes: that needs root, or user namespaces.
 
 Times, process ids, the host's name and every path of this machine are replaced, so that a second recording
 differs only where TensorFlow does (and in the line that names the CPU's instructions).
@@ -47,8 +47,8 @@ MODULE = (
     "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {release}  Tue Mar  5 22:23:56 UTC 2024\n"
     "GCC version:  gcc version 12.3.0 (Ubuntu 12.3.0-1ubuntu1~22.04)\n"
 )
-# $1 holds `version`, $2 is the new /dev, the rest is run. The stub's first GPU is at bus 4; a NUMA node of -1 is
-# what a machine without NUMA says.
+# $1 holds `version`, $2 is the new /dev, the rest is run. The stub's first GPU is at bus 4; a NUMA node of -1
+# is what a machine without NUMA says.
 NAMESPACE = """
 set -e
 mount -t tmpfs none /proc/driver
@@ -82,13 +82,14 @@ class Generation(Struct, frozen=True, forbid_unknown_fields=True):
     tf: str
     python: str
     accelerator: str = "gpu"
+    noise: tuple[str, ...] = ()
 
 
 class Case(Struct, frozen=True, forbid_unknown_fields=True):
     """`stub` sets ENVFIX_STUB_*; `kernel` is the release of the kernel module (null: none is loaded).
 
-    `install` and `uninstall` change the environment for this case alone; `in_front` is a wheel whose libraries
-    LD_LIBRARY_PATH leads to, `broken` names empty files that it leads to. `expect` is for the tests.
+    `install` and `uninstall` change the environment for this case alone; `broken` names empty files that
+    LD_LIBRARY_PATH leads to. `expect` and a generation's `noise` are for the tests.
     """
 
     name: str
@@ -101,7 +102,6 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str] = {}
     install: tuple[str, ...] = ()
     uninstall: tuple[str, ...] = ()
-    in_front: str = ""
     broken: tuple[str, ...] = ()
     expect: dict[str, str] = {}
 
@@ -245,9 +245,6 @@ def _run(place: Place, case: Case, program: str, folder: Path) -> str:
 def _environment(place: Place, case: Case, folder: Path) -> dict[str, str]:
     env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
     path = [str(place.driver)] if case.driver else []
-    if case.in_front:
-        _pip(place, "install", "--no-deps", "--target", str(folder / "front"), case.in_front)
-        path = [str(library) for library in (folder / "front" / "nvidia").glob("*/lib")] + path
     if case.broken:
         (folder / "front").mkdir()
         for name in case.broken:
@@ -284,7 +281,6 @@ def scrubbed(text: str, place: Place, folder: str) -> str:
     """The text with this machine's paths, host, times and process ids replaced by those of nobody."""
     base = Path(place.interpreter).parents[1]
     for path, instead in (
-        (f"{folder}/front/nvidia/cudnn/lib", FRONT_FOLDER),
         (f"{folder}/front", FRONT_FOLDER),
         (str(place.driver), DRIVER_FOLDER),
         (str(place.venv), "/home/user/venv"),
