@@ -140,7 +140,7 @@ def shadow(case: Case, path: str, own: libraries.Copy) -> Why:
     cause = (
         f"`{path}` ({libraries.why_that_one(case.heard, path)}) is used, and not `{own.path}` ({own.owner})"
     )
-    return Why(cause, libraries.out_of_the_way(case.outside, case.heard, path, case.about.repair))
+    return Why(cause, libraries.out_of_the_way(case.outside, case.heard, case.about.target, path))
 
 
 def held_memory(outside: Outside, about: Surroundings) -> Why | None:

@@ -25,6 +25,8 @@ _UNFIT = re.compile(
     r"^(/\S+): (version .* not found \(required by (/\S+)\)|(?:undefined symbol|symbol lookup error).*)"
 )
 
+SWITCH_ON = "run `unset ENVFIX_LOADER`"
+
 
 class Copy(Struct, frozen=True):
     """A file of a soname. `owner` is the distribution that brought it, as `name version`; `damage` says what
@@ -66,10 +68,8 @@ def why_not_opened(
             _run(repair),
         )
     there = f"{said}: it is at `{copies[0].path}`" + (f" ({copies[0].owner})" * bool(copies[0].owner))
-    if outside.environ.get("ENVFIX_LOADER") == "0":
-        return Why(
-            f"{there}, and ENVFIX_LOADER=0 keeps envfix from opening it there", "run `unset ENVFIX_LOADER`"
-        )
+    if loader_is_off(outside, target):
+        return Why(f"{there}, and ENVFIX_LOADER=0 keeps envfix from opening it there", SWITCH_ON)
     return Why(f"{there}, where the loader does not look; it {looked}", _run(repair))
 
 
@@ -85,7 +85,7 @@ def _damaged(
     behind = f", in front of `{copies[0].path}`" if copies else ""
     return Why(
         f"`{path}` ({why_that_one(heard, path)}) is damaged: {what}{behind}",
-        out_of_the_way(outside, heard, path, repair),
+        out_of_the_way(outside, heard, target, path),
     )
 
 
@@ -123,17 +123,11 @@ def out_of_library_path(outside: Outside, path: str) -> str:
     return f"`export LD_LIBRARY_PATH={':'.join(kept)}`" if kept else "`unset LD_LIBRARY_PATH`"
 
 
-def out_of_the_way(outside: Outside, heard: Transcript, path: str, repair: str) -> str:
-    """What lets the environment's own copy win over this file.
-
-    Where envfix's library discovery is not at work it is enough to install it: it opens the environment's
-    own by their paths, before any folder is searched.
-    """
+def out_of_the_way(outside: Outside, heard: Transcript, target: Target | None, path: str) -> str:
+    """What lets the environment's own copy win over this file."""
     place = place_of(heard, path)
-    if outside.environ.get("ENVFIX_LOADER") == "0":
-        return "run `unset ENVFIX_LOADER`"
-    if repair and not heard.answer.get("loader"):
-        return _run(repair)
+    if loader_is_off(outside, target):
+        return SWITCH_ON
     if place is not None and place.kind == "LD_LIBRARY_PATH":
         return f"take its folder out of LD_LIBRARY_PATH: {out_of_library_path(outside, path)}"
     if place is not None and place.kind == "cache":
@@ -141,6 +135,12 @@ def out_of_the_way(outside: Outside, heard: Transcript, path: str, repair: str) 
         where = f"/etc/ld.so.conf.d (`grep -rl {folder} /etc/ld.so.conf.d`)"
         return f"take `{folder}` out of {where}, then `sudo ldconfig`"
     return f"take it away: `mv {path} {path}.off`"
+
+
+def loader_is_off(outside: Outside, target: Target | None) -> bool:
+    """Whether envfix's library discovery is installed and switched off by a variable."""
+    installed = target is not None and target.version_of("envfix-loader") is not None
+    return installed and outside.environ.get("ENVFIX_LOADER") == "0"
 
 
 def copies_of(outside: Outside, target: Target | None, soname: str) -> tuple[Copy, ...]:
