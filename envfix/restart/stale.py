@@ -85,9 +85,7 @@ def still_holds(
     ]
     if not replaced:
         return None
-    return _needed(
-        _count(replaced, "replaced since the kernel loaded them", folders), platform, kernel, replaced
-    )
+    return _needed(_count(replaced, "replaced since the kernel started", folders), platform, kernel, replaced)
 
 
 def runs_in(outside: Outside, kernel: Kernel, site_packages: Sequence[str]) -> bool:
