@@ -36,7 +36,8 @@ def issue(facts: IssueFacts) -> str:
         _block("packages", _packages(facts.packages, private)),
         _block("variables", _pairs(sorted(known(facts.machine.environment, {}).items()), private)),
         _block(
-            "what the compatibility matrix says", [redact(one_line(line), private) for line in facts.verdicts]
+            "what the compatibility matrix says",
+            [redact(one_line(line), private, addresses=False) for line in facts.verdicts],
         ),
         _block("nvidia-smi", redact(facts.nvidia_smi, private).splitlines()),
         _block(

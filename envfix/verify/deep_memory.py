@@ -23,7 +23,7 @@ def utilisation(answer: Answer, measured: dict[str, Any]) -> Check:
     """What NVML saw of the GPU while the step ran; NVML's is the share of time in which some kernel ran."""
     name = "GPU utilisation"
     wanted = WANTED[name]
-    stopped = answer.stopped(name, wanted, "training")
+    stopped = answer.missing(name, wanted, "training")
     if stopped:
         return stopped
     looks, trouble = _looks(answer, "training")
@@ -49,7 +49,7 @@ def memory(answer: Answer, measured: dict[str, Any]) -> Check:
     """What TensorFlow allocated and what the GPU's memory went up by, with memory growth on."""
     name = "GPU memory"
     wanted = WANTED[name]
-    stopped = answer.stopped(name, wanted, "memory")
+    stopped = answer.missing(name, wanted, "memory")
     if stopped:
         return stopped
     devices, told = answer.done("devices"), answer.done("memory")
