@@ -74,14 +74,27 @@ def redact(text: str, private: Private, *, addresses: bool = True) -> str:
     text = _TOKENS.sub("<token>", _UUID.sub(_uuid, text))
     text = _URL.sub(_url, text)
     text = _MAC.sub("<mac>", _SERIAL.sub(r"\1<serial>", _EMAIL.sub("<email>", text)))
-    for folder in sorted(filter(_is_private_folder, private.folders), key=len, reverse=True):
-        # Not the beginning of another folder's name.
-        text = re.sub(rf"{re.escape(folder.rstrip('/'))}(?![\w.-])", FOLDER, text)
-    text = _PATH.sub(_path, _WINDOWS_PATH.sub("<path>", _HOMES.sub("~", text)))
+    text = _HOMES.sub("~", _without_folders(text, private))
+    text = _PATH.sub(_path, _WINDOWS_PATH.sub("<path>", text))
     if addresses:
         text = _ADDRESS.sub(_address, text)
     text = _known(text, private.hosts, "<host>", whole_words=True)
     return _known(text, private.users, "<user>", whole_words=True)
+
+
+def redact_paths(value: str, private: Private) -> str:
+    """`redact` of a value that is a path, or several with colons between: there a space does not end one."""
+    if not value.startswith(("/", "~")):
+        return redact(value, private)
+    pieces = [_without_folders(piece, private) for piece in clean(value).split(":")]
+    return redact(":".join(_shown(piece) if re.search(r"\s", piece) else piece for piece in pieces), private)
+
+
+def _without_folders(text: str, private: Private) -> str:
+    for folder in sorted(filter(_is_private_folder, private.folders), key=len, reverse=True):
+        # Not the beginning of another folder's name.
+        text = re.sub(rf"{re.escape(folder.rstrip('/'))}(?![\w.-])", FOLDER, text)
+    return text
 
 
 def _known(text: str, values: Iterable[str], shown: str, *, whole_words: bool) -> str:
@@ -114,21 +127,23 @@ def _uuid(found: re.Match[str]) -> str:
 
 
 def _path(found: re.Match[str]) -> str:
-    """A system's path as it is; of any other what every environment has in it, or its well-known name."""
     path = found[0].rstrip(".")
-    rest = found[0][len(path) :]
-    first = path.lstrip("/").partition("/")[0]
-    if path in ("~", FOLDER) or first in _DEVICES:
-        return found[0]
+    return _shown(path) + found[0][len(path) :]
+
+
+def _shown(path: str) -> str:
+    """A system's path as it is; of any other what every environment has in it, or its well-known name."""
+    if path in ("~", FOLDER) or path.lstrip("/").partition("/")[0] in _DEVICES:
+        return path
     packages = _PACKAGES.match(path)
     if packages:
         inside = packages[2] or ""
         known = inside.partition("/")[0] in _KNOWN_PACKAGES
-        return f"…/{packages[1]}" + (f"/{inside}" if known else "/…" if inside else "") + rest
+        return f"…/{packages[1]}" + (f"/{inside}" if known else "/…" if inside else "")
     if _ROOTS.match(path):
-        return found[0]
+        return path
     name = path.rpartition("/")[2]
-    return (f"…/{name}" if _KNOWN_FILES.match(name) else "<path>") + rest
+    return f"…/{name}" if _KNOWN_FILES.match(name) else "<path>"
 
 
 def _address(found: re.Match[str]) -> str:
