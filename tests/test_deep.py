@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from envfix.model.outcome import Check, Proof, Status, Verification
 from envfix.model.request import Accelerator
 from envfix.ports import Ran
 from envfix.render.outcome import verification
-from envfix.verify import deep, deep_placement, transcript
+from envfix.verify import deep, deep_child, deep_placement, transcript
 from envfix.verify.deep_answer import CHECKS
 from tests.fakes import FakeOutside
 from tests.values import T4
@@ -355,6 +358,21 @@ def test_the_sampler_is_given_to_runs_on_a_gpu_alone() -> None:
             stub="/stub" if proof is Proof.LOADER else None,
         )  # fmt: skip
         assert json.loads(outside.argv[0][3]) == wanted
+
+
+@pytest.mark.parametrize("name", ["deep_child.py", "deep_model.py"])
+def test_what_runs_in_old_interpreters_parses_there(name: str) -> None:
+    ast.parse((Path(deep.CHILD).parent / name).read_text(), feature_version=(3, 7))
+
+
+def test_looks_are_taken_while_something_runs() -> None:
+    code = "import time\nfor n in range(99):\n  print('envfix-usage:{\"n\": %d}' % n, flush=True); time.sleep(.05)"
+    watched = deep_child.Sampler([sys.executable, "-c", code])
+    time.sleep(1.0)
+    looks = watched.end()
+    assert [look["n"] for look in looks[:2]] == [0, 1] and len(looks) < 99
+    assert watched.child is not None and watched.child.returncode is not None
+    assert deep_child.Sampler([]).end() == []
 
 
 def test_ends_of_functions_are_no_ops() -> None:
