@@ -366,7 +366,8 @@ def test_what_runs_in_old_interpreters_parses_there(name: str) -> None:
 
 
 def test_looks_are_taken_while_something_runs() -> None:
-    code = "import time\nfor n in range(99):\n  print('envfix-usage:{\"n\": %d}' % n, flush=True); time.sleep(.05)"
+    say = "print('envfix-usage:{\"n\": %d}' % n, flush=True)"
+    code = f"import time\nfor n in range(99):\n  {say}; time.sleep(.05)"
     watched = deep_child.Sampler([sys.executable, "-c", code])
     time.sleep(1.0)
     looks = watched.end()
