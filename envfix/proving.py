@@ -62,21 +62,9 @@ def run_checks(
 
 
 def run_deep_checks(
-    parts: Parts,
-    here: Situation,
-    done: Verification,
-    accelerator: Accelerator,
-    timeout: float,
-    folder: str | None,
+    parts: Parts, here: Situation, done: Verification, timeout: float, folder: str | None
 ) -> Verification:
     """`done` with the training step's checks; `folder` is the driver stub's, as for `run_checks`."""
     parts.outside.say("measuring a training step ...")
-    return deep.deepen(
-        parts.outside,
-        done,
-        accelerator=accelerator,
-        machine=here.machine,
-        stub=folder,
-        sampler=usage.sampler(INTERVAL),
-        timeout=timeout,
-    )
+    looks = usage.sampler(INTERVAL)
+    return deep.deepen(parts.outside, done, machine=here.machine, stub=folder, sampler=looks, timeout=timeout)

@@ -17,9 +17,10 @@ SHORTEST_SECRET = 6
 # Names that tell nobody apart, and words that the text itself needs.
 COMMON = frozenset(
     (
-        "admin", "colab", "conda", "container", "cpu", "cuda", "debian", "docker", "envfix", "gpu", "home",
-        "jovyan", "kaggle", "keras", "lib", "linux", "localhost", "none", "nvidia", "python", "python3",
-        "root", "runner", "tensorflow", "ubuntu", "user", "users", "usr", "vscode", "windows",
+        "admin", "colab", "conda", "container", "cpu", "cuda", "debian", "docker", "envfix", "false", "gpu",
+        "home", "jovyan", "kaggle", "keras", "lib", "linux", "localhost", "none", "nvidia", "python",
+        "python3", "root", "runner", "tensorflow", "true", "ubuntu", "user", "users", "usr", "vscode",
+        "windows",
     )
 )  # fmt: skip
 _TOKENS = re.compile(
@@ -38,14 +39,22 @@ _SERIAL = re.compile(r"(?i)\b(serial(?:[ _-]?(?:number|no))?\s*[=:#]?\s*)(?=[\w-
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^\s\"'`<>|]*")
 _PUBLIC = re.compile(r"https?://(?:[\w-]+\.)*(?:tensorflow\.org|nvidia\.com)(?:/[\w./#%-]*)?")
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)*")
-_UUID = re.compile(r"(?i)\b((?:GPU|MIG|PCI)-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])")
+_UUID = re.compile(
+    r"(?i)\b(?:((?:GPU|MIG|PCI)-)[0-9a-f]{8}(?:-[0-9a-f]+)*"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])"
+)
+# Names of hosts that no public one has: in a cloud, in a company.
+_HOST = re.compile(
+    r"(?i)\bip(?:-\d{1,3}){4}[\w.-]*|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|corp|lan|intranet)\b"
+)
+_QUOTED_PATH = re.compile(r"([\"'`])((?:~|/|\.{1,2}/|[A-Za-z]:[\\/]|\\\\)[^\"'`\n]*)\1")
 _MAC = re.compile(r"(?i)(?<![\w:-])[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}(?![\w:-])")
 _ADDRESS = re.compile(
     r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)|(?<![\w:.])[0-9A-Fa-f:]{3,}(?:[0-9.]+)?(?![\w:])"
 )
 _HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s:;,\"'`()<>|]+")
-_PATH = re.compile(r"(?<![\w/.…>-])(?:~|<folder>|/(?=[^\s/]))[^\s:;,\"'`()<>|\[\]]*")
-_WINDOWS_PATH = re.compile(r"(?<!\w)[A-Za-z]:\\[^\s:;,\"'`()<>|]*")
+_PATH = re.compile(r"(?<![\w/.…>-])(?:~|<folder>|\.{1,2}(?=/)|/(?=[^\s/]))[^\s:;,\"'`()<>|\[\]]*")
+_WINDOWS_PATH = re.compile(r"(?<!\w)(?:[A-Za-z]:[\\/]|\\\\)[^\s:;,\"'`()<>|]*")
 FOLDER = "<folder>"
 _PACKAGES = re.compile(r"^.*?/((?:lib/python[\d.]+/)?(?:site|dist)-packages)(?:/(.*))?$")
 # Folders and files whose names say nothing of a user.
@@ -74,11 +83,12 @@ def redact(text: str, private: Private, *, addresses: bool = True) -> str:
     text = _TOKENS.sub("<token>", _UUID.sub(_uuid, text))
     text = _URL.sub(_url, text)
     text = _MAC.sub("<mac>", _SERIAL.sub(r"\1<serial>", _EMAIL.sub("<email>", text)))
+    text = _QUOTED_PATH.sub(lambda found: f"{found[1]}{_shown(found[2])}{found[1]}", text)
     text = _HOMES.sub("~", _without_folders(text, private))
     text = _PATH.sub(_path, _WINDOWS_PATH.sub("<path>", text))
     if addresses:
         text = _ADDRESS.sub(_address, text)
-    text = _known(text, private.hosts, "<host>", whole_words=True)
+    text = _HOST.sub("<host>", _known(text, private.hosts, "<host>", whole_words=True))
     return _known(text, private.users, "<user>", whole_words=True)
 
 

@@ -124,7 +124,7 @@ def verify(
     folder = driver_stub(parts, here, accelerator)
     proof = run_checks(parts, here, here.target.executable, accelerator, timeout, folder)
     if deep:
-        proof = run_deep_checks(parts, here, proof, accelerator, timeout, folder)
+        proof = run_deep_checks(parts, here, proof, timeout, folder)
     return Verified(verification=proof)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from envfix.model.outcome import Check, Proof, Status, Verification
-from envfix.model.request import Accelerator
 from envfix.ports import Ran
 from envfix.render.outcome import verification
 from envfix.verify import deep, deep_child, deep_placement, transcript
@@ -55,11 +54,9 @@ def proven(proof: Proof | None, status: Status = Status.PASSED) -> Verification:
 
 def deepened(proof: Proof, **runs: Ran) -> Verification:
     outside = Recorded({name.replace("_", "-"): ran for name, ran in runs.items()})
-    accelerator = Accelerator.CPU if proof is Proof.CPU else Accelerator.GPU
     return deep.deepen(
         outside,
         proven(proof),
-        accelerator=accelerator,
         machine=T4,
         stub="/stub" if proof is Proof.LOADER else None,
     )
@@ -161,7 +158,6 @@ def test_after_a_failure_nothing_is_started() -> None:
     result = deep.deepen(
         outside,
         proven(Proof.GPU, Status.FAILED),
-        accelerator=Accelerator.GPU,
         machine=T4,
         sampler=("sampler",),
     )
@@ -354,7 +350,7 @@ def test_the_sampler_is_given_to_runs_on_a_gpu_alone() -> None:
     for proof, wanted in ((Proof.GPU, ["sampler", "0.2"]), (Proof.LOADER, [])):
         outside = Recorded(runs)
         deep.deepen(
-            outside, proven(proof), accelerator=Accelerator.GPU, machine=T4, sampler=("sampler", "0.2"),
+            outside, proven(proof), machine=T4, sampler=("sampler", "0.2"),
             stub="/stub" if proof is Proof.LOADER else None,
         )  # fmt: skip
         assert json.loads(outside.argv[0][3]) == wanted

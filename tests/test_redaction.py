@@ -13,7 +13,7 @@ from envfix.model.machine import Evidence, Outcome
 from envfix.model.outcome import Check, Status, Verification
 from envfix.model.private import Private
 from envfix.model.results import IssueFacts
-from envfix.redaction import COMMON, redact, redact_paths
+from envfix.redaction import redact, redact_paths
 from envfix.render.issue import issue
 from tests.values import T4
 
@@ -22,8 +22,8 @@ LETTERS = string.ascii_lowercase
 HEX = "0123456789abcdef"
 NOBODY = Private()
 
-# Long enough not to be a word of the block itself by chance.
-names = st.text(LETTERS, min_size=9, max_size=14).filter(lambda name: name not in COMMON)
+# None of them is a word of the block itself.
+names = st.text(LETTERS, min_size=7, max_size=12).map(lambda name: f"zq{name}")
 mixed = st.text(ALNUM, min_size=36, max_size=60).filter(
     lambda text: (
         any(c.isdigit() for c in text) and any(c.isupper() for c in text) and any(c.islower() for c in text)
@@ -63,6 +63,13 @@ def planted() -> st.SearchStrategy[tuple[str, str, Private]]:
         names.map(lambda name: (name, f"/usr/lib/python3/dist-packages/{name}/core.py", NOBODY)),
         names.map(lambda name: (name, f"https://{name}:pw@index.example/simple?u={name}", NOBODY)),
         names.map(lambda name: (name, f"git+ssh://git@host.example/{name}/repo.git", NOBODY)),
+        names.map(lambda name: (name, f'File "/srv/a {name} project/train.py", line 3', NOBODY)),
+        names.map(lambda name: (name, f"in ../{name}/train.py and ./{name}/x", NOBODY)),
+        names.map(lambda name: (name, f"on \\\\server\\{name} and D:/{name}/x", NOBODY)),
+        names.map(lambda name: (name, f"at {name}.internal and a.{name}.corp", NOBODY)),
+        st.ip_addresses(v=4).map(
+            lambda ip: (str(ip).replace(".", "-"), f"ip-{ip}".replace(".", "-"), NOBODY)
+        ),
         names.map(lambda name: (name, f"mail {name}@mail.example", NOBODY)),
         names.map(lambda name: (name, f"me@{name}.example", NOBODY)),
         names.map(lambda name: (name, f"PASSWORD={name}", NOBODY)),
@@ -75,6 +82,7 @@ def planted() -> st.SearchStrategy[tuple[str, str, Private]]:
         mixed.map(lambda token: (token, f"ghp_{token}", NOBODY)),
         uuids().map(lambda uuid: (uuid, f"GPU 0: Tesla T4 (UUID: GPU-{uuid})", NOBODY)),
         uuids().map(lambda uuid: (uuid, f"MIG-{uuid}", NOBODY)),
+        uuids().map(lambda uuid: (uuid[:13], f"(UUID: GPU-{uuid[:13]}", NOBODY)),
         st.integers(10**11, 10**12).map(lambda n: (str(n), f"Serial Number : {n}", NOBODY)),
         st.ip_addresses(v=4).map(lambda ip: (str(ip), f"from {ip}:8888 to", NOBODY)),
         st.ip_addresses(v=6).map(lambda ip: (str(ip), f"from {ip} to", NOBODY)),

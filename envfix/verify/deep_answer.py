@@ -21,6 +21,7 @@ WANTED = {
     "input pipeline": "batches are faster than single examples, and prefetch costs nothing",
 }
 CHECKS = tuple(WANTED)
+ON_CPU = "the CPU was asked for"
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -70,9 +70,10 @@ def memory(answer: Answer, measured: dict[str, Any]) -> Check:
     free = _difference(total, before.used_mib if before else None)
     if held is not None and free and held > NEARLY_ALL * free:
         forced = devices["forced_growth"]
-        cause = "memory growth was on, and TensorFlow took nearly all the same"
-        if forced is not None:
-            cause = f"TF_FORCE_GPU_ALLOW_GROWTH=`{forced}` weighs more than what a program sets"
+        if forced is None:
+            cause = "memory growth was on, and TensorFlow or another process took nearly all the same"
+            return check(name, Status.FAILED, wanted, observed, cause, "envfix watch")
+        cause = f"TF_FORCE_GPU_ALLOW_GROWTH=`{forced}` weighs more than what a program sets"
         return check(name, Status.FAILED, wanted, observed, cause, "unset TF_FORCE_GPU_ALLOW_GROWTH")
     if not all(devices["growth"]):
         return check(name, Status.FAILED, wanted, observed, "memory growth cannot be switched on")
