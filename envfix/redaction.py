@@ -23,6 +23,7 @@ COMMON = frozenset(
         "windows",
     )
 )  # fmt: skip
+# No pattern may look further ahead than what it is for is long: a log's line can be 20 kB of one kind.
 _TOKENS = re.compile(
     r"(?:gh[pousr]_|github_pat_|glpat-|hf_|npm_|pypi-|sk-|pk-|xox[a-z]-|ya29\.|AIza|AKIA|ASIA)[\w.=-]{10,}"
     r"|eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"  # JSON Web Token, RFC 7519
@@ -30,22 +31,24 @@ _TOKENS = re.compile(
     r"|(?<![\w+/-])(?=[\w+-]*[0-9])(?=[\w+-]*[A-Z])(?=[\w+-]*[a-z])[A-Za-z0-9_+-]{32,}={0,2}"
 )
 _NAMED = re.compile(
-    r"(?i)\b([\w.-]*(?:token|secret|passw(?:or)?d|passphrase|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
-    r"[\w.-]*[\"']?\s*[=:]\s*)(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;]+)"
+    r"(?i)((?:token|secret|passw(?:or)?d|passphrase|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
+    r"[\w.-]{0,60}[\"']?\s{0,9}[=:]\s{0,9})(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;]+)"
 )
-_OPTION = re.compile(r"(?i)(--[\w-]*(?:token|secret|passw|key|auth|credential)[\w-]*\s+)[^\s-]\S*")
+_OPTION = re.compile(
+    r"(?i)(--[\w-]{0,60}(?:token|secret|passw|key|auth|credential)[\w-]{0,60}\s{1,9})[^\s-]\S*"
+)
 _AUTHORISED = re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{6,}")
 _SERIAL = re.compile(r"(?i)\b(serial(?:[ _-]?(?:number|no))?\s*[=:#]?\s*)(?=[\w-]*\d)[\w-]{4,}")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^\s\"'`<>|]*")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://[^\s\"'`<>|]*")
 _PUBLIC = re.compile(r"https?://(?:[\w-]+\.)*(?:tensorflow\.org|nvidia\.com)(?:/[\w./#%-]*)?")
-_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)*")
+_EMAIL = re.compile(r"[\w.+%-]{1,254}@[\w-]+(?:\.[\w-]+)*")
 _UUID = re.compile(
     r"(?i)\b(?:((?:GPU|MIG|PCI)-)[0-9a-f]{8}(?:-[0-9a-f]+)*"
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])"
 )
 # Names of hosts that no public one has: in a cloud, in a company.
 _HOST = re.compile(
-    r"(?i)\bip(?:-\d{1,3}){4}[\w.-]*|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|corp|lan|intranet)\b"
+    r"(?i)\bip(?:-\d{1,3}){4}[\w.-]*|\b(?:[\w-]{1,63}\.){1,8}(?:internal|local|corp|lan|intranet)\b"
 )
 _QUOTED_PATH = re.compile(r"([\"'`])((?:~|/|\.{1,2}/|[A-Za-z]:[\\/]|\\\\)[^\"'`\n]*)\1")
 _MAC = re.compile(r"(?i)(?<![\w:-])[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}(?![\w:-])")
