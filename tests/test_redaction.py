@@ -209,7 +209,7 @@ def test_versions_of_four_numbers_are_no_addresses_in_the_list_of_packages() -> 
     ],
 )
 def test_a_line_of_twenty_kilobytes_takes_no_time(piece: str) -> None:
-    """TensorFlow 2.21 prints a RUNPATH of that length. A pattern that looks far at each sign takes minutes."""
+    """TensorFlow 2.21 prints a RUNPATH of that length. A pattern that looks far from each sign takes long."""
     text = (piece * 24000)[:24000]
     begun = time.process_time()
     redact(text, Private(users=("anna",), hosts=("ws17",)))
