@@ -29,6 +29,10 @@ RELEVANT = re.compile(
     r"numpy|scipy|h5py|protobuf|grpcio|ml-dtypes|absl-py|flatbuffers|gast|libclang|opt-einsum|wrapt|"
     r"typing-extensions|setuptools|wheel|pip|uv|envfix.*|ipykernel|jupyterlab|notebook)$"
 )
+USERS = (
+    "USER", "LOGNAME", "USERNAME", "SUDO_USER", "JUPYTERHUB_USER", "NB_USER", "KAGGLE_USERNAME",
+    "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME",
+)  # fmt: skip
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:TOKEN|SECRET|PASS|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|KEY|APIKEY|AUTH|COOKIE|DSN)(?:_|$)",
     re.I,
@@ -114,9 +118,7 @@ def private_of(outside: Outside, here: Situation) -> Private:
     people = [
         fields for fields in accounts if len(fields) > 5 and fields[5].startswith(("/home/", "/Users/"))
     ]
-    users = [
-        environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER", "JUPYTERHUB_USER")
-    ]
+    users = [environ.get(name, "") for name in USERS]
     users += [re.split(r"[/\\]", home.rstrip("/\\"))[-1] for home in homes]
     users += [fields[0] for fields in people]
     # The field for comments begins with the person's own name.

@@ -49,7 +49,8 @@ def proven(
         proof = run_checks(parts, here, matrix, installed.python, accelerator, timeout, folder, repair="")
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted while verifying: tensorflow {installed.tensorflow} is installed, and not verified",
+            f"interrupted while verifying: {installed.package} {installed.tensorflow} is installed, "
+            "and not verified",
             again,
             data=installed,
         ) from None
@@ -82,24 +83,12 @@ def run_checks(
 
 
 def run_deep_checks(
-    parts: Parts,
-    here: Situation,
-    done: Verification,
-    accelerator: Accelerator,
-    timeout: float,
-    folder: str | None,
+    parts: Parts, here: Situation, done: Verification, timeout: float, folder: str | None
 ) -> Verification:
     """`done` with the training step's checks; `folder` is the driver stub's, as for `run_checks`."""
     parts.outside.say("measuring a training step ...")
-    return deep.deepen(
-        parts.outside,
-        done,
-        accelerator=accelerator,
-        machine=here.machine,
-        stub=folder,
-        sampler=usage.sampler(INTERVAL),
-        timeout=timeout,
-    )
+    looks = usage.sampler(INTERVAL)
+    return deep.deepen(parts.outside, done, machine=here.machine, stub=folder, sampler=looks, timeout=timeout)
 
 
 def _compiled_cudnn(matrix: Matrix) -> dict[str, CudnnRelease]:

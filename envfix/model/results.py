@@ -17,8 +17,8 @@ from envfix.model.usage import Activity, Sample
 class Report(Struct, frozen=True, kw_only=True):
     """A dry run: every release's verdicts on one machine and the plan for the recommended one.
 
-    `named` are the releases that were asked for, where none of them fits; `remedies` says what each that
-    does not fit would take, where that was asked for.
+    `named` are the keys of the releases that were asked for, where none of them fits; `remedies` says what
+    each that does not fit would take, where that was asked for.
     """
 
     machine: Machine
@@ -27,7 +27,7 @@ class Report(Struct, frozen=True, kw_only=True):
     bounds: tuple[Bound, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
-    named: tuple[Version, ...] = ()
+    named: tuple[tuple[str, Version], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -41,6 +41,7 @@ class LockWritten(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     checked: str = ""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Installed(Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class Installed(Struct, frozen=True, kw_only=True):
     machine: Machine
     python: str
     tensorflow: str
+    package: str = "tensorflow"
     accelerator: str
     plan: Plan
     notes: tuple[str, ...] = ()

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from envfix.model.machine import Outcome, known
-from envfix.model.outcome import Check, Status
+from envfix.model.outcome import Check, Status, Verification
 from envfix.model.private import Private
 from envfix.model.results import IssueFacts
-from envfix.redaction import redact
+from envfix.redaction import redact, redact_paths
 from envfix.render.text import summary
 from envfix.render.words import columns, one_line
 
@@ -36,13 +36,11 @@ def issue(facts: IssueFacts) -> str:
         _block("packages", _packages(facts.packages, private)),
         _block("variables", _pairs(sorted(known(facts.machine.environment, {}).items()), private)),
         _block(
-            "what the compatibility matrix says", [redact(one_line(line), private) for line in facts.verdicts]
+            "what the compatibility matrix says",
+            [redact(one_line(line), private, addresses=False) for line in facts.verdicts],
         ),
         _block("nvidia-smi", redact(facts.nvidia_smi, private).splitlines()),
-        _block(
-            f"the last lines of TensorFlow's log ({redact(done.ended, private) or 'not run'})",
-            redact(done.stderr, private).splitlines()[-LOG_LINES:],
-        ),
+        _block("the last lines of TensorFlow's log", _log(done, private)),
     ]
     return "\n".join(parts) + "\n"
 
@@ -56,7 +54,7 @@ def _block(title: str, lines: Sequence[str]) -> str:
 
 
 def _pairs(rows: Iterable[tuple[str, str]], private: Private) -> list[str]:
-    return columns([(redact(name, private), redact(one_line(value), private)) for name, value in rows])
+    return columns([(redact(name, private), redact_paths(one_line(value), private)) for name, value in rows])
 
 
 def _machine(facts: IssueFacts) -> list[tuple[str, str]]:
@@ -100,6 +98,11 @@ def _libraries(facts: IssueFacts) -> list[str]:
     rows = sorted(done.libraries.items())
     missed = [(name, f"not opened: {reason}") for name, reason in sorted(done.not_opened.items())]
     return _pairs([*rows, *missed], facts.private)
+
+
+def _log(done: Verification, private: Private) -> list[str]:
+    lines = redact(done.stderr, private).splitlines()[-LOG_LINES:]
+    return [*lines, f"ended: {redact(one_line(done.ended), private) or 'not run'}"]
 
 
 def _packages(packages: Sequence[tuple[str, str]], private: Private) -> list[str]:

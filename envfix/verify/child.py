@@ -139,7 +139,11 @@ def jit(device: str) -> Dict[str, Any]:
     def compiled(x: Any, y: Any) -> Any:
         return tf.matmul(tf.exp(tf.sin(x)), tf.pow(y, 1.5))
 
-    return compared(tf.function(compiled, jit_compile=True), device, ([128, 128], [128, 128]))
+    try:
+        function = tf.function(compiled, jit_compile=True)
+    except TypeError:  # 2.4
+        function = tf.function(compiled, experimental_compile=True)
+    return compared(function, device, ([128, 128], [128, 128]))
 
 
 def loaded() -> Dict[str, Any]:

@@ -11,87 +11,75 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from envfix.model.machine import Machine
 from envfix.model.outcome import Check, Proof, Status, Verification
-from envfix.model.request import Accelerator
 from envfix.ports import Outside
 from envfix.verify import deep_memory, deep_pipeline, deep_placement, transcript
 from envfix.verify.checks import NO_KERNELS, environment
-from envfix.verify.deep_answer import CHECKS, Answer, check, place, skipped
+from envfix.verify.deep_answer import CHECKS, ON_CPU, Answer, check, place, skipped
 
 CHILD = str(Path(__file__).parent / "deep_child.py")
-ON_CPU = "the CPU was asked for"
-
-
-class Runs(Struct, frozen=True, kw_only=True):
-    """The two runs of the child: the measured one, and the one whose placement is logged."""
-
-    measured: Answer
-    placed: Answer | None
 
 
 def deepen(
     outside: Outside,
     done: Verification,
     *,
-    accelerator: Accelerator,
     machine: Machine,
     stub: str | None = None,
     sampler: Sequence[str] = (),
     timeout: float = 180.0,
 ) -> Verification:
-    """`done` with the checks of the training step.
+    """`done` with the checks of the training step, run as what `done` proves: on the GPU, on the CPU, or
+    (under `stub`) not at all.
 
     `sampler` is the command that prints what the GPUs do, a look a line. Nothing is run where `done` has
     failed: the step would only fail again, and later.
     """
-    if not done.passed or done.proof is None:
+    proof = done.proof
+    if not done.passed or proof is None:
         late = tuple(skipped(name, "not reached", "an earlier check failed") for name in CHECKS)
         return structs.replace(done, checks=(*done.checks, *late), measured={})
     env = environment(outside, machine, stub)
-    looks = json.dumps(list(sampler) if done.proof is Proof.GPU else [])
+    looks = json.dumps(list(sampler) if proof is Proof.GPU else [])
 
     def answer(mode: str) -> Answer:
         ran = outside.run([done.python, CHILD, mode, looks], timeout=timeout, env=env)
-        return Answer(heard=transcript.read(ran), log=ran.err, device=_device(accelerator))
+        device = "CPU:0" if proof is Proof.CPU else "GPU:0"
+        return Answer(heard=transcript.read(ran), log=ran.err, device=device)
 
-    runs = Runs(
-        measured=answer(done.proof.value),
-        placed=None if done.proof is Proof.LOADER else answer(f"{done.proof.value}-placement"),
-    )
-    checks, measured = _judge(runs, done.proof)
+    measured: dict[str, Any] = {}
+    run = answer(proof.value)
+    checks = [deep_placement.kernels(run, on_cpu=proof is Proof.CPU)]
+    if proof is Proof.LOADER:
+        checks += [skipped(name, "not run", NO_KERNELS) for name in CHECKS[1:]]
+    else:
+        checks += _of_step(run, answer(f"{proof.value}-placement"), proof is Proof.GPU, measured)
     return structs.replace(done, checks=(*done.checks, *checks), measured=measured)
 
 
-def _device(accelerator: Accelerator) -> str:
-    return "CPU:0" if accelerator is Accelerator.CPU else "GPU:0"
+def _of_step(run: Answer, placed: Answer, on_gpu: bool, measured: dict[str, Any]) -> list[Check]:
+    """The checks of a step that was run, `placed` being the run whose placement is logged.
 
-
-def _judge(runs: Runs, proof: Proof) -> tuple[tuple[Check, ...], dict[str, Any]]:
-    """The checks in order, and the figures behind them."""
-    measured: dict[str, Any] = {}
-    on_gpu = proof is Proof.GPU
-    checks = [deep_placement.kernels(runs.measured, on_cpu=proof is Proof.CPU)]
-    if runs.placed is None:
-        rest = (skipped(name, "not run", NO_KERNELS) for name in CHECKS[1:])
-        return (*checks, *rest), measured
-    checks += [
-        _training(runs.measured, measured),
-        deep_placement.placement(runs.placed, runs.measured, measured),
-        _host(runs.measured, measured) if on_gpu else skipped("device and host time", "not run", ON_CPU),
-        deep_memory.utilisation(runs.measured, measured)
-        if on_gpu
-        else skipped("GPU utilisation", "not run", ON_CPU),
-        deep_memory.memory(runs.measured, measured) if on_gpu else skipped("GPU memory", "not run", ON_CPU),
-        deep_memory.logical(runs.measured, measured),
-        deep_pipeline.pipeline(runs.measured, measured),
-    ]
-    ended = runs.measured.heard
-    if ended.complete and ended.ended != "exit 0":
-        checks.append(check("end of training", Status.FAILED, "exit 0", ended.ended, ended.cause, ended.hint))
-    return tuple(checks), measured
+    The figures behind them are added to `measured`.
+    """
+    checks = [_training(run, measured), deep_placement.placement(placed, run, measured)]
+    if on_gpu:
+        checks += [
+            _host(run, measured),
+            deep_memory.utilisation(run, measured),
+            deep_memory.memory(run, measured),
+        ]
+    else:
+        names = ("device and host time", "GPU utilisation", "GPU memory")
+        checks += [skipped(name, "not run", ON_CPU) for name in names]
+    checks += [deep_memory.logical(run, measured), deep_pipeline.pipeline(run, measured)]
+    heard = run.heard
+    if heard.complete and heard.ended != "exit 0":
+        checks.append(check("end of training", Status.FAILED, "exit 0", heard.ended, heard.cause, heard.hint))
+    return checks
 
 
 def _training(answer: Answer, measured: dict[str, Any]) -> Check:

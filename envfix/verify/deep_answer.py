@@ -21,6 +21,7 @@ WANTED = {
     "input pipeline": "batches are faster than single examples, and prefetch costs nothing",
 }
 CHECKS = tuple(WANTED)
+ON_CPU = "the CPU was asked for"
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -45,7 +46,12 @@ class Answer(Struct, frozen=True, kw_only=True):
             if not done and self._died_in(step):
                 cause = self.heard.cause or "TensorFlow ended the process"
                 return check(name, Status.FAILED, wanted, self.heard.ended, cause, self.heard.hint)
-        if self.done(steps[-1]):
+        return self.missing(name, wanted, steps[-1])
+
+    def missing(self, name: str, wanted: str, step: str) -> Check | None:
+        """The check where the step, whose failure another check tells of, was not done; None when it was."""
+        done = self.done(step)
+        if done and "error" not in done:
             return None
         return skipped(name, "not reached", "an earlier check failed", wanted)
 

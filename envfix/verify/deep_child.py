@@ -123,7 +123,6 @@ class Run:
         tf.debugging.set_log_device_placement(self.logged)
         gpus = tf.config.list_physical_devices("GPU")
         growth = [tf.config.experimental.get_memory_growth(gpu) for gpu in gpus]
-        split = [tf.config.get_logical_device_configuration(gpu) for gpu in gpus]
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         return {
@@ -131,8 +130,6 @@ class Run:
             "physical": [device.name for device in tf.config.list_physical_devices()],
             "growth_by_default": growth,
             "growth": [tf.config.experimental.get_memory_growth(gpu) for gpu in gpus],
-            "split": [len(parts or ()) for parts in split],
-            "soft_placement": tf.config.get_soft_device_placement(),
             "forced_growth": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH"),
         }
 

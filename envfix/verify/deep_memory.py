@@ -23,7 +23,7 @@ def utilisation(answer: Answer, measured: dict[str, Any]) -> Check:
     """What NVML saw of the GPU while the step ran; NVML's is the share of time in which some kernel ran."""
     name = "GPU utilisation"
     wanted = WANTED[name]
-    stopped = answer.stopped(name, wanted, "training")
+    stopped = answer.missing(name, wanted, "training")
     if stopped:
         return stopped
     looks, trouble = _looks(answer, "training")
@@ -49,7 +49,7 @@ def memory(answer: Answer, measured: dict[str, Any]) -> Check:
     """What TensorFlow allocated and what the GPU's memory went up by, with memory growth on."""
     name = "GPU memory"
     wanted = WANTED[name]
-    stopped = answer.stopped(name, wanted, "memory")
+    stopped = answer.missing(name, wanted, "memory")
     if stopped:
         return stopped
     devices, told = answer.done("devices"), answer.done("memory")
@@ -70,9 +70,10 @@ def memory(answer: Answer, measured: dict[str, Any]) -> Check:
     free = _difference(total, before.used_mib if before else None)
     if held is not None and free and held > NEARLY_ALL * free:
         forced = devices["forced_growth"]
-        cause = "memory growth was on, and TensorFlow took nearly all the same"
-        if forced is not None:
-            cause = f"TF_FORCE_GPU_ALLOW_GROWTH=`{forced}` weighs more than what a program sets"
+        if forced is None:
+            cause = "memory growth was on, and TensorFlow or another process took nearly all the same"
+            return check(name, Status.FAILED, wanted, observed, cause, "envfix watch")
+        cause = f"TF_FORCE_GPU_ALLOW_GROWTH=`{forced}` weighs more than what a program sets"
         return check(name, Status.FAILED, wanted, observed, cause, "unset TF_FORCE_GPU_ALLOW_GROWTH")
     if not all(devices["growth"]):
         return check(name, Status.FAILED, wanted, observed, "memory growth cannot be switched on")

@@ -16,7 +16,9 @@ def pipeline(answer: Answer, measured: dict[str, Any]) -> Check:
     """Throughput and waiting of four pipelines of the same images: single examples, batches, batches fetched
     ahead, and decoded side by side too."""
     name = "input pipeline"
-    wanted = WANTED[name]
+    on_cpu = answer.device == "CPU:0"
+    # A CPU may well be as fast with single examples: its caches hold them.
+    wanted = "prefetch costs nothing" if on_cpu else WANTED[name]
     stopped = answer.stopped(name, wanted, "pipeline")
     if stopped:
         return stopped
@@ -34,7 +36,7 @@ def pipeline(answer: Answer, measured: dict[str, Any]) -> Check:
     )
     if ways["parallel"]["waiting"] > STARVED:
         observed += f"; {_cpus(cpus)} cannot feed {answer.device}: it starves on images of this kind"
-    if speed["batch"] * NOISE < speed["neither"]:
+    if not on_cpu and speed["batch"] * NOISE < speed["neither"]:
         return check(name, Status.FAILED, wanted, observed, "batches are slower than single examples")
     if speed["prefetch"] * NOISE < speed["batch"]:
         cause = "fetching ahead takes more from the step than it gives: the CPU is busy with something else"

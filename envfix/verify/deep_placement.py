@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from envfix.model.outcome import Check, Status
-from envfix.verify.deep_answer import WANTED, Answer, check, place, skipped
+from envfix.verify.deep_answer import ON_CPU, WANTED, Answer, check, place, skipped
 
 # `tensorflow/core/common_runtime/placer.cc`, LogDeviceAssignment: the name, the op and the device of a node.
 _PLACED = re.compile(r"placer\.cc:\d+\] .+?: \((\w+)\): (\S+)$", re.MULTILINE)
@@ -42,7 +42,7 @@ def kernels(answer: Answer, *, on_cpu: bool) -> Check:
     if stopped:
         return stopped
     if on_cpu:
-        return skipped(name, "not run", "the CPU was asked for")
+        return skipped(name, "not run", ON_CPU)
     without = without_kernel(answer)
     types = answer.done("kernels")
     if not without:
