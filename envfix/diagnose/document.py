@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from envfix.diagnose.patterns import WINDOW, compiled, places, words
+from envfix.diagnose.patterns import compiled, places, span, words
 from envfix.printable import clean
 
 LONGEST_EVIDENCE = 300
@@ -60,10 +60,11 @@ class Document:
     def sightings(self, says: str, most: int = 40) -> Iterator[Sighting]:
         """The first `most` matches of a signature's pattern, from the top."""
         done = found = 0
+        reach = span(says)
         for at, end in places(self.lower, words(says)):
             if at < done:
                 continue
-            match = compiled(says).search(self.text, max(done, at - WINDOW), end + WINDOW)
+            match = compiled(says).search(self.text, max(done, at - reach), end + reach)
             if match is None:
                 continue
             done, found = max(match.end(), at + 1), found + 1

@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterable
 
 from envfix.diagnose import told
-from envfix.diagnose.condense import condense
+from envfix.diagnose.condense import BEGINNING, Wanted, condense
 from envfix.diagnose.document import Document
 from envfix.diagnose.notebook_file import text_of
-from envfix.diagnose.patterns import alternation, words
+from envfix.diagnose.patterns import tokens, words
 from envfix.diagnose.remedy import fix
 from envfix.diagnose.weighing import Scene, Weighed, weigh
 from envfix.model.diagnosis import Catalogue, Finding
 from envfix.model.machine import Machine
 
 MOST_EVIDENCE = 6
+# Of what cannot be looked up as a whole word; shorter ones stand in every other line.
+_PARTS = re.compile(rf"[a-z0-9]{{{BEGINNING},}}")
 
 
 def explain(pieces: Iterable[bytes], machine: Machine | None, catalogue: Catalogue) -> tuple[Finding, ...]:
@@ -29,7 +31,7 @@ def explain(pieces: Iterable[bytes], machine: Machine | None, catalogue: Catalog
 def document_of(pieces: Iterable[bytes], catalogue: Catalogue) -> Document:
     """The text worth searching, of a file of any size, in flat memory."""
     notebook, rest = text_of(pieces)
-    return Document(condense(rest, wanted(catalogue)) if notebook is None else notebook)
+    return Document(condense(rest, lambda: wanted(catalogue)) if notebook is None else notebook)
 
 
 def findings(document: Document, machine: Machine | None, catalogue: Catalogue) -> tuple[Finding, ...]:
@@ -45,12 +47,17 @@ def findings(document: Document, machine: Machine | None, catalogue: Catalogue) 
     return tuple(_finding(weighed, scene, catalogue) for weighed in weigh(catalogue, scene))
 
 
-def wanted(catalogue: Catalogue) -> re.Pattern[bytes]:
-    """One expression, for lines in lower case, without a match of which nothing in the catalogue matches."""
+def wanted(catalogue: Catalogue) -> Wanted:
+    """What a line must hold for anything in the catalogue to match it."""
     says = [signature.says for cause in catalogue.causes for signature in cause.signatures]
     says += [each for marker in catalogue.markers for each in marker.says]
     says += [each for reading in catalogue.readings for each in reading.says]
-    return re.compile(alternation(word for each in says for word in words(each)).encode())
+    unsure = {word for each in says if not tokens(each) for word in words(each)}
+    parts = {part for word in unsure for part in _PARTS.findall(word)}
+    return Wanted(
+        tokens=frozenset(token.encode() for each in says for token in tokens(each)),
+        parts=tuple(part.encode() for part in sorted(parts)),
+    )
 
 
 def _finding(weighed: Weighed, scene: Scene, catalogue: Catalogue) -> Finding:

@@ -28,6 +28,7 @@ COMPARED = {
     "libcuda-older",
     "libcuda-other-patch",
     "compat-in-use",
+    "compat-possible",
     "memory-full",
     "memory-free",
     "cudnn-older-than-compiled",
@@ -41,6 +42,7 @@ FACTS = {
     "cudnn-compiled", "libcuda", "kernel", "package", "variable", "memory", "missing",
 }  # fmt: skip
 _FULL = 0.9
+FIRST_COMPAT = 384  # the oldest kernel driver that NVIDIA's cuda-compat packages go with
 MANY = 4  # of the seven or eight that TensorFlow opens
 # TensorRT and CUPTI are optional, and the driver is no CUDA library.
 _OPTIONAL = ("libnvinfer", "libcupti", "cupti", "libcuda.", "nvcuda")
@@ -187,6 +189,8 @@ def _compared(
         found.append((f"libcuda-{word}", line))
         if libcuda.major == kernel.major:
             found.append(("libcuda-other-patch", line))
+        elif libcuda > kernel and kernel.major >= FIRST_COMPAT:
+            found.append(("compat-possible", line))
     release, cuda = _first(values, "driver", DriverRelease), _first(values, "driver-cuda", DriverCuda)
     own = {row.branch: row.cuda for row in branches}
     if isinstance(release, DriverRelease) and isinstance(cuda, DriverCuda):

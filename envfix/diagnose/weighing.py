@@ -22,6 +22,8 @@ SECOND_HAND = 0.8
 LEAST, MOST = 0.15, 0.99
 SETTLED, BESIDE = 0.85, 0.3
 EXPLAINS_FROM = 0.45
+# A cause that is believed much less than what it would explain does not explain it.
+NEARLY = 0.75
 
 
 class Weighed(Struct):
@@ -116,12 +118,14 @@ def _connect(found: Sequence[Weighed]) -> None:
         if earlier.follows is not None or earlier.cause.benign or earlier.confidence < EXPLAINS_FROM:
             continue
         for later in found:
-            names = {later.cause.id, later.cause.family.value}
-            if (
-                later is earlier
-                or later.follows is not None
-                or not names.intersection(earlier.cause.explains)
-            ):
-                continue
-            if later.confidence <= earlier.confidence * 2:
+            if later is not earlier and later.follows is None and _explains(earlier, later):
                 later.follows = earlier.cause.id
+
+
+def _explains(earlier: Weighed, later: Weighed) -> bool:
+    if later.cause.symptom and not later.cause.benign and not earlier.cause.symptom:
+        return True
+    names = {later.cause.id, later.cause.family.value}
+    if not names.intersection(earlier.cause.explains):
+        return False
+    return earlier.confidence >= later.confidence * NEARLY

@@ -160,7 +160,10 @@ class Fix(_Row, frozen=True):
 
 
 class Cause(_Row, frozen=True):
-    """One cause. `explains` names the causes (or families) whose messages follow from it."""
+    """One cause. `explains` names the causes (or families) whose messages follow from it.
+
+    A `symptom` follows from every other cause that is found, and stands for itself only alone.
+    """
 
     id: str
     family: Family
@@ -169,6 +172,7 @@ class Cause(_Row, frozen=True):
     sources: tuple[str, ...]
     installs: Helps
     benign: bool = False
+    symptom: bool = False
     signatures: tuple[Signature, ...] = ()
     alone: tuple[Alone, ...] = ()
     confirm: tuple[Condition, ...] = ()
