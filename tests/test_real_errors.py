@@ -13,6 +13,7 @@ from envfix.model.diagnosis import Catalogue, Finding
 from envfix.model.machine import Machine
 from envfix.system.outside import RealOutside
 from tests.recordings import DATA, recorder
+from tests.values import T4, changed
 
 RECORDINGS = recorder.read(DATA / recorder.CASES)
 PRINTED = [
@@ -67,6 +68,10 @@ def test_nothing_of_the_machine_that_recorded_is_kept() -> None:
             assert word not in text, f"{path.name}: {word}"
 
 
+def with_wheels(tensorflow: str) -> Machine:
+    return changed(T4, installed={"tensorflow": tensorflow, "nvidia-cudnn-cu12": "9.3.0.75"})
+
+
 @pytest.mark.parametrize(
     ("file", "machine", "cause"),
     [
@@ -77,8 +82,8 @@ def test_nothing_of_the_machine_that_recorded_is_kept() -> None:
             Machine(installed={"tensorflow-cpu": "2.18.1"}),
             "cpu-build-installed",
         ),
-        ("tf-2.21-as-published.log", Machine(installed={"tensorflow": "2.21.0"}), "loader-of-this-release"),
-        ("tf-2.16-as-published.log", Machine(installed={"tensorflow": "2.16.1"}), "loader-of-this-release"),
+        ("tf-2.21-as-published.log", with_wheels("2.21.0"), "loader-of-this-release"),
+        ("tf-2.16-as-published.log", with_wheels("2.16.1"), "loader-of-this-release"),
     ],
 )
 def test_facts_of_the_machine_decide_where_the_text_does_not(file: str, machine: Machine, cause: str) -> None:
