@@ -90,7 +90,7 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
         installed = _change(work, made, installed)
     elif choice.lacks is Lacks.LOADER:
         installed = _add_loader(work, installed)
-    return _proven(parts, here, where, options, installed, choice.accelerator, folder)
+    return _proven(parts, here, matrix, where, options, installed, choice.accelerator, folder)
 
 
 def _decided(
@@ -117,12 +117,13 @@ def _left_alone(
     note = f"{name} is newer than this matrix ({matrix.date}): left as it is, only verified"
     kept = _kept(here, name, request.accelerator, NO_PLAN, (note,), options)
     folder = driver_stub(parts, here, request.accelerator, options.proves)
-    return _proven(parts, here, where, options, kept, request.accelerator, folder)
+    return _proven(parts, here, matrix, where, options, kept, request.accelerator, folder)
 
 
 def _proven(
     parts: Parts,
     here: Situation,
+    matrix: Matrix,
     where: Where,
     options: InstallOptions,
     installed: Installed,
@@ -133,7 +134,7 @@ def _proven(
     if not options.proves:
         return installed
     again = where.verify_command(installed.python, accelerator)
-    return proven(parts, here, installed, accelerator, options.timeout, folder, again)
+    return proven(parts, here, matrix, installed, accelerator, options.timeout, folder, again)
 
 
 def _kept(

@@ -86,6 +86,11 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _machine_option(parser)
     _deciding_options(parser)
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    parser.add_argument(
+        "--for-issue",
+        action="store_true",
+        help="one Markdown block about this machine to paste into an issue, private parts replaced",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="write it there instead of printing it")
     _json_option(parser)
 
@@ -136,7 +141,29 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     _target_options(parser)
     _machine_option(parser)
     parser.add_argument("--accelerator", choices=("gpu", "cpu", "auto"), default="gpu")
-    parser.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS")
+    parser.add_argument(
+        "--deep", action="store_true", help="run a training step too: placement, utilisation, memory, input"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=180.0, metavar="SECONDS", help="for each process that is started"
+    )
+    _json_option(parser)
+
+
+def _watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks")
+    parser.add_argument("--count", type=int, metavar="N", help="stop after so many looks (default: Ctrl-C)")
+    _json_option(parser)
+
+
+def _explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "log", nargs="?", metavar="LOG", help="a log, notebook or post; `-` is standard input (default: none)"
+    )
+    _target_options(parser)
+    parser.add_argument(
+        "--machine", metavar="NAME|FILE|this", help="the machine that the text is from; `this` is this one"
+    )
     _json_option(parser)
 
 
@@ -174,6 +201,8 @@ COMMANDS = {
     "install": ("plan, show it, install it, advise on the restart, verify", _install),
     "verify": ("visibility, placement and numbers, in a fresh process", _verify),
     "rollback": ("put back what an install changed; `--list` shows what can be", _rollback),
+    "explain": ("what a log means: the cause, the evidence, the fix", _explain),
+    "watch": ("what the GPUs are doing, until it is stopped", _watch),
     "matrix": ("the compatibility matrix: show it, check it, or derive a release from its wheel", _matrix),
     "machines": ("the machines that can be named with --machine", _json_option),
 }

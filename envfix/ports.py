@@ -6,6 +6,7 @@ The real ones are in `envfix.system`; tests hand in subclasses that answer from 
 from __future__ import annotations
 
 import abc
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,6 +61,14 @@ class Outside(Tree):
         """
 
     @abc.abstractmethod
+    def follow(self, argv: Sequence[str], *, patience: float, each: Callable[[str], None]) -> Ran:
+        """Run `argv` and hand `each` line of its standard output over as it comes, without its end.
+
+        The child is killed when nothing came for `patience` seconds (`timed_out`), and when `each` raises or
+        envfix is interrupted. `out` of the result is empty: it has been handed over.
+        """
+
+    @abc.abstractmethod
     def which(self, name: str) -> str | None:
         """The absolute path of the program that PATH finds, or None."""
 
@@ -77,6 +86,11 @@ class Outside(Tree):
     def read_text(self, path: str, limit: int = 16 << 20) -> str:
         """`read_bytes` decoded as UTF-8, undecodable bytes replaced."""
         return self.read_bytes(path, limit).decode("utf-8", "replace")
+
+    def pieces(self, path: str | None, size: int = 1 << 20) -> Iterator[bytes]:
+        """The file in pieces, for what is too large to hold; None is standard input. OSError as `open`."""
+        if path is not None:
+            yield self.read_bytes(path, sys.maxsize)
 
     @abc.abstractmethod
     def exists(self, path: str) -> bool:

@@ -49,6 +49,14 @@ class Where(Struct, frozen=True, kw_only=True):
         words += ["--accelerator", "cpu"] if accelerator is Accelerator.CPU else []
         return shlex.join(words)
 
+    def install_command(self, accelerator: Accelerator) -> str:
+        """The command line that puts right what these options name, to be pasted into a shell."""
+        words = ["envfix", "install"]
+        words += ["--venv", self.venv] if self.venv else ["--python", self.python] if self.python else []
+        words += ["--machine", self.machine] if self.machine else []
+        words += ["--accelerator", "cpu"] if accelerator is Accelerator.CPU else []
+        return shlex.join(words)
+
 
 class Situation(Struct, frozen=True, kw_only=True):
     """`target` is the interpreter (of a `--venv` that is still to be made: the one it is made with).

@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from envfix.choosing import choice_of_lock, choose
+from envfix.circumstances import with_kernel
 from envfix.deciding import no_gpu_advice, ranked, settled
 from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.future import knowing, knowing_locked, said_of
@@ -22,7 +23,7 @@ from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.notes import broken_by, notes_of
 from envfix.probe import machine_file
-from envfix.proving import driver_stub, run_checks
+from envfix.proving import driver_stub, run_checks, run_deep_checks
 from envfix.situation import Parts, Where
 from envfix.solution import make_lock, plan_if_possible, solve
 from envfix.together import decide_together, ranked_together
@@ -110,8 +111,13 @@ def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) 
     return LockWritten(lock=made, checked=path, warnings=warnings)
 
 
-def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float) -> Verified:
-    """Visibility, placement and numbers in a fresh process of the target interpreter."""
+def verify(
+    parts: Parts, where: Where, accelerator: Accelerator, timeout: float, *, deep: bool = False
+) -> Verified:
+    """Visibility, placement and numbers in a fresh process of the target interpreter.
+
+    With `deep` a training step is run and measured too, in processes of their own.
+    """
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = put_right(parts, where, matrix)
     if here.new_venv:
@@ -119,8 +125,11 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)
-    proof = run_checks(parts, here, here.target.executable, accelerator, timeout, folder)
-    return Verified(verification=proof)
+    python, repair = here.target.executable, where.install_command(accelerator)
+    proof = run_checks(parts, here, matrix, python, accelerator, timeout, folder, repair)
+    if deep:
+        proof = run_deep_checks(parts, here, proof, timeout, folder)
+    return Verified(verification=with_kernel(parts, here, where, proof))
 
 
 def machines(parts: Parts) -> MachineList:

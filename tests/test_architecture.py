@@ -9,26 +9,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "envfix"
-STAGES = {"probe", "matrix", "resolve", "lock", "install", "restart", "verify"}
+STAGES = {"probe", "matrix", "resolve", "lock", "install", "restart", "verify", "diagnose"}
 # Lower number, lower layer: a module imports only its own layer's package or lower ones.
 ROWS = (
     "__init__",
     "model",
     "errors tree",
     "envelope ports printable reading",
-    "cache explanation installers nvidia pep751 record",
+    "cache explanation installers nvidia pep751 record redaction",
     f"system {' '.join(sorted(STAGES))}",
     "choice neighbours output refusing situation",
-    "aftercare beside choosing deciding environment future holders mending notes "
+    "aftercare beside choosing circumstances deciding diagnosing environment future holders mending notes "
     "pairs proving provision solution standing together",
-    "installing render undoing workflow",
+    "installing issue render undoing watching workflow",
     "commands options own",
     "cli",
     "__main__",
 )
 LAYERS = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 # What runs inside a child process of its own: these may open, spawn and load as they need.
-CHILDREN = ("probe/children/", "install/payload/", "verify/child.py")
+CHILDREN = (
+    "probe/children/",
+    "install/payload/",
+    "verify/child.py",
+    "verify/deep_child.py",
+    "verify/deep_model.py",
+)
 OUTSIDE = {"subprocess", "socket", "requests", "urllib", "http", "shutil", "tempfile", "remotezip", "ctypes"}
 
 

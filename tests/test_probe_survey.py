@@ -362,7 +362,7 @@ def test_bindings_that_return_bytes_and_ones_that_return_text(
     library(tmp_path, "libnvidia-ml.so.1", "int nothing;")
     (tmp_path / "pynvml.py").write_text(OLD_BINDINGS.format(text=text, name=name))
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
-    monkeypatch.setattr(nvml, "_bindings", lambda: str(tmp_path))
+    monkeypatch.setattr(nvml, "bindings", lambda: str(tmp_path))
     reading = nvml.read_nvml(RealOutside(quiet=True), 10.0)
     assert (reading.release, reading.cuda) == (DriverRelease("450.80.02"), DriverCuda("12.4"))
     assert reading.gpus is not None

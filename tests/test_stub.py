@@ -113,6 +113,21 @@ def test_the_error_asked_for_is_given_with_the_drivers_words(folder: str, code: 
     assert said["count"] == 0
 
 
+def test_any_function_can_be_made_to_fail(folder: str) -> None:
+    failing = "cuModuleLoadData=222,cuMemAlloc=2,cuDeviceGetName=999,cuDriverGetVersion=34,cuGetErrorName=34"
+    said = ask(folder, ENVFIX_STUB_FAIL=failing, **TWO)
+    assert said["init"] == 0
+    assert said["refused"] == [801, 2, 801, 222, 801]
+    assert said["invalid"] == 999
+    assert said["driver_cuda"] == 0
+
+
+def test_a_stub_library_does_not_even_name_its_error(folder: str) -> None:
+    failing = "cuGetErrorName=34,cuGetErrorString=34"
+    assert ask(folder, ENVFIX_STUB_CUINIT="34", **TWO)["error"][0] == "CUDA_ERROR_STUB_LIBRARY"
+    assert ask(folder, ENVFIX_STUB_CUINIT="34", ENVFIX_STUB_FAIL=failing, **TWO)["error"] == ["None", "None"]
+
+
 def test_no_gpu_described_is_no_device(folder: str) -> None:
     assert ask(folder)["init"] == 100
 

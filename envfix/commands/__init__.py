@@ -7,12 +7,16 @@ from pathlib import Path
 
 from envfix import workflow
 from envfix.commands.asking import alone, in_cell, request, where
+from envfix.commands.explaining import explain
 from envfix.commands.installing import install
+from envfix.commands.issue import for_issue
 from envfix.commands.matrix import matrix
 from envfix.commands.undoing import rollback
+from envfix.commands.watch import watch
 from envfix.errors import InputError, UsageError
 from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
+from envfix.model.results import Report
 from envfix.model.target import PipConfig
 from envfix.ports import Index, Outside, Resolver
 from envfix.render import Rendered, json, markdown, text
@@ -34,8 +38,8 @@ def run(options: argparse.Namespace) -> Rendered:
     result, exit_code = COMMANDS[options.command](parts, options)
     if options.json:
         rendered = json.success(options.command, result, exit_code)
-    elif getattr(options, "format", "text") == "markdown":
-        rendered = markdown.report(result)  # type: ignore[arg-type]
+    elif isinstance(result, Report) and options.format == "markdown":
+        rendered = markdown.report(result)
     else:
         rendered = text.result(result)
     if options.command == "report" and options.output:
@@ -65,6 +69,8 @@ def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 
 def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.for_issue:
+        return for_issue(parts, options)
     report = workflow.report(parts, request(options), where(options), every=options.json)
     return report, report.exit_code
 
@@ -85,7 +91,8 @@ def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if not 0 < options.timeout < 1e6:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
-    done = workflow.verify(parts, where(options), Accelerator(options.accelerator), options.timeout)
+    accelerator = Accelerator(options.accelerator)
+    done = workflow.verify(parts, where(options), accelerator, options.timeout, deep=options.deep)
     return done, done.exit_code
 
 
@@ -100,6 +107,8 @@ COMMANDS = {
     "install": install,
     "verify": _verify,
     "rollback": rollback,
+    "explain": explain,
+    "watch": watch,
     "matrix": matrix,
     "machines": _machines,
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class InstallResult(Struct, frozen=True, kw_only=True):
@@ -76,7 +77,10 @@ class Check(Struct, frozen=True, kw_only=True):
 
 class Verification(Struct, frozen=True, kw_only=True):
     """`proof` is None when nothing was proven. `stderr` keeps the child's last lines, `ended` how it
-    ended (`exit 0`, `SIGSEGV`, `timed out after 180 s`)."""
+    ended (`exit 0`, `SIGSEGV`, `timed out after 180 s`). `build` is what the wheel
+    says of how it was built; `libraries` maps the CUDA sonames that were mapped to their paths, `not_opened`
+    those that were missed to the loader's reason. `measured` are the figures of `verify --deep`: times
+    in seconds, memory in MiB, shares between 0 and 1."""
 
     checks: tuple[Check, ...]
     proof: Proof | None
@@ -85,6 +89,10 @@ class Verification(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     ended: str = ""
     stderr: str = ""
+    build: dict[str, str] = {}
+    libraries: dict[str, str] = {}
+    not_opened: dict[str, str] = {}
+    measured: dict[str, Any] | UnsetType = UNSET
 
     @property
     def passed(self) -> bool:

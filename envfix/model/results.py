@@ -10,6 +10,8 @@ from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.outcome import InstallResult, RestartAdvice, Transaction, Verification
 from envfix.model.plan import Lock, Plan
+from envfix.model.private import Private
+from envfix.model.usage import Activity, Sample
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -96,3 +98,36 @@ class MatrixShown(Struct, frozen=True, kw_only=True):
     date: str
     digest: str
     releases: tuple[Release, ...]
+
+
+class IssueFacts(Struct, frozen=True, kw_only=True):
+    """What `report --for-issue` shows: `private` is what must not be in it.
+
+    `system` are pairs of a name and what was found, `nvidia_smi` is the program's own table, `verdicts` are
+    the sentences of the rules that are not yes for the TensorFlow that is installed.
+    """
+
+    envfix: str
+    matrix_date: str
+    machine: Machine
+    python: str
+    system: tuple[tuple[str, str], ...]
+    packages: tuple[tuple[str, str], ...]
+    verification: Verification
+    nvidia_smi: str
+    verdicts: tuple[str, ...]
+    private: Private
+
+
+class IssueReport(Struct, frozen=True, kw_only=True):
+    """The Markdown block of `report --for-issue`, with everything private taken out."""
+
+    markdown: str
+
+
+class Watched(Struct, frozen=True, kw_only=True):
+    """What `envfix watch` saw: each GPU's activity over `seconds`, and the looks if they were asked for."""
+
+    seconds: float
+    gpus: tuple[Activity, ...]
+    samples: tuple[Sample, ...] = ()

@@ -20,7 +20,7 @@ DRIVER_NOT_LOADED = 9  # nvmlReturn_t, NVML API reference
 
 def read_nvml(outside: Outside, timeout: float, python: str = sys.executable) -> Reading:
     """NVML's answer; `python` is the interpreter that has nvidia-ml-py, envfix's own."""
-    ran = outside.run([python, "-I", "-S", "-B", CHILD, _bindings()], timeout=timeout)
+    ran = outside.run([python, "-I", "-S", "-B", CHILD, bindings()], timeout=timeout)
     outcome, answer, detail = child_answer(ran, MARK)
     if outcome is not Outcome.FOUND:
         return nothing(SOURCE, outcome, detail)
@@ -52,7 +52,7 @@ def _missed(answer: object) -> Iterator[Evidence]:
             yield piece(str(pair[0]), SOURCE, Outcome.FAILED, str(pair[1]))
 
 
-def _bindings() -> str:
+def bindings() -> str:
     """The folder of `pynvml.py`, without importing it; empty when nvidia-ml-py is not installed."""
     spec = importlib.util.find_spec("pynvml")
     return str(Path(spec.origin).parent) if spec and spec.origin else ""

@@ -8,12 +8,14 @@ from envfix import envelope
 from envfix.errors import EnvfixError
 from envfix.model.conflicts import PACKAGES
 from envfix.model.decision import Candidate
+from envfix.model.diagnosis import Explained
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.outcome import RestartAdvice, Status, Verification
 from envfix.model.results import (
     Installed,
+    IssueReport,
     LockWritten,
     MachineList,
     MatrixShown,
@@ -21,6 +23,7 @@ from envfix.model.results import (
     RolledBack,
     TransactionList,
     Verified,
+    Watched,
 )
 from envfix.reading import to_plain
 
@@ -49,13 +52,13 @@ def data(result: object) -> Any:
         return {
             "machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]
         }
-    if isinstance(result, (TransactionList, RolledBack)):
+    if isinstance(result, (Explained, RolledBack, TransactionList)):
         return to_plain(result)
     if isinstance(result, MatrixCheck):
         return to_plain(result) | {"up_to_date": result.up_to_date}
     if isinstance(result, MatrixShown):
         return to_plain(result)
-    if isinstance(result, (Machine, Release)):
+    if isinstance(result, (Machine, Release, Watched, IssueReport)):
         return to_plain(result)
     raise TypeError(f"no JSON for {type(result).__name__}")
 

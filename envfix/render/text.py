@@ -11,11 +11,13 @@ from msgspec import UNSET, UnsetType
 
 from envfix.errors import EnvfixError
 from envfix.model.decision import Candidate, Decision, Fit
+from envfix.model.diagnosis import Explained
 from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.results import (
     Installed,
+    IssueReport,
     LockWritten,
     MachineList,
     MatrixShown,
@@ -23,11 +25,14 @@ from envfix.model.results import (
     RolledBack,
     TransactionList,
     Verified,
+    Watched,
 )
 from envfix.printable import clean
 from envfix.render import undone
+from envfix.render.findings import findings
 from envfix.render.outcome import installed, verification
 from envfix.render.plan import plan
+from envfix.render.usage import watched
 from envfix.render.words import columns, one_line, reason
 
 _COLUMNS = "{:<8} {:<11} {:<7} {}"
@@ -69,6 +74,12 @@ def _result(value: object) -> str:
         return "\n".join(undone.listed(value))
     if isinstance(value, RolledBack):
         return "\n".join(undone.rolled_back(value))
+    if isinstance(value, IssueReport):
+        return value.markdown
+    if isinstance(value, Watched):
+        return "\n".join(watched(value))
+    if isinstance(value, Explained):
+        return "\n".join(findings(value)).strip("\n")
     if isinstance(value, MatrixCheck):
         return "\n".join(value.summary)
     if isinstance(value, MatrixShown):

@@ -70,6 +70,29 @@ def advise(
     return _judge(outside, kernel, platform, changed, added, site_packages, parse_maps(maps))
 
 
+def still_holds(
+    outside: Outside, kernel: Kernel, platform: Platform | object, site_packages: Sequence[str]
+) -> RestartAdvice | None:
+    """The advice where the kernel holds libraries of `site_packages` that were replaced since it loaded them;
+    None where it holds none, or cannot be looked into."""
+    try:
+        maps = outside.read_text(f"/proc/{kernel.pid}/maps", 64 << 20)
+    except OSError:
+        return None
+    folders = _with_real_paths(outside, site_packages)
+    replaced = [
+        one.path for one in parse_maps(maps) if one.deleted and _relative(one.path, folders) is not None
+    ]
+    if not replaced:
+        return None
+    return _needed(_count(replaced, "replaced since the kernel started", folders), platform, kernel, replaced)
+
+
+def runs_in(outside: Outside, kernel: Kernel, site_packages: Sequence[str]) -> bool:
+    """Whether the kernel's interpreter is that of the folders."""
+    return _runs_in(kernel.python, _with_real_paths(outside, site_packages))
+
+
 def _judge(
     outside: Outside,
     kernel: Kernel,

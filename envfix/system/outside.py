@@ -12,13 +12,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from envfix.model.urls import redact
 from envfix.ports import Outside, Ran
 from envfix.printable import clean
 from envfix.system import streams
+from envfix.system.following import follow
 from envfix.system.processes import finish
 from envfix.system.reading import is_own, open_at_once, read_patiently
 from envfix.system.shown import Shown
@@ -69,6 +70,9 @@ class RealOutside(RealTree, Outside):
             return Ran(tuple(argv), None, "", "", error=f"could not be started: {problem.strerror}")
         return finish(child, argv, timeout, stdin, Shown(keep) if show else None)
 
+    def follow(self, argv: Sequence[str], *, patience: float, each: Callable[[str], None]) -> Ran:
+        return follow(argv, patience, each)
+
     def which(self, name: str) -> str | None:
         path = program_path(os.environ)
         return shutil.which(name, path=path) if path else None
@@ -80,6 +84,13 @@ class RealOutside(RealTree, Outside):
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
         with open(path, "rb", opener=open_at_once) as file:
             return read_patiently(file, limit)
+
+    def pieces(self, path: str | None, size: int = 1 << 20) -> Iterator[bytes]:
+        if path is None:
+            yield from iter(lambda: sys.stdin.buffer.read(size), b"") if sys.stdin else ()
+            return
+        with open(path, "rb") as file:  # noqa: PTH123 - the same
+            yield from iter(lambda: file.read(size), b"")
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)  # noqa: PTH110 - no PermissionError for a folder that is closed to us

@@ -35,15 +35,28 @@ def write(text: str, stream: TextIO) -> str:
 
     A reader that has gone (`| head`) has seen what it wanted: that is no trouble.
     """
+    problem = _put(text, stream)
+    if problem is None or isinstance(problem, BrokenPipeError):
+        return ""
+    return problem.strerror or str(problem)
+
+
+def is_read(text: str, stream: TextIO) -> bool:
+    """Write the text and flush; False where its reader has gone. Raises OSError for any other trouble."""
+    problem = _put(text, stream)
+    if problem is not None and not isinstance(problem, BrokenPipeError):
+        raise problem
+    return problem is None
+
+
+def _put(text: str, stream: TextIO) -> OSError | None:
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
-        _silence(stream)
     except OSError as problem:
         _silence(stream)
-        return problem.strerror or str(problem)
-    return ""
+        return problem
+    return None
 
 
 def _silence(stream: TextIO) -> None:

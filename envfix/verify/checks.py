@@ -7,16 +7,20 @@ CPU, operations are compared with float64.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from envfix.errors import InputError
 from envfix.model.machine import Driver, Gpu, Machine, known
 from envfix.model.outcome import Check, Proof, Status, Verification
 from envfix.model.request import Accelerator
+from envfix.model.surroundings import Surroundings
+from envfix.model.versions import CudnnRelease
 from envfix.ports import Outside
-from envfix.verify import transcript
+from envfix.verify import causes, loader_log, transcript
+from envfix.verify.driver_library import NO_DRIVER
 from envfix.verify.transcript import Transcript
 
 CHILD = str(Path(__file__).parent / "child.py")
@@ -26,7 +30,6 @@ OPERATIONS = {"matmul": "matmul", "convolution": "convolution", "jit": "jit_comp
 # inputs are positive.
 TOLERANCE = 0.005
 REPAIR = "run `envfix install`"
-NO_DRIVER = "`nvidia-smi` must work here first; `envfix probe` says what was found of the driver"
 NO_KERNELS = "no GPU here: the driver stub runs no kernels"
 
 
@@ -38,16 +41,22 @@ def verify(
     machine: Machine,
     stub: str | None = None,
     timeout: float = 180.0,
+    surroundings: Callable[[], Surroundings] = Surroundings,
+    compiled_cudnn: Mapping[str, CudnnRelease] = MappingProxyType({}),
 ) -> Verification:
     """What TensorFlow does in `python`, each check with what was wanted and found.
 
     `stub` is the folder of the compiled driver stub: TensorFlow must register `machine`'s GPUs under it.
-    Raises InputError for a machine whose GPUs cannot be described to the stub.
+    `surroundings` is asked only where a check failed, `compiled_cudnn` maps TensorFlow's versions to the
+    cuDNN that each was compiled against. Raises InputError for a machine whose GPUs cannot be described to
+    the stub.
     """
     proof = Proof.CPU if accelerator is Accelerator.CPU else Proof.LOADER if stub else Proof.GPU
-    ran = outside.run([python, CHILD, proof.value], timeout=timeout, env=_environment(outside, machine, stub))
-    heard = transcript.read(ran)
-    checks = _judge(heard, proof, known(machine.gpus, ()))
+    heard = _hear(outside, [python, CHILD, proof.value], timeout, environment(outside, machine, stub))
+    checks = _judge(heard, proof, known(machine.gpus, ()), compiled_cudnn)
+    if any(check.status is Status.FAILED for check in checks):
+        case = causes.Case(outside, heard, machine, surroundings(), stub)
+        checks = tuple(case.explained(check) for check in checks)
     proven = all(check.status is Status.PASSED or check.cause == NO_KERNELS for check in checks)
     return Verification(
         checks=checks,
@@ -59,10 +68,28 @@ def verify(
         ),
         ended=heard.ended,
         stderr=heard.stderr,
+        build=_build_facts(heard),
+        libraries=dict(heard.answer.get("libraries", {})),
+        not_opened=dict(heard.not_opened),
     )
 
 
-def _environment(outside: Outside, machine: Machine, stub: str | None) -> dict[str, str]:
+def _hear(outside: Outside, argv: Sequence[str], timeout: float, env: Mapping[str, str]) -> Transcript:
+    """What the child says, with what the dynamic loader writes down meanwhile."""
+    folder = outside.temporary_dir()
+    ran = outside.run(argv, timeout=timeout, env={**env, **loader_log.environment(folder)})
+    return transcript.read(ran, loader_log.read(outside, folder))
+
+
+def _build_facts(heard: Transcript) -> dict[str, str]:
+    """What the wheel says of how it was built, its commit and compiler included."""
+    done = _done(heard, "import")
+    told = {name: str(done[name]) for name in ("git", "compiler") if done.get(name)}
+    return {**told, **done.get("build", {})}
+
+
+def environment(outside: Outside, machine: Machine, stub: str | None) -> dict[str, str]:
+    """The variables of a child: TensorFlow's whole log and, with `stub`, the machine that it answers for."""
     env = dict(outside.environ)
     env["TF_CPP_MIN_LOG_LEVEL"] = "0"
     # Makes every release name the libraries that it opens and misses.
@@ -70,7 +97,7 @@ def _environment(outside: Outside, machine: Machine, stub: str | None) -> dict[s
     if stub is None:
         return env
     # These speak of this machine's GPUs, not of the described ones.
-    for name in ("CUDA_VISIBLE_DEVICES", "ENVFIX_STUB_CUINIT"):
+    for name in ("CUDA_VISIBLE_DEVICES", "ENVFIX_STUB_CUINIT", "ENVFIX_STUB_FAIL"):
         env.pop(name, None)
     path = env.get("LD_LIBRARY_PATH", "")
     env["LD_LIBRARY_PATH"] = f"{stub}:{path}" if path else stub
@@ -97,11 +124,14 @@ def _described(gpu: Gpu, place: str) -> str:
     return f"{name}|{capability.major}.{capability.minor}|{known(gpu.memory_mib, 16384)}"
 
 
-def _judge(heard: Transcript, proof: Proof, gpus: Sequence[Gpu]) -> tuple[Check, ...]:
+def _judge(
+    heard: Transcript, proof: Proof, gpus: Sequence[Gpu], compiled: Mapping[str, CudnnRelease]
+) -> tuple[Check, ...]:
     """Every check in order; what comes after the first one that ends the run is skipped."""
     checks = [_build(heard, proof)]
     if proof is not Proof.CPU:
-        checks += [_libraries(heard), _visible(heard, proof, gpus)]
+        release = compiled.get(_done(heard, "import").get("version", ""))
+        checks += [_libraries(heard, release), _visible(heard, proof, gpus)]
     for step, name in {"initialise": "device initialised", **OPERATIONS}.items():
         device = "CPU:0" if proof is Proof.CPU else "GPU:0"
         wanted = f"runs on {device}" + ("" if step == "initialise" else ", with the CPU's numbers")
@@ -131,8 +161,9 @@ def _build(heard: Transcript, proof: Proof) -> Check:
     return _check("build", Status.FAILED, wanted, observed, "this wheel holds no GPU code", REPAIR)
 
 
-def _libraries(heard: Transcript) -> Check:
-    wanted = "every CUDA library that TensorFlow asks for opens"
+def _libraries(heard: Transcript, compiled: CudnnRelease | None) -> Check:
+    least = f", cuDNN >= {compiled.cut(2)}" if compiled else ""
+    wanted = f"every CUDA library that TensorFlow asks for opens{least}"
     stopped = _stopped(heard, "devices", "libraries", wanted, REPAIR)
     if stopped:
         return stopped
@@ -152,6 +183,9 @@ def _libraries(heard: Transcript) -> Check:
         return _check(
             "libraries", Status.FAILED, wanted, f"not opened: {', '.join(missing)}", reasons, REPAIR
         )
+    unfit = causes.old_cudnn(heard, compiled)
+    if unfit:
+        return _check("libraries", Status.FAILED, wanted, unfit, "", REPAIR)
     observed = ", ".join(f"{name} ({path})" for name, path in sorted(loaded.items()))
     return _check(
         "libraries",
@@ -222,9 +256,10 @@ def _stopped(heard: Transcript, step: str, name: str, wanted: str, hint: str) ->
     """The check of a step that raised, died or was not reached; None when it was done."""
     done = _done(heard, step)
     if "error" in done:
-        return _check(
-            name, Status.FAILED, wanted, "an exception", done["error"].strip().splitlines()[0][:500], hint
-        )
+        kind, said = done["error"].partition(":")[0], done["error"].strip().splitlines()[0][:500]
+        return _check(name, Status.FAILED, wanted, f"raised {kind}", said, hint)
+    if done and step == "devices" and not _done(heard, "import")["cuda_build"]:
+        return _check(name, Status.SKIPPED, wanted, "not asked for", "an earlier check failed")
     if done:
         return None
     if heard.answer.get("doing") == step or (not heard.answer and step == "import"):

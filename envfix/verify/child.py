@@ -9,11 +9,12 @@ such line counts, so that a crash or a hang can be laid to the step it happened 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
 import traceback
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 MARK = "@envfix-verify@"
 STEPS = {
@@ -27,7 +28,7 @@ FAMILIES = ("libcu", "libnv", "libnccl")
 def main(mode: str) -> None:
     if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
         del sys.path[0]
-    answer: Dict[str, Any] = {"mode": mode, "done": {}, "doing": None, "libraries": {}}
+    answer: Dict[str, Any] = {"mode": mode, "done": {}, "doing": None, **loaded()}
     device = "/CPU:0" if mode == "cpu" else "/GPU:0"
     for step in STEPS[mode]:
         answer["doing"] = step
@@ -39,7 +40,7 @@ def main(mode: str) -> None:
             answer["done"][step] = {"error": "%s: %s" % (type(problem).__name__, problem)}
             if step in ("import", "devices", "initialise"):
                 break
-        answer["libraries"] = loaded_libraries()
+        answer.update(loaded())
         if mode == "gpu" and answer["done"].get("devices", {}).get("gpus") == []:
             break
     answer["doing"] = None
@@ -57,7 +58,13 @@ def load(device: str) -> Dict[str, Any]:
     info = {}
     if hasattr(tf.sysconfig, "get_build_info"):
         info = {key: str(value) for key, value in tf.sysconfig.get_build_info().items()}
-    return {"version": tf.__version__, "cuda_build": bool(tf.test.is_built_with_cuda()), "build": info}
+    return {
+        "version": tf.__version__,
+        "git": tf.version.GIT_VERSION,
+        "compiler": tf.version.COMPILER_VERSION,
+        "cuda_build": bool(tf.test.is_built_with_cuda()),
+        "build": info,
+    }
 
 
 def devices(device: str) -> Dict[str, Any]:
@@ -132,22 +139,76 @@ def jit(device: str) -> Dict[str, Any]:
     def compiled(x: Any, y: Any) -> Any:
         return tf.matmul(tf.exp(tf.sin(x)), tf.pow(y, 1.5))
 
-    return compared(tf.function(compiled, jit_compile=True), device, ([128, 128], [128, 128]))
-
-
-def loaded_libraries() -> Dict[str, str]:
-    """Sonames of CUDA's families that this process has mapped, with their paths."""
-    found = {}
     try:
-        with open("/proc/self/maps") as maps:
-            for line in maps:
-                path = line.split(None, 5)[-1].strip()
-                name = os.path.basename(path)
-                if name.startswith(FAMILIES) and ".so" in name:
-                    found[name] = path
-    except OSError:  # not on Linux
-        pass
+        function = tf.function(compiled, jit_compile=True)
+    except TypeError:  # 2.4
+        function = tf.function(compiled, experimental_compile=True)
+    return compared(function, device, ([128, 128], [128, 128]))
+
+
+def loaded() -> Dict[str, Any]:
+    """CUDA's libraries in this process by the names they were found under, with their paths.
+
+    `copies` has every one in the order of loading, `libraries` the first of each name, `real` the file where
+    that is another one (`libcuda.so.550.54.15`), `cudnn` its version as cuDNN says it, `loader` whether
+    envfix's library discovery ran here.
+    """
+    copies = []
+    for path in loaded_paths():
+        name = os.path.basename(path)
+        if name.startswith(FAMILIES) and ".so" in name and [name, path] not in copies:
+            copies.append([name, path])
+    first = {}  # type: Dict[str, str]
+    for name, path in copies:
+        first.setdefault(name, path)
+    real = {name: os.path.realpath(path) for name, path in first.items()}
+    return {
+        "libraries": first,
+        "copies": copies,
+        "real": {name: path for name, path in real.items() if path != first[name]},
+        "cudnn": cudnn_release([path for name, path in copies if name.startswith("libcudnn.so.")]),
+        "loader": "_envfix_preload" in sys.modules,
+    }
+
+
+class Loaded(ctypes.Structure):
+    """The first fields of `struct dl_phdr_info` (dl_iterate_phdr(3)); what follows is not read."""
+
+    _fields_ = [("address", ctypes.c_void_p), ("name", ctypes.c_char_p)]
+
+
+def loaded_paths() -> List[str]:
+    """What the dynamic loader has loaded, by the path it found it under, in order.
+
+    /proc/self/maps would name the files that links lead to: a driver's `libcuda.so.1` has another name there.
+    """
+    found = []  # type: List[str]
+
+    def note(info: Any, size: int, data: Any) -> int:
+        found.append(os.path.normpath(os.fsdecode(info.contents.name or b"")))
+        return 0
+
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Loaded), ctypes.c_size_t, ctypes.c_void_p)
+    try:
+        ctypes.CDLL(None).dl_iterate_phdr(kind(note), None)
+    except (AttributeError, TypeError, OSError):  # no ELF loader: macOS, Windows
+        return []
     return found
+
+
+def cudnn_release(paths: Sequence[str]) -> str:
+    """The version that the loaded cuDNN says of itself, empty where there is none.
+
+    cudnnGetVersion is major * 1000 + minor * 100 + patch, from 9 on major * 10000 (cudnn_version.h).
+    """
+    if not paths:
+        return ""
+    try:
+        number = int(ctypes.CDLL(paths[0], mode=os.RTLD_NOLOAD | os.RTLD_LAZY).cudnnGetVersion())
+    except (AttributeError, OSError):
+        return ""
+    major = 10000 if number >= 90000 else 1000
+    return "%d.%d.%d" % (number // major, number % major // 100, number % 100)
 
 
 ACTIONS = {

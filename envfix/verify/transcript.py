@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from envfix.ports import Ran
+from envfix.verify.loader_log import Search
 
 MARK = "@envfix-verify@"
 KEPT_LINES = 40
@@ -46,7 +47,8 @@ class Transcript(Struct, frozen=True, kw_only=True):
     """`answer` is the last the child said ({} when it said nothing), `ended` how it ended in words.
 
     `cause` and `hint` explain an end that was no plain exit. `not_opened` maps sonames to the loader's
-    reason, `ignored` holds TensorFlow's words on GPUs that it saw and passed over.
+    reason, `ignored` holds TensorFlow's words on GPUs that it saw and passed over, `searches` what the
+    dynamic loader wrote down.
     """
 
     answer: Mapping[str, Any]
@@ -57,13 +59,14 @@ class Transcript(Struct, frozen=True, kw_only=True):
     cuinit: str = ""
     ignored: tuple[str, ...] = ()
     stderr: str = ""
+    searches: tuple[Search, ...] = ()
 
     @property
     def complete(self) -> bool:
         return bool(self.answer) and self.answer["doing"] is None
 
 
-def read(ran: Ran) -> Transcript:
+def read(ran: Ran, searches: tuple[Search, ...] = ()) -> Transcript:
     """The transcript of a run of `child.py`; output that is none of its own is passed over."""
     ended, cause, hint = _end(ran)
     found = _CUINIT.search(ran.err)
@@ -83,6 +86,7 @@ def read(ran: Ran) -> Transcript:
         cuinit=found.group(1).strip() if found else "",
         ignored=tuple(dict.fromkeys(_IGNORED.findall(ran.err))),
         stderr="\n".join(ran.err.strip().splitlines()[-KEPT_LINES:]),
+        searches=searches,
     )
 
 

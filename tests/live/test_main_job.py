@@ -63,6 +63,11 @@ def test_a_colab_t4_gets_the_newest_release_and_a_second_run_changes_nothing(fol
     assert code == 0, log
     assert answer["data"]["changed"] == [] and registered(answer)
     assert tree(folder / "demo") == before
+    code, answer, log = envfix(folder, "verify", "--deep", "--machine", "colab-t4", "--venv", "demo")
+    checks = {check["name"]: check for check in answer["data"]["checks"]}
+    assert code == 0 and answer["data"]["proof"] == "loader", log
+    assert checks["GPU kernels"]["status"] == "passed"
+    assert checks["training step"]["cause"] == "no GPU here: the driver stub runs no kernels"
     bare, answer, _ = envfix(folder, "verify", "--machine", "colab-t4", "--venv", "demo", ENVFIX_LOADER="0")
     if answer["data"]["tensorflow"] == "2.21.0":
         # As published it has no path to cuSOLVER: the check can fail, and names the library.

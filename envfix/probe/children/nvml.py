@@ -74,20 +74,27 @@ def ask(nvml: Any) -> dict[str, Any]:
     return answer
 
 
-def main() -> dict[str, Any]:
+def bindings(folder: str) -> tuple[Any, dict[str, Any]]:
+    """The module `pynvml` in `folder`; where it or NVML does not load, None and an answer that says so."""
     if not sys.platform.startswith("win"):
         # Before importing the bindings: they cost 0.1 s and hide why the library did not load.
         try:
             ctypes.CDLL(LIBRARY)
         except OSError as error:
-            return {"status": "not-loaded", "text": str(error)}
-    sys.path.insert(0, sys.argv[1])
+            return None, {"status": "not-loaded", "text": str(error)}
+    sys.path.insert(0, folder)
     try:
         import pynvml  # type: ignore[import-untyped]
     except ImportError as error:
-        return {"status": "no-bindings", "text": str(error)}
-    return ask(pynvml)
+        return None, {"status": "no-bindings", "text": str(error)}
+    return pynvml, {}
 
 
-sys.stdout.write("\n" + MARK + json.dumps(main()) + "\n")
-sys.stdout.flush()
+def main() -> None:
+    nvml, trouble = bindings(sys.argv[1])
+    sys.stdout.write("\n" + MARK + json.dumps(trouble or ask(nvml)) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -34,8 +34,11 @@ static Context primary[MAX_GPUS];
 static __thread Context *stack[16];
 static __thread int depth;
 
-#define WHEN_READY \
-  if (!ready) return NOT_INITIALIZED
+#define UNLESS_FAILING \
+  if (failure_of(__func__)) return failure_of(__func__)
+#define WHEN_READY                    \
+  if (!ready) return NOT_INITIALIZED; \
+  UNLESS_FAILING
 #define WITH_DEVICE(ordinal) \
   WHEN_READY;                \
   if ((ordinal) < 0 || (ordinal) >= gpu_count) return INVALID_DEVICE
@@ -73,6 +76,7 @@ EXPORT int cuInit(unsigned flags) {
 }
 
 EXPORT int cuDriverGetVersion(int *version) {
+  UNLESS_FAILING;
   if (!version) return INVALID_VALUE;
   *version = from_environment("ENVFIX_STUB_DRIVER_CUDA", 12040);
   return SUCCESS;
@@ -112,12 +116,14 @@ static int find_error(int code) {
 }
 
 EXPORT int cuGetErrorName(int code, const char **name) {
+  UNLESS_FAILING;
   int found = find_error(code);
   *name = found < 0 ? NULL : errors[found].name;
   return found < 0 ? INVALID_VALUE : SUCCESS;
 }
 
 EXPORT int cuGetErrorString(int code, const char **text) {
+  UNLESS_FAILING;
   int found = find_error(code);
   *text = found < 0 ? NULL : errors[found].text;
   return found < 0 ? INVALID_VALUE : SUCCESS;
@@ -333,7 +339,10 @@ EXPORT int cuCtxGetStreamPriorityRange(int *least, int *greatest) {
   return SUCCESS;
 }
 
-EXPORT int cuCtxSynchronize(void) { return ready ? SUCCESS : NOT_INITIALIZED; }
+EXPORT int cuCtxSynchronize(void) {
+  WHEN_READY;
+  return SUCCESS;
+}
 
 EXPORT int cuMemGetInfo_v2(size_t *available, size_t *total) {
   WHEN_READY;
@@ -346,8 +355,11 @@ ALIAS(cuMemGetInfo, cuMemGetInfo_v2);
 
 /* -- what would need a device */
 
-#define REFUSE(name) \
-  EXPORT int name(void) { return ready ? NOT_SUPPORTED : NOT_INITIALIZED; }
+#define REFUSE(name)       \
+  EXPORT int name(void) {  \
+    WHEN_READY;            \
+    return NOT_SUPPORTED;  \
+  }
 #include "refused.h"
 #undef REFUSE
 

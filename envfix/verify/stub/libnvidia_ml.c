@@ -97,17 +97,56 @@ EXPORT int nvmlDeviceGetCudaComputeCapability(Gpu *gpu, int *major, int *minor) 
   return SUCCESS;
 }
 
+/* What the GPUs are doing, so that what watches them can be tried without one. Each is a list, of which every
+ * question takes the next and after the last the first; where it is not set, the GPU does not tell.
+ *
+ *   ENVFIX_STUB_UTILISATION  percents of time with a kernel: "0,50,100"
+ *   ENVFIX_STUB_USED_MIB     memory in use: "3,812"
+ *   ENVFIX_STUB_TEMPERATURE  degrees Celsius: "41"
+ *   ENVFIX_STUB_MILLIWATTS   power: "27500"; the limit is 70 W
+ *   ENVFIX_STUB_PID          one process, which holds the first of these */
+typedef struct {
+  unsigned gpu, memory;
+} Utilisation;
+
+typedef struct {
+  unsigned pid;
+  unsigned long long used;
+  unsigned gpu_instance, compute_instance;
+} Process;
+
+enum { INSUFFICIENT_SIZE = 7 };
+
+static int next_of(const char *name, unsigned *asked, int *value) {
+  const char *at = getenv(name);
+  unsigned skip, length = 1;
+  if (!at || !*at) return NOT_SUPPORTED;
+  for (const char *one = at; *one; one++) length += *one == ',';
+  for (skip = (*asked)++ % length; skip; skip--) at = strchr(at, ',') + 1;
+  *value = atoi(at);
+  return SUCCESS;
+}
+
+static unsigned long long used_by(const Gpu *gpu) {
+  static unsigned asked[MAX_GPUS];
+  int mib = 0;
+  return next_of("ENVFIX_STUB_USED_MIB", &asked[gpu->index], &mib) == SUCCESS ? (unsigned long long)mib << 20 : 0;
+}
+
 EXPORT int nvmlDeviceGetMemoryInfo(Gpu *gpu, Memory *memory) {
   WITH_DEVICE(gpu);
-  memory->total = memory->available = gpu->bytes;
-  memory->used = 0;
+  memory->total = gpu->bytes;
+  memory->used = used_by(gpu);
+  memory->available = memory->total - memory->used;
   return SUCCESS;
 }
 
 EXPORT int nvmlDeviceGetMemoryInfo_v2(Gpu *gpu, MemoryV2 *memory) {
   WITH_DEVICE(gpu);
-  memory->total = memory->available = gpu->bytes;
-  memory->reserved = memory->used = 0;
+  memory->total = gpu->bytes;
+  memory->reserved = 0;
+  memory->used = used_by(gpu);
+  memory->available = memory->total - memory->used;
   return SUCCESS;
 }
 
@@ -126,5 +165,54 @@ EXPORT int nvmlDeviceGetPciInfo_v3(Gpu *gpu, Pci *pci) {
   pci->bus = (unsigned)bus_of(gpu);
   snprintf(pci->legacy_id, sizeof pci->legacy_id, "0000:%02X:00.0", pci->bus);
   snprintf(pci->id, sizeof pci->id, "00000000:%02X:00.0", pci->bus);
+  return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetUtilizationRates(Gpu *gpu, Utilisation *rates) {
+  static unsigned asked[MAX_GPUS];
+  int percent, code;
+  WITH_DEVICE(gpu);
+  code = next_of("ENVFIX_STUB_UTILISATION", &asked[gpu->index], &percent);
+  if (code == SUCCESS) rates->gpu = (unsigned)percent, rates->memory = (unsigned)percent / 2;
+  return code;
+}
+
+EXPORT int nvmlDeviceGetTemperature(Gpu *gpu, int sensor, unsigned *degrees) {
+  static unsigned asked[MAX_GPUS];
+  (void)sensor;
+  WITH_DEVICE(gpu);
+  return next_of("ENVFIX_STUB_TEMPERATURE", &asked[gpu->index], (int *)degrees);
+}
+
+EXPORT int nvmlDeviceGetPowerUsage(Gpu *gpu, unsigned *milliwatts) {
+  static unsigned asked[MAX_GPUS];
+  WITH_DEVICE(gpu);
+  return next_of("ENVFIX_STUB_MILLIWATTS", &asked[gpu->index], (int *)milliwatts);
+}
+
+EXPORT int nvmlDeviceGetEnforcedPowerLimit(Gpu *gpu, unsigned *milliwatts) {
+  WITH_DEVICE(gpu);
+  if (!getenv("ENVFIX_STUB_MILLIWATTS")) return NOT_SUPPORTED;
+  *milliwatts = 70000;
+  return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetComputeRunningProcesses_v3(Gpu *gpu, unsigned *count, Process *processes) {
+  int pid = from_environment("ENVFIX_STUB_PID", 0);
+  unsigned room = *count;
+  WITH_DEVICE(gpu);
+  *count = pid ? 1 : 0;
+  if (!pid) return SUCCESS;
+  if (room < 1 || !processes) return INSUFFICIENT_SIZE;
+  memset(processes, 0, sizeof *processes);
+  processes->pid = (unsigned)pid;
+  processes->used = (unsigned long long)from_environment("ENVFIX_STUB_USED_MIB", 0) << 20;
+  return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetGraphicsRunningProcesses_v3(Gpu *gpu, unsigned *count, Process *processes) {
+  (void)processes;
+  WITH_DEVICE(gpu);
+  *count = 0;
   return SUCCESS;
 }

@@ -4,6 +4,7 @@
  *   ENVFIX_STUB_DRIVER_CUDA     the driver's CUDA as cuDriverGetVersion encodes it: 12040 is 12.4
  *   ENVFIX_STUB_DRIVER_RELEASE  the driver's release: 550.54.15
  *   ENVFIX_STUB_CUINIT          what cuInit returns instead of success: 34, 100, 803, 804, 999, ...
+ *   ENVFIX_STUB_FAIL            "FUNCTION=CODE" of any other function, separated by ",": cuModuleLoadData=222
  */
 #ifndef ENVFIX_STUB_MACHINE_H
 #define ENVFIX_STUB_MACHINE_H
@@ -28,6 +29,17 @@ static int gpu_count;
 static int from_environment(const char *name, int otherwise) {
   const char *text = getenv(name);
   return text && *text ? atoi(text) : otherwise;
+}
+
+/* What ENVFIX_STUB_FAIL wants `function` to return, 0 where it says nothing. A function is asked for by its
+ * name in the API reference: `cuMemAlloc` is `cuMemAlloc_v2` too. */
+static int failure_of(const char *function) {
+  const char *at = getenv("ENVFIX_STUB_FAIL");
+  const char *version = strstr(function, "_v");
+  size_t length = version ? (size_t)(version - function) : strlen(function);
+  for (; at && *at; at += strcspn(at, ","), at += *at == ',')
+    if (strncmp(at, function, length) == 0 && at[length] == '=') return atoi(at + length + 1);
+  return 0;
 }
 
 /* Fills `gpus`; returns 0, or -1 when the description cannot be read (said on standard error). */

@@ -1,0 +1,63 @@
+"""What a verification is judged in: the environment, the notebook's kernel, what else uses the GPUs."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from envfix.errors import EnvfixError
+from envfix.model.outcome import Check, Status, Verification
+from envfix.model.surroundings import Surroundings
+from envfix.probe import interpreter, kernel, no_gpu, session, usage
+from envfix.restart import stale
+from envfix.situation import Parts, Situation, Where, visible_gpus
+
+
+def with_kernel(parts: Parts, here: Situation, where: Where, proof: Verification) -> Verification:
+    """The verification with a check of the notebook's kernel, if envfix was started from one."""
+    check = _of_kernel(parts, here, where, proof.python)
+    return structs.replace(proof, checks=(*proof.checks, check)) if check else proof
+
+
+def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Check | None:
+    running = kernel.find_kernel(parts.outside)
+    if running is None:
+        return None
+    wanted = f"the kernel runs {python}, and holds the libraries that are installed there"
+    if not stale.runs_in(parts.outside, running, here.site_packages):
+        if where.python or where.venv:
+            return None  # another environment was asked for
+        return Check(
+            name="notebook kernel",
+            status=Status.FAILED,
+            expected=wanted,
+            observed=f"process {running.pid} runs {running.python}",
+            cause=f"the notebook imports from another environment than `{python}`, which was verified",
+            hint=f"run `envfix verify --python {running.python}`",
+        )
+    platform, _ = session.read_platform(parts.outside, running)
+    advice = stale.still_holds(parts.outside, running, platform, here.site_packages)
+    return Check(
+        name="notebook kernel",
+        status=Status.FAILED if advice else Status.PASSED,
+        expected=wanted,
+        observed=f"process {running.pid} "
+        + ("holds what was replaced" if advice else "holds what is installed"),
+        cause=advice.reason if advice else "",
+        hint=advice.how if advice else "",
+    )
+
+
+def surroundings(parts: Parts, here: Situation, python: str, repair: str) -> Surroundings:
+    """What the causes of a failed check are sought in; read only where one failed."""
+    try:
+        target = interpreter.read_target(parts.outside, python)
+    except EnvfixError:
+        target = here.target
+    seen = bool(visible_gpus(here.machine)) and not here.named
+    return Surroundings(
+        target=target,
+        kernel=kernel.find_kernel(parts.outside),
+        gpus=usage.once(parts.outside) if seen else (),
+        repair=repair,
+        without_gpu=no_gpu.advice_without_gpu(here.machine) if here.machine.has_no_gpu else (),
+    )

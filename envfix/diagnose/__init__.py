@@ -1,0 +1,1 @@
+"""Text and machine → causes: the failure catalogue at work."""

@@ -1,0 +1,98 @@
+"""The notebook's kernel beside a verification: another interpreter, libraries that were replaced under it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from envfix.circumstances import surroundings, with_kernel
+from envfix.model.outcome import Check, Proof, Status, Verification
+from envfix.ports import Ran
+from envfix.situation import Parts, Situation, Where
+from tests.fakes import FakeOutside
+from tests.values import T4, TARGET, changed
+
+LIBRARY = f"{TARGET.purelib}/tensorflow/libtensorflow_cc.so.2"
+PASSED = Verification(
+    checks=(Check(name="build", status=Status.PASSED, expected="", observed=""),),
+    proof=Proof.GPU,
+    python="/env/bin/python",
+)
+
+
+def notebook(python: str = "/env/bin/python", maps: str = "") -> FakeOutside:
+    """envfix (process 77) started by the shell (60) of a kernel (42)."""
+    return FakeOutside(
+        files={
+            "/proc/self/stat": "77 (envfix) S 60 77",
+            "/proc/77/cmdline": "/env/bin/python\0/env/bin/envfix\0verify\0",
+            "/proc/60/stat": "60 (bash) S 42 60",
+            "/proc/60/cmdline": "bash\0-c\0envfix verify\0",
+            "/proc/42/stat": "42 (python) S 9 42",
+            "/proc/42/cmdline": f"{python}\0-m\0ipykernel_launcher\0-f\0k.json\0",
+            "/proc/42/maps": f"7f00-7f01 r-xp 00000000 00:31 22                    {maps or LIBRARY}\n",
+        },
+        environ={"JPY_PARENT_PID": "9"},
+    )
+
+
+def kernel_check(outside: FakeOutside, where: Where | None = None) -> Check | None:
+    here = Situation(target=TARGET, machine=T4, named=False)
+    done = with_kernel(parts_of(outside), here, where or Where(), PASSED)
+    return next((check for check in done.checks if check.name == "notebook kernel"), None)
+
+
+def parts_of(outside: FakeOutside) -> Parts:
+    def never(*rest: Any) -> Any:
+        raise AssertionError("no index and no resolver is asked")
+
+    return Parts(outside=outside, matrix_dir="/matrix", index=never, resolver=never)
+
+
+def test_libraries_that_were_replaced_since_the_kernel_loaded_them_fail() -> None:
+    check = kernel_check(notebook(maps=f"{LIBRARY} (deleted)"))
+    assert check is not None
+    assert check.status is Status.FAILED
+    assert check.cause == "1 library (tensorflow) was replaced since the kernel started"
+    assert "Restart" in check.hint
+
+
+def test_a_kernel_that_holds_what_is_installed_passes() -> None:
+    check = kernel_check(notebook())
+    assert check is not None
+    assert check.status is Status.PASSED
+    # Another environment's library that was replaced is not this one's trouble.
+    check = kernel_check(notebook(maps="/opt/lib/libx.so (deleted)"))
+    assert check is not None
+    assert check.status is Status.PASSED
+
+
+def test_a_kernel_of_another_interpreter_is_named_with_the_command_for_it() -> None:
+    check = kernel_check(notebook(python="/usr/bin/python3"))
+    assert check is not None
+    assert check.status is Status.FAILED
+    assert check.hint == "run `envfix verify --python /usr/bin/python3`"
+
+
+@pytest.mark.parametrize("where", [Where(python="/env/bin/python"), Where(venv="/env")])
+def test_an_environment_that_was_asked_for_need_not_be_the_kernels(where: Where) -> None:
+    assert kernel_check(notebook(python="/usr/bin/python3"), where) is None
+
+
+def test_in_a_terminal_there_is_no_such_check() -> None:
+    assert kernel_check(FakeOutside()) is None
+
+
+def test_a_named_machines_gpus_are_not_looked_for_here() -> None:
+    outside = FakeOutside(answers={"python": Ran(("python",), 1, "", "")})
+    here = Situation(target=TARGET, machine=T4, named=True)
+    about = surroundings(parts_of(outside), here, "/env/bin/python", "")
+    assert about.gpus == ()
+    assert about.target == TARGET  # as it was read before, where it cannot be read again
+    assert about.without_gpu == ()
+
+
+def test_a_machine_without_a_gpu_is_told_where_one_is_to_be_had() -> None:
+    here = Situation(target=TARGET, machine=changed(T4, gpus=(), driver=None), named=False)
+    assert surroundings(parts_of(FakeOutside()), here, "/env/bin/python", "").without_gpu
