@@ -18,7 +18,7 @@ from envfix.install.transaction.change import Contended, changing
 from envfix.lock import check as lock_check
 from envfix.lock import pylock
 from envfix.matrix import load
-from envfix.mending import put_right
+from envfix.mending import look, put_right
 from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
@@ -65,7 +65,7 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
     if made is not None:
         request = structs.replace(request, accelerator=Accelerator(made.floors.accelerator))
     # Without a GPU there is nothing to decide, and nothing but the machine's own facts is read.
-    here = put_right(parts, where, makes=True)
+    here = look(parts, where, to_install=True) if options.dry_run else put_right(parts, where, makes=True)
     refuse_without_gpu(here, request)
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = complete(here, matrix)

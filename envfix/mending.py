@@ -37,9 +37,9 @@ def put_back(parts: Parts, here: Situation) -> tuple[Recovered, ...]:
     return recover.recover(parts.outside, here.target.purelib)
 
 
-def look(parts: Parts, where: Where, matrix: Matrix | None = None) -> Situation:
+def look(parts: Parts, where: Where, matrix: Matrix | None = None, *, to_install: bool = False) -> Situation:
     """`situate` for what writes nothing: a change that did not finish is only said."""
-    here = situate(parts, where, matrix)
+    here = situate(parts, where, matrix, to_install=to_install)
     outside = parts.outside
     if where.venv is not None and making.is_marked(outside, where.venv):
         outside.say(

@@ -35,7 +35,8 @@ def put_right(options: Namespace) -> None:
     outside = RealOutside()
     if recover.unfinished(outside, site) is None:
         return
-    if options.command not in MAY_WRITE or getattr(options, "list", False):
+    looks = getattr(options, "list", False) or getattr(options, "dry_run", False)
+    if options.command not in MAY_WRITE or looks:
         _check_imports()
         return
     options.recovered = recover.recover(outside, site)

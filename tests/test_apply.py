@@ -17,11 +17,13 @@ from envfix.errors import InputError, InstallFailed, Interrupted
 from envfix.install.apply import Manner, apply
 from envfix.install.commands import UvInstaller
 from envfix.install.disk import check_space, spoken_size, uv_cache
+from envfix.install.transaction import recover
 from envfix.install.transaction.change import changing
 from envfix.lock.pylock import render_pylock
 from envfix.model.plan import Change, Plan, PlannedPackage, Resolution
 from envfix.resolve.planning import make_plan
 from tests.fakes import FakeOutside
+from tests.faults import in_child
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.rooms import Room, tree
 
@@ -160,6 +162,23 @@ def test_what_is_in_the_way_stays_until_everything_is_fetched(
     assert not list((room.site().parents[3] / "cache").glob("envfix-*"))
 
 
+def test_what_a_killed_envfix_had_fetched_is_no_leak_in_uvs_cache(room: Room) -> None:
+    cache = room.site().parents[3] / "cache"
+
+    def killed(argv: Sequence[str]) -> None:
+        if "--target" in argv:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    room.outside.after_run = killed
+    lock = room.lock("tensorflow")
+    assert in_child(lambda: room.apply(lock)) == -signal.SIGKILL
+    assert list(cache.glob("envfix-*"))
+    room.outside.after_run = lambda argv: None
+    recover.recover(room.outside, str(room.site()))
+    room.apply(lock)
+    assert not list(cache.glob("envfix-*"))
+
+
 @pytest.mark.parametrize("switch", ["1", "0"])
 def test_without_a_cache_too_everything_is_fetched_first(room: Room, switch: str) -> None:
     room.apply(room.lock("tensorflow-cpu"))
@@ -266,6 +285,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from envfix.errors import EnvfixError
 from envfix.install.apply import Manner, apply
+from envfix.install.transaction import recover
 from envfix.install.transaction.change import changing
 from envfix.lock.pylock import read_pylock
 from envfix.model.target import PipConfig

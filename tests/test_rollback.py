@@ -83,6 +83,8 @@ def test_what_a_killed_install_left_is_said_by_who_only_looks_and_put_back_by_wh
     assert tree(tmp_path / "demo") != before
     look = envfix("report", "--venv", "demo", "--machine", "colab-t4", "--offline", "--json")
     assert answer(look) and "did not finish; to put it back: envfix rollback --python" in look.stderr
+    dry = envfix(*install("--dry-run"))
+    assert answer(dry) and "did not finish; to put it back: envfix rollback --python" in dry.stderr
     assert tree(tmp_path / "demo", ()) == left
     shutil.copytree(tmp_path / "demo", tmp_path / "copy", symlinks=True)
     done = envfix("rollback", "--venv", "demo", "--json")

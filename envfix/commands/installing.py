@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 
 from envfix import installing
 from envfix.commands.asking import alone, proceed, request, where
@@ -29,7 +28,6 @@ def install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         where(options),
         InstallOptions(
             approve=lambda installed: _approve(parts.outside, installed, options),
-            again=shlex.join(["envfix", *options.argv]),
             lock=options.lock,
             dry_run=options.dry_run,
             break_system_packages=options.break_system_packages,

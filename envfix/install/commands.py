@@ -137,16 +137,33 @@ class UvInstaller(Installer):
             self.outside.make_dirs(own)
         # uv has no command that only downloads (0.13.9). In a folder of its cache the files are links to
         # what is there, which take no space.
-        aside = f"{own or uv_cache_folder(self.outside)}/envfix-{os.getpid()}"
+        cache = own or uv_cache_folder(self.outside)
+        self._forget_the_killed(cache)
+        aside = f"{cache}/envfix-{os.getpid()}"
         self.outside.make_dirs(aside)
+        held = self.outside.hold(f"{aside}.lock")
         try:
             offline = ["--offline"] if self.offline else []
             ran = self._uv(["install", "--target", aside, *offline, *self.from_lock(packages)])
             self.arrives = tuple(path[len(aside) + 1 :] for path, _ in self.outside.walk(aside))
         finally:
             self.outside.remove_tree(aside)
+            self.outside.remove(f"{aside}.lock")
+            if held is not None:
+                held.release()
         self.fetched = ran.ok
         return ran
+
+    def _forget_the_killed(self, cache: str) -> None:
+        """Folders of envfixes that did not live to remove them: links into the cache, which nothing frees."""
+        for lock in self.outside.glob(cache, "envfix-*.lock"):
+            held = self.outside.hold(lock)
+            if held is not None:
+                aside = lock.removesuffix(".lock")
+                if self.outside.is_dir(aside):
+                    self.outside.remove_tree(aside)
+                self.outside.remove(lock)
+                held.release()
 
     def install(self, packages: Sequence[LockedPackage]) -> Ran:
         offline = ["--offline"] if self.offline or self.fetched else []

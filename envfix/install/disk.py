@@ -50,8 +50,7 @@ def check_space(
 
     `uncached` names what uv's cache lacks (None where uv cannot tell), asked only where the disks would not
     take everything, for it costs a run of uv; of a part that is lacking only the size of its download is
-    known, the least that its files take. `kept` is copied so that it can be put back. What the plan does not
-    know is not counted.
+    known, the least that its files take. `kept` is copied so that it can be put back.
     """
     if not plan.changes:
         return

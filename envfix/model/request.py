@@ -66,11 +66,9 @@ class InstallOptions(Struct, frozen=True, kw_only=True):
     """How to install: what does not decide, but says what may be done and what to do afterwards.
 
     `approve` is shown the `Installed` as it is planned before the first change, and raises to stop there.
-    `again` is this command line, to be pasted where it was interrupted.
     """
 
     approve: Callable[[Any], None]
-    again: str = "envfix install"
     lock: str | None = None
     dry_run: bool = False
     break_system_packages: bool = False

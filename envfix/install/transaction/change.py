@@ -220,7 +220,10 @@ def changing(
     assert held is not None
     try:
         # What was decided holds for the environment as it was before the lock.
-        if waited or recover.ended(outside, home) or reread().installed != target.installed:
+        ended = recover.ended(outside, home)
+        for one in ended:
+            outside.say(str(one))
+        if waited or ended or reread().installed != target.installed:
             raise Contended
         with _put_right(Transaction(outside, target, reread, home)) as change:
             yield change

@@ -156,6 +156,8 @@ def recover(outside: Outside, site: str, *, wait: bool = True) -> tuple[Recovere
         finally:
             leave(outside, home, held)
     except OSError as problem:
+        if unfinished(outside, site) is None:
+            return ()  # another user's leavings, which mean nothing
         raise EnvironmentChanged(
             f"a change of the packages in `{site}` did not finish, and cannot be put back: "
             f"`{problem.filename or site}`: {problem.strerror or problem}",

@@ -34,10 +34,11 @@ def take(outside: Outside, target: Target, leaving: Collection[str], arrives: Se
     `bin/`, headers in `include/`), or None where they are not known.
     """
     place = _Place(outside, target)
-    coming = frozenset(path for name in arrives or () for path in place.candidates(name))
+    coming = frozenset(place.candidates(arrives or ()))
     dists = [dist for dist in target.installed if dist.name in leaving]
     listed = {path for dist in dists for path in _listed(outside, dist, target, place)}
-    around = {parent for path in (*coming, *listed) for parent in place.parents(path)}
+    folders = {path.rpartition("/")[0] for path in (*coming, *listed)}
+    around = {parent for folder in folders for parent in place.upwards(folder)}
     entries = present(outside, place.sites, {*coming, *listed, *around})
     going = {path for path in (*listed, *coming) if path in entries}
     going |= set(_byte_code(entries, going, place.sites))
@@ -66,25 +67,27 @@ class _Place:
 
     def exact(self, path: str) -> str:
         """The path with every link in its folder followed, itself not."""
-        folder, name = os.path.split(os.path.normpath(path))
+        folder, _, name = path.rpartition("/")
+        if name in ("", ".", ".."):
+            folder, name = os.path.split(os.path.normpath(path))
         if folder not in self._folders:
-            self._folders[folder] = self.outside.realpath(folder)
-        return f"{self._folders[folder].rstrip('/')}/{name}"
+            self._folders[folder] = self.outside.realpath(os.path.normpath(folder)).rstrip("/")
+        return f"{self._folders[folder]}/{name}"
 
-    def candidates(self, name: str) -> Iterator[str]:
-        """Where an installer may put what is called `name` in one folder of everything."""
-        top, _, rest = name.partition("/")
-        for folder in (*self.sites, self.target.data):
-            if folder:
-                yield self.exact(f"{folder}/{name}")
-        if top in ("bin", "Scripts") and rest and self.target.scripts:
-            yield self.exact(f"{self.target.scripts}/{rest}")
-        if top == "include" and rest and self.target.headers:
-            yield self.exact(f"{self.target.headers}/{rest}")
+    def candidates(self, names: Sequence[str]) -> Iterator[str]:
+        """Where an installer may put what is called so in one folder of everything."""
+        target = self.target
+        homes = tuple(folder for folder in (*self.sites, target.data) if folder)
+        for name in names:
+            yield from (self.exact(f"{home}/{name}") for home in homes)
+            top, _, rest = name.partition("/")
+            if top in ("bin", "Scripts") and rest and target.scripts:
+                yield self.exact(f"{target.scripts}/{rest}")
+            if top == "include" and rest and target.headers:
+                yield self.exact(f"{target.headers}/{rest}")
 
-    def parents(self, path: str) -> Iterator[str]:
-        """The folders from the path up to the environment's own, which may have to be made or remade."""
-        folder = path.rpartition("/")[0]
+    def upwards(self, folder: str) -> Iterator[str]:
+        """The folder and those above it, up to the environment's own: they may have to be made or remade."""
         while any(folder == root or folder.startswith(f"{root}/") for root in self.roots):
             yield folder
             folder = folder.rpartition("/")[0]
