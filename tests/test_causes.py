@@ -144,6 +144,14 @@ def test_a_loader_that_is_switched_off_is_the_cause() -> None:
     assert check(result, "libraries").hint == "run `unset ENVFIX_LOADER`"
 
 
+def test_a_loader_that_is_on_is_not_blamed() -> None:
+    err = MISSED.format("libcufft.so.11", f"libcufft.so.11: {ABSENT}")
+    files = wheel("nvidia-cufft-cu12", "11.2.3.61", CUFFT)
+    about = installed(dist("nvidia-cufft-cu12", "11.2.3.61"), dist("envfix-loader", "1.0"))
+    result = verified(answered({"libcuda.so.1": DRIVER}), err=err, about=about, files=files)
+    assert check(result, "libraries").hint == f"run `{REPAIR}`"
+
+
 def test_the_library_that_another_needs_is_the_missing_one() -> None:
     err = MISSED.format("libcusparse.so.12", f"libnvJitLink.so.12: {ABSENT}")
     result = verified(answered({"libcuda.so.1": DRIVER}), err=err)
@@ -188,8 +196,10 @@ def test_an_older_cudnn_that_opened_fails_and_is_laid_to_what_put_it_in_front() 
     answer = answered({"libcuda.so.1": DRIVER, "libcudnn.so.9": "/old/libcudnn.so.9"}, 1, cudnn="9.1.0")
     log = searched("libcudnn.so.9", "/old")
     environ = {"LD_LIBRARY_PATH": "/old"}
-    found = check(verified(answer, log=log, about=about, files=files, environ=environ), "libraries")
+    result = verified(answer, log=log, about=about, files=files, environ=environ)
+    found = check(result, "libraries")
     assert found.status is Status.FAILED
+    assert [check(result, name).cause for name in ("build", "device visible")] == ["", ""]
     assert found.observed == "cuDNN 9.1.0 is loaded, and this TensorFlow was compiled against 9.3.0.75"
     assert found.cause == (
         f"`/old/libcudnn.so.9` (from LD_LIBRARY_PATH) is used, and not `{CUDNN}` (nvidia-cudnn-cu12 9.3.0.75)"
@@ -198,7 +208,7 @@ def test_an_older_cudnn_that_opened_fails_and_is_laid_to_what_put_it_in_front() 
 
 
 @pytest.mark.parametrize(
-    ("loaded", "right"), [("9.3.0", True), ("9.24.0", True), ("8.9.7", False), ("", True)]
+    ("loaded", "right"), [("9.3.0", True), ("9.24.0", True), ("8.9.7", False), ("10.4.0", False), ("", True)]
 )
 def test_cudnn_must_have_the_major_and_at_least_the_minor(loaded: str, right: bool) -> None:
     answer = answered({"libcuda.so.1": DRIVER, "libcudnn.so.9": CUDNN}, 1, cudnn=loaded)

@@ -89,6 +89,7 @@ def test_a_named_machines_gpus_are_not_looked_for_here() -> None:
     here = Situation(target=TARGET, machine=T4, named=True)
     about = surroundings(parts_of(outside), here, "/env/bin/python", "")
     assert about.gpus == ()
+    assert not any("usage.py" in word for argv in outside.ran for word in argv)
     assert about.target == TARGET  # as it was read before, where it cannot be read again
     assert about.without_gpu == ()
 

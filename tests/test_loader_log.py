@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from envfix.system.outside import RealOutside
 from envfix.verify import loader_log
 from envfix.verify.loader_log import Place
+from tests.fakes import FakeOutside
 
 TEXT = (Path(__file__).parent / "data" / "verify" / "loader-2.10.txt").read_text()
 LINE = "     20860:\t"
@@ -51,6 +52,13 @@ def test_paths_are_compared_without_their_detours() -> None:
     )
     (search,) = loader_log.parse(text)
     assert str(search.place_of("/e/nvidia/cudnn/lib/libcudnn.so.9")) == "the RUNPATH of x.so"
+
+
+def test_the_process_that_searched_most_is_read() -> None:
+    small = f"{LINE}find library=liba.so.1 [0]; searching\n"
+    outside = FakeOutside(files={"/d/loader.7": TEXT, "/d/loader.8": small, "/d/other.9": TEXT + TEXT})
+    assert loader_log.read(outside, "/d") == loader_log.parse(TEXT)
+    assert loader_log.read(outside, "/nothing") == ()
 
 
 @given(st.text())
