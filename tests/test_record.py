@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from envfix.install import fingerprint
 from envfix.install.libraries import incomplete_distributions
+from envfix.install.transaction import contents, snapshot
 from envfix.model.target import Distribution
 from envfix.record import Place, paths_in, place_of, recorded
 from envfix.restart.contents import contents_of
@@ -55,7 +55,8 @@ def test_without_a_record_a_distribution_is_incomplete_everywhere_and_nothing_cr
         outside = FakeOutside({f"{INFO}/METADATA": "", library: b"", **broken})
         assert recorded(outside, INFO) is None
         assert incomplete_distributions(outside, HERE) == ("nvidia-cudnn-cu12",)
-        assert fingerprint.take(outside, HERE, [CUDNN.name]).missing == {f"{INFO}/RECORD"}
+        assert f"{INFO}/METADATA" in snapshot.take(outside, HERE, [CUDNN.name], ()).going
+        assert contents.wrong_files(outside, HERE, [CUDNN.name]) == (f"{INFO}/RECORD",)
         assert contents_of(outside, [CUDNN.name], [SITE])[CUDNN.name].imports == ("nvidia_cudnn_cu12",)
 
 
@@ -69,6 +70,6 @@ def test_every_reader_understands_a_quoted_path() -> None:
     gone = FakeOutside({f"{INFO}/RECORD": COMMA})
     assert incomplete_distributions(whole, HERE) == ()
     assert incomplete_distributions(gone, HERE) == (CUDNN.name,)
-    assert fingerprint.take(whole, HERE, [CUDNN.name]).missing == set()
-    assert fingerprint.take(gone, HERE, [CUDNN.name]).missing == {'nvidia/a, "b".so'}
+    assert path in snapshot.take(whole, HERE, [CUDNN.name], ()).going
+    assert contents.wrong_files(gone, HERE, [CUDNN.name]) == (path,)
     assert contents_of(whole, [CUDNN.name], [SITE])[CUDNN.name].libraries == {'nvidia/a, "b".so'}

@@ -35,8 +35,11 @@ def _claims(outside: Outside, dist: Distribution, target: Target) -> Iterator[tu
     place = record.place_of(outside, dist, target)
     if place is None:
         return
-    for path, digest in record.recorded_hashes(outside, place.info).items():
+    hashes = record.recorded_hashes(outside, place.info)
+    for path, digest in hashes.items():
         yield os.path.normpath(f"{place.base}/{path}"), digest
+    if not hashes:
+        yield f"{place.info}/RECORD", b""  # nothing says what belongs to it, which no installer leaves so
 
 
 def _not_of_others(outside: Outside, target: Target, paths: list[str]) -> Iterator[str]:
