@@ -183,7 +183,7 @@ class FakeOutside(Outside):
         if path in self.links:
             return Entry(LINK, 0o777, 0, 0, 0, 0, 0, self.links[path])
         if path in self.files:
-            return Entry(FILE, 0o644, len(self.read_bytes(path)), 0, 0, 0, 0)
+            return Entry(FILE, 0o644, self.size(path) or 0, 0, 0, 0, 0)
         return Entry(FOLDER, 0o755, 0, 0, 0, 0, 0) if self.is_dir(path) else None
 
     def walk(self, folder: str) -> Iterator[tuple[str, Entry]]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from envfix.install.libraries import damages
+from envfix.install.transaction import contents, snapshot
 from envfix.model.target import Distribution
 from envfix.record import Place, paths_in, place_of, recorded
 from envfix.restart.contents import contents_of
@@ -54,6 +55,8 @@ def test_without_a_record_a_distribution_is_incomplete_everywhere_and_nothing_cr
         outside = FakeOutside({f"{INFO}/METADATA": "", library: b"", **broken})
         assert recorded(outside, INFO) is None
         assert [(one.path, one.how) for one in damages(outside, HERE)] == [(f"{INFO}/RECORD", "is gone")]
+        assert f"{INFO}/METADATA" in snapshot.take(outside, HERE, [CUDNN.name], ()).going
+        assert contents.wrong_files(outside, HERE, [CUDNN.name]) == (f"{INFO}/RECORD",)
         assert contents_of(outside, [CUDNN.name], [SITE])[CUDNN.name].imports == ("nvidia_cudnn_cu12",)
 
 
@@ -67,4 +70,6 @@ def test_every_reader_understands_a_quoted_path() -> None:
     gone = FakeOutside({f"{INFO}/RECORD": COMMA})
     assert damages(whole, HERE) == ()
     assert [one.path for one in damages(gone, HERE)] == [path]
+    assert path in snapshot.take(whole, HERE, [CUDNN.name], ()).going
+    assert contents.wrong_files(gone, HERE, [CUDNN.name]) == (path,)
     assert contents_of(whole, [CUDNN.name], [SITE])[CUDNN.name].libraries == {'nvidia/a, "b".so'}

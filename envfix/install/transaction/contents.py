@@ -34,9 +34,15 @@ def _claims(outside: Outside, dist: Distribution, target: Target) -> Iterator[tu
     place = record.place_of(outside, dist, target)
     if place is None:
         return
-    for path, file in (record.recorded_files(outside, place.info) or {}).items():
-        if file.digest is not None:
-            yield os.path.normpath(f"{place.base}/{path}"), file.digest
+    hashes = [
+        (path, file.digest)
+        for path, file in (record.recorded_files(outside, place.info) or {}).items()
+        if file.digest is not None
+    ]
+    for path, digest in hashes:
+        yield os.path.normpath(f"{place.base}/{path}"), digest
+    if not hashes:
+        yield f"{place.info}/RECORD", b""  # nothing says what belongs to it, which no installer leaves so
 
 
 def _not_of_others(outside: Outside, target: Target, paths: list[str]) -> Iterator[str]:
