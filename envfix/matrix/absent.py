@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -38,8 +37,7 @@ def _message(matrix: Matrix, request: Request) -> str:
 
 def _hints(matrix: Matrix, request: Request) -> Iterator[str]:
     if request.offline:
-        command = shlex.join(["envfix", "report", "--tf", request.tf.text])
-        yield f"`{command}` looks there, and reads a release that is there from its wheels"
+        yield "without `--offline` it is asked, and a release that it has is read from its wheels"
     listed = matrix.listed or ()
     meant = [version for version in listed if _is_meant(version, request.tf)]
     for version in meant:
