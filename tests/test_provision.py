@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.environments import TF
-from tests.index_server import IndexServer
+from tests.index_server import IndexServer, build_wheel
 
 NOWHERE = "http://127.0.0.1:9/simple/"
 FEATURE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -80,7 +80,7 @@ def test_a_wheel_of_the_folder_that_is_not_the_locked_one_is_refused(
     envfix: Any, locked: Path, tmp_path: Path
 ) -> None:
     (changed,) = locked.glob("absl_py-*")
-    changed.write_bytes(changed.read_bytes() + b"x")
+    changed.write_bytes(build_wheel("absl-py", "2.1.0", modules={"absl_py/__init__.py": "evil = 1\n"}).data)
     done = offline(envfix, PIP_FIND_LINKS=str(locked), PIP_NO_INDEX="1")
     assert done.returncode == 4, done.stdout
     assert "hash" in json.loads(done.stdout)["errors"][0]["message"].lower()
