@@ -132,7 +132,7 @@ def _on_index(parts: Parts, target: Target, dist: Distribution) -> list[str] | N
     files = published(parts, target, dist.name)
     try:
         version = Version(dist.version)
-    except InvalidVersion:
+    except ValueError:
         return None
     index = parts.index(config_of(parts, target))
     if version in files:
