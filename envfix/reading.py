@@ -70,6 +70,8 @@ def convert(value: Any, kind: type[T], name: str, error: type[EnvfixError] = Inp
     """`value` as a `kind`. Raises `error` such as `t4.yaml: gpus[0].memory_mib: expected ...`."""
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
+    except UnicodeEncodeError:
+        raise error(f"{name}: a text holds half a surrogate pair") from None
     except msgspec.ValidationError as problem:
         text = str(problem)
         place = _PLACE.search(text)

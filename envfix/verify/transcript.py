@@ -153,7 +153,7 @@ def _is_sound(answer: object) -> bool:
         done = msgspec.convert(answer, _Answer).done
         for step, value in done.items():
             msgspec.convert(value, _Raised if "error" in value else _STEPS.get(step, dict[str, Any]))
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for half a surrogate pair
         return False
     return True
 
