@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from envfix.diagnose import catalogue, explain
 from envfix.errors import EnvfixError
+from envfix.model.diagnosis import Finding
 from envfix.model.outcome import Check, Status, Verification
 from envfix.model.surroundings import Surroundings
 from envfix.probe import interpreter, kernel, no_gpu, session, usage
 from envfix.restart import stale
 from envfix.situation import Parts, Situation, Where, visible_gpus
+
+ENOUGH = 0.6  # confidence of a finding that is worth being a cause
 
 
 def with_kernel(parts: Parts, here: Situation, where: Where, proof: Verification) -> Verification:
@@ -47,8 +51,8 @@ def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Chec
     )
 
 
-def surroundings(parts: Parts, here: Situation, python: str, repair: str) -> Surroundings:
-    """What the causes of a failed check are sought in; read only where one failed."""
+def surroundings(parts: Parts, here: Situation, python: str, repair: str, said: str) -> Surroundings:
+    """What the causes of a failed check are sought in, after TensorFlow `said` this of it."""
     try:
         target = interpreter.read_target(parts.outside, python)
     except EnvfixError:
@@ -60,4 +64,14 @@ def surroundings(parts: Parts, here: Situation, python: str, repair: str) -> Sur
         gpus=usage.once(parts.outside) if seen else (),
         repair=repair,
         without_gpu=no_gpu.advice_without_gpu(here.machine) if here.machine.has_no_gpu else (),
+        finding=_finding(parts, here, said),
     )
+
+
+def _finding(parts: Parts, here: Situation, said: str) -> Finding | None:
+    """The first cause that the words show, beside this machine's facts; None where they are not enough."""
+    if not said:
+        return None
+    known = catalogue.load(parts.outside, parts.matrix_dir)
+    found = explain.explain([said.encode()], None if here.named else here.machine, known)
+    return next((one for one in found if not one.benign and one.confidence >= ENOUGH), None)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from envfix.circumstances import surroundings, with_kernel
+from envfix.matrix import load
 from envfix.model.outcome import Check, Proof, Status, Verification
-from envfix.ports import Ran
+from envfix.ports import Outside, Ran
 from envfix.situation import Parts, Situation, Where
+from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
 from tests.values import T4, TARGET, changed
 
@@ -43,7 +46,7 @@ def kernel_check(outside: FakeOutside, where: Where | None = None) -> Check | No
     return next((check for check in done.checks if check.name == "notebook kernel"), None)
 
 
-def parts_of(outside: FakeOutside) -> Parts:
+def parts_of(outside: Outside) -> Parts:
     def never(*rest: Any) -> Any:
         raise AssertionError("no index and no resolver is asked")
 
@@ -87,7 +90,7 @@ def test_in_a_terminal_there_is_no_such_check() -> None:
 def test_a_named_machines_gpus_are_not_looked_for_here() -> None:
     outside = FakeOutside(answers={"python": Ran(("python",), 1, "", "")})
     here = Situation(target=TARGET, machine=T4, named=True)
-    about = surroundings(parts_of(outside), here, "/env/bin/python", "")
+    about = surroundings(parts_of(outside), here, "/env/bin/python", "", "")
     assert about.gpus == ()
     assert not any("usage.py" in word for argv in outside.ran for word in argv)
     assert about.target == TARGET  # as it was read before, where it cannot be read again
@@ -96,4 +99,19 @@ def test_a_named_machines_gpus_are_not_looked_for_here() -> None:
 
 def test_a_machine_without_a_gpu_is_told_where_one_is_to_be_had() -> None:
     here = Situation(target=TARGET, machine=changed(T4, gpus=(), driver=None), named=False)
-    assert surroundings(parts_of(FakeOutside()), here, "/env/bin/python", "").without_gpu
+    assert surroundings(parts_of(FakeOutside()), here, "/env/bin/python", "", "").without_gpu
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("failed call to cuInit: CUDA_ERROR_UNKNOWN: unknown error", "driver-unknown-error"),
+        ("nothing that is known", None),
+        ("", None),
+    ],
+)
+def test_the_catalogue_is_asked_for_tensorflows_words(said: str, cause: str | None) -> None:
+    parts = structs.replace(parts_of(RealOutside(quiet=True)), matrix_dir=load.matrix_dir())
+    here = Situation(target=TARGET, machine=T4, named=True)
+    finding = surroundings(parts, here, "/env/bin/python", "", said).finding
+    assert (finding.cause if finding else None) == cause
