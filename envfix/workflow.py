@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from envfix.choosing import choice_of_lock, choose
-from envfix.circumstances import with_kernel
+from envfix.circumstances import with_kernel, with_wheels
 from envfix.deciding import no_gpu_advice, ranked, settled
 from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.future import knowing, knowing_locked, said_of
@@ -129,6 +129,8 @@ def verify(
     proof = run_checks(parts, here, matrix, python, accelerator, timeout, folder, repair)
     if deep:
         proof = run_deep_checks(parts, here, proof, timeout, folder)
+    if accelerator is Accelerator.GPU:
+        proof = with_wheels(parts, here, matrix, proof, repair)
     return Verified(verification=with_kernel(parts, here, where, proof))
 
 

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from envfix.circumstances import surroundings, with_kernel
+from envfix.circumstances import surroundings, with_kernel, with_wheels
 from envfix.matrix import load
 from envfix.model.outcome import Check, Proof, Status, Verification
+from envfix.model.target import Distribution
 from envfix.ports import Outside, Ran
 from envfix.situation import Parts, Situation, Where
 from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
+from tests.shipped import matrix
 from tests.values import T4, TARGET, changed
 
 LIBRARY = f"{TARGET.purelib}/tensorflow/libtensorflow_cc.so.2"
@@ -115,3 +117,27 @@ def test_the_catalogue_is_asked_for_tensorflows_words(said: str, cause: str | No
     here = Situation(target=TARGET, machine=T4, named=True)
     finding = surroundings(parts, here, "/env/bin/python", "", said).finding
     assert (finding.cause if finding else None) == cause
+
+
+@pytest.mark.parametrize(("major", "status"), [(12, Status.FAILED), (13, Status.PASSED)])
+def test_a_library_that_another_package_took_along_fails_where_tensorflow_needs_it(
+    major: int, status: Status
+) -> None:
+    """cuDNN opens its parts late: no proof of the loader misses them."""
+    name, lib = f"nvidia-cudnn-cu{major}", "nvidia/cudnn/lib/libcudnn_adv.so.9"
+    info = f"{TARGET.purelib}/{name.replace('-', '_')}-9.3.0.75.dist-info"
+    outside = FakeOutside(files={f"{info}/RECORD": f"{lib},sha256=x,4\n"})
+    dist = Distribution(name=name, version="9.3.0.75", location=info)
+    here = Situation(target=structs.replace(TARGET, installed=(dist,)), machine=T4, named=False)
+    proof = structs.replace(PASSED, tensorflow="2.20.0")
+    check = with_wheels(
+        parts_of(outside), here, matrix(), proof, "envfix install --python /env/bin/python"
+    ).checks[-1]
+    assert (check.name, check.status) == ("NVIDIA wheels", status)
+    assert f"{name}: `{TARGET.purelib}/{lib}` is gone" in check.observed
+    assert (repair in check.hint) is (status is Status.FAILED)
+
+
+def test_without_nvidia_wheels_nothing_is_said_of_them() -> None:
+    here = Situation(target=TARGET, machine=T4, named=False)
+    assert with_wheels(parts_of(FakeOutside()), here, matrix(), PASSED, "") == PASSED
