@@ -99,7 +99,9 @@ def decode_hook(kind: type[Any], value: Any) -> Any:
     else:
         raise NotImplementedError(f"no reader for {kind}")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(f"expected a {kind.__name__} as text, found `{value}`")
+        found = "null" if value is None else f"`{value}`"
+        what = "requirement" if kind is Requirement else "version"
+        raise ValueError(f"expected a {what} as text, found {found}")
     try:
         return maker(str(value))
     except problem as error:

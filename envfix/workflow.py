@@ -12,7 +12,7 @@ from msgspec import structs
 from envfix.choosing import choice_of_lock, choose
 from envfix.circumstances import with_kernel, with_wheels
 from envfix.deciding import no_gpu_advice, ranked, settled
-from envfix.errors import EnvfixError, InputError, NothingFits
+from envfix.errors import EnvfixError, InputError, NothingFits, ResolutionFailed
 from envfix.future import knowing, knowing_locked, said_of
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
@@ -51,6 +51,10 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
         found = ranked_together(parts, here, matrix, request)
         request, here, decision = found.request, found.here, found.decision
         ways_out, unasked = found.ways_out, ""
+    except ResolutionFailed as problem:
+        # What has no solution even without TensorFlow fits no release of it.
+        decision = structs.replace(ranked(here, matrix, request), recommended=None)
+        unasked = f"`--with` has no solution: {problem.message}"
     except EnvfixError as problem:
         decision = ranked(here, matrix, request)
         unasked = f"what `--with` brings is not known: {problem.message}"

@@ -58,8 +58,8 @@ def for_newer(matrix: Matrix, decision: Decision, asked: rank.Asked) -> Newer:
     remedies: list[Remedy] = []
     for candidate in _newer(decision, asked.request):
         world = _world(matrix, candidate, asked)
-        # Nobody changes the GPU for a release that may work as it is, nor for one that is not the newest.
-        another = candidate.fit is Fit.NO and not remedies
+        # Nobody changes the GPU for a release that is not the newest.
+        another = not remedies
         remedy = _cheapest(world, candidate) if another else _on_this_gpu(world, candidate)
         if remedy is None and not remedies:
             remedy = _remedy(candidate)
