@@ -38,7 +38,7 @@ _TAGS = re.compile(
 _ENTITY = re.compile(r"&(?:#\d{1,5}|#x[0-9a-f]{1,4}|quot|apos|amp|lt|gt|nbsp);", re.IGNORECASE)
 _QUOTING = re.compile(r"^[ \t]*(?:>(?!>>)[ \t]?)+", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([_*\[\]])")
-_LEAST_WIDTH, _GREATEST_WIDTH = 40, 240
+_LEAST_WIDTH, _GREATEST_WIDTH = 80, 240  # text is wrapped before column 80, terminals cut there or later
 _WORD = 15
 # What begins a line of its own: a log's time, a traceback's frame, a prompt, a table's frame, nothing.
 _STARTS = re.compile(r"\s*(?:\d{4}-\d\d-\d\d|[IWEF]\d{4} |\[|Traceback|File |\w+Error|>>>|\$ |[|+]|$)")

@@ -15,8 +15,8 @@ from envfix.model.plan import Lock, Plan
 class Report(Struct, frozen=True, kw_only=True):
     """A dry run: every release's verdicts on one machine and the plan for the recommended one.
 
-    `named` are the releases that were asked for, where none of them fits; `remedies` says what each that
-    does not fit would take, where that was asked for.
+    `named` are the keys of the releases that were asked for, where none of them fits; `remedies` says what
+    each that does not fit would take, where that was asked for.
     """
 
     machine: Machine
@@ -25,7 +25,7 @@ class Report(Struct, frozen=True, kw_only=True):
     bounds: tuple[Bound, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
-    named: tuple[Version, ...] = ()
+    named: tuple[tuple[str, Version], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -39,6 +39,7 @@ class LockWritten(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     checked: str = ""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Installed(Struct, frozen=True, kw_only=True):
@@ -47,6 +48,7 @@ class Installed(Struct, frozen=True, kw_only=True):
     machine: Machine
     python: str
     tensorflow: str
+    package: str = "tensorflow"
     accelerator: str
     plan: Plan
     notes: tuple[str, ...] = ()
