@@ -129,7 +129,10 @@ def _of_words(case: Case, check: Check) -> Why | None:
     spoken = check.name in ("build", "device visible") or check.observed.startswith("raised")
     if finding is None or not spoken:
         return None
-    return Why(f"{check.cause}: {finding.explanation}", "; ".join(finding.fix))
+    fix = "; ".join(finding.fix)
+    # Packages that do not fit each other are envfix's to put right, before anything is tried by hand.
+    first = _run(case.about.repair) if check.name == "build" else ""
+    return Why(f"{check.cause}: {finding.explanation}", f"{first}, or: {fix}" if first else fix)
 
 
 def _of_operation(case: Case) -> Why | None:
