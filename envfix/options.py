@@ -85,7 +85,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _target_options(parser)
     _machine_option(parser)
     _deciding_options(parser)
-    parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    parser.add_argument("--format", choices=("text", "json", "markdown", "html"), default="text")
     parser.add_argument("-o", "--output", metavar="FILE", help="write it there instead of printing it")
     _json_option(parser)
 

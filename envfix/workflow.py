@@ -15,6 +15,7 @@ from envfix.future import knowing, knowing_locked, said_of
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
 from envfix.matrix import change, load
+from envfix.matrix.ceilings import ceilings
 from envfix.model.machine import Machine
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
@@ -76,7 +77,8 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
         return structs.replace(found, advice=(*advice, f"no plan: {problem.message}"))
     plan, trouble = plan_if_possible(parts, here, request, choice)
     advice += [*said_of(matrix, decision.recommended.version), *([trouble] if trouble else [])]
-    return structs.replace(found, plan=plan, bounds=choice.bounds, advice=tuple(advice))
+    allowed = ceilings(choice.candidate.release, here.machine, matrix, choice.bounds)
+    return structs.replace(found, plan=plan, bounds=choice.bounds, ceilings=allowed, advice=tuple(advice))
 
 
 def lock(parts: Parts, request: Request, where: Where, path: str, requirements_path: str) -> LockWritten:

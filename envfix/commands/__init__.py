@@ -35,6 +35,10 @@ def run(options: argparse.Namespace) -> Rendered:
         rendered = json.success(options.command, result, exit_code)
     elif getattr(options, "format", "text") == "markdown":
         rendered = markdown.report(result)  # type: ignore[arg-type]
+    elif getattr(options, "format", "text") == "html":
+        from envfix.render import html
+
+        rendered = html.page(result)  # type: ignore[arg-type]
     else:
         rendered = text.result(result)
     if options.command == "report" and options.output:
@@ -64,7 +68,9 @@ def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 
 def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    report = workflow.report(parts, request(options), where(options), every=options.json)
+    report = workflow.report(
+        parts, request(options), where(options), every=options.json or options.format == "html"
+    )
     return report, report.exit_code
 
 

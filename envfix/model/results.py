@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from packaging.version import Version
 
+from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
@@ -23,9 +24,11 @@ class Report(Struct, frozen=True, kw_only=True):
     decision: Decision
     plan: Plan | None
     bounds: tuple[Bound, ...] = ()
+    ceilings: tuple[Ceilings, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
     named: tuple[Version, ...] = ()
+    since: None = None
 
     @property
     def exit_code(self) -> int:
