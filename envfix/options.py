@@ -87,6 +87,11 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _deciding_options(parser)
     parser.add_argument("--format", choices=("text", "json", "markdown", "html"), default="text")
     parser.add_argument("-o", "--output", metavar="FILE", help="write it there instead of printing it")
+    parser.add_argument(
+        "--since",
+        metavar="LAST|DATE|ID",
+        help="also what has changed since it last worked; `list` lists what is recorded",
+    )
     _json_option(parser)
 
 

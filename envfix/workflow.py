@@ -66,7 +66,8 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
         unasked,
     )
     advice = [line for line in told if line]
-    found = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies)
+    python = here.target.executable
+    found = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies, python=python)
     if decision.recommended is None:
         advice += pairs_that_fit(parts, here, matrix, request)
         return structs.replace(found, advice=tuple(advice))
@@ -120,7 +121,7 @@ def verify(parts: Parts, where: Where, accelerator: Accelerator, timeout: float)
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)
     proof = run_checks(parts, here, here.target.executable, accelerator, timeout, folder)
-    return Verified(verification=proof)
+    return Verified(verification=proof, machine=here.machine)
 
 
 def machines(parts: Parts) -> MachineList:

@@ -9,6 +9,7 @@ from envfix import workflow
 from envfix.commands.asking import alone, request, where
 from envfix.commands.installing import in_cell, install
 from envfix.commands.matrix import matrix
+from envfix.commands.recording import compared, listed, recorded
 from envfix.errors import InputError, UsageError
 from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> Rendered:
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
     )
-    result, exit_code = COMMANDS[options.command](parts, options)
+    result, exit_code = recorded(parts, options, COMMANDS[options.command])
     if options.json:
         rendered = json.success(options.command, result, exit_code)
     elif getattr(options, "format", "text") == "markdown":
@@ -68,9 +69,12 @@ def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
 
 def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    report = workflow.report(
-        parts, request(options), where(options), every=options.json or options.format == "html"
-    )
+    if options.since is not None and options.since.lower() == "list":
+        return listed(parts, options), 0
+    every = options.json or options.format == "html"
+    report = workflow.report(parts, request(options), where(options), every=every)
+    if options.since is not None:
+        report = compared(parts, options, report)
     return report, report.exit_code
 
 

@@ -11,13 +11,16 @@ from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.outcome import InstallResult, RestartAdvice, Verification
 from envfix.model.plan import Lock, Plan
+from envfix.model.snapshot import Since
 
 
 class Report(Struct, frozen=True, kw_only=True):
     """A dry run: every release's verdicts on one machine and the plan for the recommended one.
 
     `named` are the releases that were asked for, where none of them fits; `remedies` says what each that
-    does not fit would take, where that was asked for.
+    does not fit would take, where that was asked for; `since` what is otherwise than in a snapshot. `python`
+    is the interpreter it is about (empty: one on a named machine). `ceilings` are what the machine and the
+    release allow of the libraries that the `bounds` hold.
     """
 
     machine: Machine
@@ -28,7 +31,8 @@ class Report(Struct, frozen=True, kw_only=True):
     remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
     named: tuple[Version, ...] = ()
-    since: None = None
+    python: str = ""
+    since: Since | None = None
 
     @property
     def exit_code(self) -> int:
@@ -65,6 +69,7 @@ class Installed(Struct, frozen=True, kw_only=True):
 
 class Verified(Struct, frozen=True, kw_only=True):
     verification: Verification
+    machine: Machine | None = None
 
     @property
     def exit_code(self) -> int:

@@ -23,6 +23,7 @@ from envfix.model.plan import NEEDED, Change, Plan, PlannedPackage
 from envfix.model.results import Report
 from envfix.printable import clean
 from envfix.render import json
+from envfix.render import since as since_words
 from envfix.render.bars import picture
 from envfix.render.heat import QUESTIONS, blockers, heat
 from envfix.render.words import one_line, size
@@ -202,14 +203,18 @@ def _engine() -> Environment:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    engine.filters.update(size=size, prose=_prose, source=_source, cited=_cited)
-    engine.globals.update(marks=MARKS, questions=QUESTIONS)
+    engine.filters.update(size=size, prose=_prose, source=_source, cited=_cited, capitalised=_capitalised)
+    engine.globals.update(marks=MARKS, questions=QUESTIONS, since_words=since_words)
     return engine
 
 
 def _printable(value: Any) -> Any:
     """Text of others without control characters; what the templates themselves made is left alone."""
     return clean(value) if type(value) is str else value
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _safe(text: str) -> Markup:

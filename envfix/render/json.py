@@ -12,6 +12,7 @@ from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.outcome import RestartAdvice, Status, Verification
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
+from envfix.model.snapshot import Since, SnapshotList
 from envfix.reading import to_plain
 
 
@@ -40,6 +41,8 @@ def data(result: object) -> Any:
         return {
             "machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]
         }
+    if isinstance(result, SnapshotList):
+        return {"folder": result.folder, "snapshots": to_plain(result.snapshots)}
     if isinstance(result, MatrixCheck):
         return to_plain(result) | {"up_to_date": result.up_to_date}
     if isinstance(result, MatrixShown):
@@ -64,6 +67,8 @@ def _object(command: str, exit_code: int, content: Any, errors: list[dict[str, A
 
 def _report(report: Report) -> dict[str, Any]:
     best = report.decision.recommended
+    # Only where it was asked for, so that the object is the contract's without it.
+    asked = {"since": _since(report.since)} if report.since is not None else {}
     return {
         "machine": to_plain(report.machine),
         "recommended": None if best is None else str(best.version),
@@ -71,6 +76,16 @@ def _report(report: Report) -> dict[str, Any]:
         "plan": None if report.plan is None else to_plain(report.plan),
         "advice": list(report.advice),
         "remedies": [to_plain(remedy) for remedy in report.remedies],
+        **asked,
+    }
+
+
+def _since(since: Since) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(since.snapshot)
+    del plain["facts"]
+    return plain | {
+        "changes": [to_plain(difference) for difference in since.differences],
+        "unchanged": list(since.unchanged),
     }
 
 

@@ -15,7 +15,9 @@ from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.results import Installed, LockWritten, MachineList, MatrixShown, Report, Verified
+from envfix.model.snapshot import SnapshotList
 from envfix.printable import clean
+from envfix.render import since
 from envfix.render.outcome import installed, verification
 from envfix.render.plan import plan
 from envfix.render.words import columns, one_line, reason
@@ -55,6 +57,8 @@ def _result(value: object) -> str:
         return lock(value)
     if isinstance(value, MachineList):
         return "\n".join(columns([(name, summary(machine)) for name, machine in value.machines]))
+    if isinstance(value, SnapshotList):
+        return since.listed(value)
     if isinstance(value, MatrixCheck):
         return "\n".join(value.summary)
     if isinstance(value, MatrixShown):
@@ -128,6 +132,8 @@ def report(value: Report) -> str:
     lines.append(f"best     {_best(best)}")
     if value.plan is not None:
         lines += plan(value.plan)
+    if value.since is not None:
+        lines += since.lines(value.since)
     lines += [f"note     {line}" for line in value.advice]
     return "\n".join(lines)
 
