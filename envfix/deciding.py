@@ -6,12 +6,14 @@ from msgspec import structs
 
 from envfix.errors import NothingFits
 from envfix.matrix import rank
+from envfix.model.conflicts import package_of
 from envfix.model.decision import Candidate, Decision, Fit
 from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import Report
 from envfix.probe import no_gpu
 from envfix.refusing import refusal
+from envfix.resolve.wanted import tensorflow_installed
 from envfix.situation import Situation, searched
 
 
@@ -32,7 +34,7 @@ def ranked(here: Situation, matrix: Matrix, request: Request) -> Decision:
 def doubts(candidate: Candidate) -> tuple[str, ...]:
     """What is not known of a release, a line for each rule."""
     return tuple(
-        f"not known of tensorflow {candidate.version}: {verdict.rule}: {verdict.reason}"
+        f"not known of {candidate.name}: {verdict.rule}: {verdict.reason}"
         for verdict in candidate.verdicts
         if verdict.fit is Fit.UNKNOWN
     )
@@ -60,8 +62,13 @@ def no_gpu_advice(here: Situation, request: Request) -> tuple[str, ...]:
     return no_gpu.advice_without_gpu(here.machine) if wants_gpu and here.machine.has_no_gpu else ()
 
 
-def with_accelerator(request: Request, here: Situation, matrix: Matrix) -> Request:
-    """The request with `auto` decided: the GPU wherever there is one that some release can use."""
+def settled(request: Request, here: Situation, matrix: Matrix) -> Request:
+    """The request with what it leaves open decided: the package is the one that is installed, and `auto` the
+    GPU wherever there is one that some release can use."""
+    dist = tensorflow_installed(here.target)
+    if dist is not None and not request.tf.given:
+        tf = structs.replace(request.tf, package=package_of(dist.name))
+        request = structs.replace(request, tf=tf)
     if request.accelerator is not Accelerator.AUTO:
         return request
     gpu = structs.replace(request, accelerator=Accelerator.GPU)

@@ -7,7 +7,9 @@ from packaging.version import Version
 
 from envfix.errors import EnvfixError, IndexUnreachable, NothingFits
 from envfix.matrix import rank
-from envfix.model.matrix import Matrix
+from envfix.model.conflicts import PACKAGES
+from envfix.model.matrix import Matrix, Release
+from envfix.model.plan import Lock
 from envfix.model.request import Request, TensorFlowRequest
 from envfix.resolve.wanted import tensorflow_installed, unmet_companions
 from envfix.situation import Parts, Situation, config_of
@@ -31,7 +33,7 @@ def knowing(
 
     try:
         index = parts.index(config_of(parts, here.target))
-        return live.with_derived(parts.outside, index, matrix, wanted)
+        return live.with_derived(parts.outside, index, matrix, wanted, request.tf.package)
     except EnvfixError as problem:
         if request.tf.given and not isinstance(problem, IndexUnreachable):
             raise NothingFits(
@@ -44,10 +46,12 @@ def knowing(
         return matrix
 
 
-def knowing_locked(parts: Parts, here: Situation, matrix: Matrix, tensorflow: str, offline: bool) -> Matrix:
+def knowing_locked(parts: Parts, here: Situation, matrix: Matrix, lock: Lock, offline: bool) -> Matrix:
     """The matrix with the release of a lock."""
-    specifier = SpecifierSet(f"=={tensorflow}")
-    asked = Request(tf=TensorFlowRequest(specifier=specifier, text=tensorflow), offline=offline)
+    tf = TensorFlowRequest(
+        specifier=SpecifierSet(f"=={lock.tensorflow}"), text=lock.tensorflow, package=lock.package
+    )
+    asked = Request(tf=tf, offline=offline)
     return knowing(parts, here, matrix, asked)
 
 
@@ -57,8 +61,9 @@ def _wanted(here: Situation, matrix: Matrix, request: Request, judge_installed: 
         known = any(rank.is_named(row, request.tf) for row in matrix.releases)
         return None if known else request.tf.specifier
     dist = tensorflow_installed(here.target)
-    found = public_version(dist.version) if dist and dist.name == "tensorflow" else None
-    if found is None or found <= max(row.version for row in matrix.releases):
+    found = public_version(dist.version) if dist and dist.name in PACKAGES else None
+    known_of = [row.version for row in matrix.releases if dist and row.package == dist.name]
+    if found is None or (known_of and found <= max(known_of)):
         return None
     matters = judge_installed or request.upgrade or unmet_companions(request.companions, here.target)
     return _exactly(found) if matters else None
@@ -69,12 +74,11 @@ def _exactly(version: Version) -> SpecifierSet:
     return SpecifierSet(f"=={version}", prereleases=True)
 
 
-def said_of(matrix: Matrix, version: Version) -> tuple[str, ...]:
+def said_of(matrix: Matrix, release: Release) -> tuple[str, ...]:
     """What must be known of a release that was read just now."""
-    row = next((row for row in matrix.releases if row.version == version), None)
-    if row is None or not row.derived:
+    if not release.derived:
         return ()
     return (
-        f"tensorflow {version} is not in the matrix of {matrix.date}: it was read from its wheels just now, "
-        "and nothing of it is proven",
+        f"{release.name} is not in the matrix of {matrix.date}: it was read from its wheels just now, and "
+        "nothing of it is proven",
     )

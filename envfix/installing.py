@@ -9,9 +9,9 @@ from msgspec import Struct, structs
 
 from envfix.aftercare import add_loader, install_loader, restart_advice
 from envfix.choice import Choice, Lacks
-from envfix.deciding import doubts, refuse_without_gpu, with_accelerator
+from envfix.deciding import refuse_without_gpu, settled
 from envfix.environment import admit, environment, read_again
-from envfix.future import knowing, knowing_locked, said_of
+from envfix.future import knowing, knowing_locked
 from envfix.install import apply
 from envfix.lock import check as lock_check
 from envfix.lock import pylock
@@ -20,13 +20,13 @@ from envfix.model.matrix import Matrix
 from envfix.model.plan import Lock, Plan
 from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
 from envfix.model.results import Installed
+from envfix.notes import notes_of
 from envfix.proving import driver_stub, proven
 from envfix.situation import Parts, Situation, Where, complete, config_of, situate
 from envfix.solution import (
     choice_of_lock,
     choose,
     make_lock,
-    newer_offer,
     plan_of,
     plan_of_keeping,
     solve,
@@ -60,19 +60,19 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
     refuse_without_gpu(here, request)
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = complete(here, matrix)
-    request = with_accelerator(request, here, matrix)
+    request = settled(request, here, matrix)
     if made is not None:
-        matrix = knowing_locked(parts, here, matrix, made.tensorflow, request.offline)
+        matrix = knowing_locked(parts, here, matrix, made, request.offline)
         notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
         choice = choice_of_lock(parts, here, matrix, made)
     else:
         matrix = knowing(parts, here, matrix, request)
         if newer := unjudged(here, matrix, request):
             return _left_alone(parts, here, where, options, request, matrix, newer)
-        here, choice, notes = _decided(parts, here, matrix, request)
+        request, here, choice, notes = _decided(parts, here, matrix, request)
 
     plan = plan_of_keeping(choice, here.target)
-    installed = _kept(here, str(choice.candidate.version), choice.accelerator, plan, notes, options)
+    installed = _kept(here, choice.candidate.name, choice.accelerator, plan, notes, options)
     folder = driver_stub(parts, here, choice.accelerator, options.proves)
     work = _Work(parts, here, matrix, request, where, options, choice)
     if choice.lacks is Lacks.PACKAGES:
@@ -84,16 +84,12 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
 
 def _decided(
     parts: Parts, here: Situation, matrix: Matrix, request: Request
-) -> tuple[Situation, Choice, tuple[str, ...]]:
-    """What to have, beside what `--with` brings, and what is to be said of it."""
-    here, decision = decide_together(parts, here, matrix, request)
+) -> tuple[Request, Situation, Choice, tuple[str, ...]]:
+    """What to have, beside what is there and what `--with` brings, and what is to be said of it."""
+    found = decide_together(parts, here, matrix, request)
+    request, here, decision = found.request, found.here, found.decision
     choice = choose(parts, here, matrix, request, decision)
-    # Advice is about the recommended release; of another one, what is not known of it is said.
-    best = decision.recommended
-    taken = best is not None and choice.candidate.version == best.version
-    advice = decision.advice if taken else doubts(choice.candidate)
-    read = said_of(matrix, choice.candidate.version)
-    return here, choice, (here.moved, request.tf.note, newer_offer(decision, choice), *read, *advice)
+    return request, here, choice, notes_of(here, matrix, request, decision, choice)
 
 
 def _left_alone(
@@ -106,8 +102,9 @@ def _left_alone(
     newer: str,
 ) -> Installed:
     """The outcome for a TensorFlow that the matrix is too old to judge."""
-    note = f"tensorflow {newer} is newer than this matrix ({matrix.date}): left as it is, only verified"
-    kept = _kept(here, newer, request.accelerator, NO_PLAN, (note,), options)
+    name = f"{request.tf.package} {newer}"
+    note = f"{name} is newer than this matrix ({matrix.date}): left as it is, only verified"
+    kept = _kept(here, name, request.accelerator, NO_PLAN, (note,), options)
     folder = driver_stub(parts, here, request.accelerator, options.proves)
     return _proven(parts, here, where, options, kept, request.accelerator, folder)
 
@@ -130,17 +127,19 @@ def _proven(
 
 def _kept(
     here: Situation,
-    tensorflow: str,
+    name: str,
     accelerator: Accelerator,
     plan: Plan,
     notes: Sequence[str],
     options: InstallOptions,
 ) -> Installed:
     """The outcome as long as nothing is changed."""
+    package, _, version = name.partition(" ")
     return Installed(
         machine=here.machine,
         python=here.target.executable,
-        tensorflow=tensorflow,
+        tensorflow=version,
+        package=package,
         accelerator=accelerator.value,
         plan=plan,
         notes=tuple(note for note in notes if note),
@@ -153,9 +152,7 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
     parts, here, choice, options = work.parts, work.here, work.choice, work.options
     admission = admit(parts, here, work.where, options.break_system_packages)
     if made is None:
-        parts.outside.say(
-            f"resolving tensorflow {choice.candidate.version} for Python {here.target.feature} ..."
-        )
+        parts.outside.say(f"resolving {choice.candidate.name} for Python {here.target.feature} ...")
         made = make_lock(here, work.matrix, choice, solve(parts, here, work.request, choice))
     plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline)
     installed = structs.replace(installed, plan=plan)

@@ -41,7 +41,8 @@ def proven(
         proof = run_checks(parts, here, installed.python, accelerator, timeout, folder)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted while verifying: tensorflow {installed.tensorflow} is installed, and not verified",
+            f"interrupted while verifying: {installed.package} {installed.tensorflow} is installed, "
+            "and not verified",
             again,
             data=installed,
         ) from None

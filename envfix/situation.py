@@ -28,11 +28,19 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 class Where(Struct, frozen=True, kw_only=True):
-    """`--python`, `--venv` and `--machine` as given."""
+    """`--python`, `--venv` and `--machine` as given, and the command that they were given to."""
 
     python: str | None = None
     venv: str | None = None
     machine: str | None = None
+    command: str = "install"
+
+    @property
+    def again(self) -> tuple[str, ...]:
+        """The command line up to what is asked for, such as `envfix lock --machine colab-t4`."""
+        given = {"--machine": self.machine, "--python": self.python, "--venv": self.venv}
+        words = [word for option, value in given.items() if value for word in (option, value)]
+        return ("envfix", self.command, *words)
 
     def verify_command(self, python: str, accelerator: Accelerator) -> str:
         """The command line that verifies `python` for the same machine, to be pasted into a shell."""
@@ -47,7 +55,8 @@ class Situation(Struct, frozen=True, kw_only=True):
 
     `named` says that the machine is one that was named, not the one envfix runs on, `machine_option` how.
     `moved` says it where the machine's system is not the one decided for.
-    `beside` are the packages of `--with` that ask for NVIDIA wheels themselves, with these requirements.
+    `beside` are the packages that ask for NVIDIA wheels themselves, with these requirements: those that
+    `--with` brings and those that are installed and stay. `again` begins the command line of a hint.
     """
 
     target: Target
@@ -57,12 +66,19 @@ class Situation(Struct, frozen=True, kw_only=True):
     beside: tuple[Distribution, ...] = ()
     machine_option: str = ""
     moved: str = ""
+    again: tuple[str, ...] = ("envfix", "install")
 
     @property
     def distributions(self) -> tuple[Distribution, ...] | None:
         """What is installed, None where that is not known."""
         known_of = self.target.installed or self.machine.installed is not UNSET
         return self.target.installed if known_of else None
+
+    @property
+    def brought(self) -> tuple[Distribution, ...]:
+        """Those of `beside` that are still to be installed."""
+        there = {(dist.name, dist.version) for dist in self.target.installed}
+        return tuple(dist for dist in self.beside if (dist.name, dist.version) not in there)
 
     @property
     def site_packages(self) -> tuple[str, ...]:
@@ -80,7 +96,7 @@ def situate(
     target, new_venv = _target(parts.outside, where)
     if where.machine is None:
         machine = _with_capabilities(survey.survey(parts.outside, target), matrix)
-        return Situation(target=target, machine=machine, named=False, new_venv=new_venv)
+        return Situation(target=target, machine=machine, named=False, new_venv=new_venv, again=where.again)
     named = machine_file.load_machine(parts.outside, where.machine, f"{parts.matrix_dir}/machines")
     named = _with_capabilities(named, matrix)
     moved = ""
@@ -101,6 +117,7 @@ def situate(
         new_venv=new_venv,
         machine_option=where.machine,
         moved=moved,
+        again=where.again,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msgspec import structs
+from packaging.version import Version
 
 from envfix.choice import Choice
 from envfix.errors import EnvfixError, IndexUnreachable, LockMismatch, NothingFits
@@ -51,10 +52,12 @@ def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, deci
 def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) -> Choice:
     """A lock as a choice: exactly its pins. Raises LockMismatch for a release that the matrix lacks, or that
     a rule forbids on this machine."""
-    release = next((row for row in matrix.releases if str(row.version) == lock.tensorflow), None)
+    key = lock.package, Version(lock.tensorflow)
+    release = next((row for row in matrix.releases if row.key == key), None)
     if release is None:
         raise LockMismatch(
-            f"the lock is for tensorflow {lock.tensorflow}, which this matrix ({matrix.date}) does not know",
+            f"the lock is for {lock.package} {lock.tensorflow}, which this matrix ({matrix.date}) does not "
+            "know",
             "a newer envfix may: `pip install -U envfix-tf`",
         )
     accelerator = Accelerator(lock.floors.accelerator)
@@ -72,7 +75,7 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
     no = next((verdict for verdict in candidate.verdicts if verdict.fit is Fit.NO), None)
     if no is not None:
         raise LockMismatch(
-            f"the lock is for tensorflow {lock.tensorflow}, which does not fit here: {no.rule}: needs "
+            f"the lock is for {lock.package} {lock.tensorflow}, which does not fit here: {no.rule}: needs "
             f"{no.wanted}, found {no.found}",
             "envfix lock",
         )
@@ -112,7 +115,7 @@ def _choose_gpu(
 ) -> Choice:
     bounds = _bounds(here, matrix, request, candidate.release)
     full = wanted.gpu_wanted(candidate.release, here.target, bounds, request.companions, why)
-    if here.beside and candidate.release.built_with_cuda:
+    if here.brought and candidate.release.built_with_cuda:
         out = kept_out(candidate.release.built_with_cuda.major)
         full = structs.replace(full, caps=(*full.caps, *out))
     choice = Choice(
@@ -120,7 +123,7 @@ def _choose_gpu(
     )
     if not _may_use_system(here, request, full):
         return choice
-    on_system = _judged_on_system(here, matrix, request, candidate.release)
+    on_system = _judged(here, matrix, request, candidate.release, CudaSource.SYSTEM)
     verdict = system_cuda.judge_system_cuda(candidate.release, here.machine, matrix)
     fits = (
         verdict.fit is Fit.YES
@@ -130,10 +133,10 @@ def _choose_gpu(
     if not fits:
         if request.cuda is CudaSource.SYSTEM:
             raise NothingFits(
-                f"`--cuda system`: tensorflow {candidate.version} needs {verdict.wanted}, "
-                f"found {verdict.found}",
+                f"`--cuda system`: {candidate.name} needs {verdict.wanted}, found {verdict.found}",
                 "leave `--cuda` out: the NVIDIA wheels are installed then",
             )
+        _check_wheels(here, matrix, request, candidate)
         return choice
     caps = tuple(bound for bound in bounds if not bound.requirement.startswith("nvidia-"))
     return structs.replace(
@@ -145,16 +148,28 @@ def _choose_gpu(
     )
 
 
+def _check_wheels(here: Situation, matrix: Matrix, request: Request, candidate: Candidate) -> None:
+    """Raises NothingFits for a release that fits with the system's CUDA alone, which is not all there."""
+    on_wheels = _judged(here, matrix, request, candidate.release, CudaSource.WHEELS)
+    no = next((verdict for verdict in on_wheels.verdicts if verdict.fit is Fit.NO), None)
+    if no is not None:
+        raise NothingFits(
+            f"{candidate.name} fits with the system's CUDA alone, some of which is missing: {no.reason}"
+        )
+
+
 def _may_use_system(here: Situation, request: Request, full: wanted.Wanted) -> bool:
     """Left to envfix, the system's CUDA serves only where NVIDIA wheels neither are nor come anyway."""
     if request.cuda is not CudaSource.AUTO:
         return request.cuda is CudaSource.SYSTEM
-    return not here.beside and bool(wanted.unmet(full, here.target))
+    return not here.brought and bool(wanted.unmet(full, here.target))
 
 
-def _judged_on_system(here: Situation, matrix: Matrix, request: Request, release: Release) -> Candidate:
-    """The release with the verdicts that hold for the machine's own toolkit and cuDNN."""
-    asked = structs.replace(request, cuda=CudaSource.SYSTEM)
+def _judged(
+    here: Situation, matrix: Matrix, request: Request, release: Release, cuda: CudaSource
+) -> Candidate:
+    """The release with the verdicts that hold for this source of CUDA."""
+    asked = structs.replace(request, cuda=cuda)
     return rank.judge(
         matrix, here.machine, release, request=asked, installed=here.distributions, beside=here.beside
     )
@@ -274,14 +289,6 @@ def with_loader(plan: Plan, target: Target) -> Plan:
         because="through it TensorFlow finds its CUDA libraries",
     )
     return structs.replace(plan, packages=(package, *plan.packages))
-
-
-def newer_offer(decision: Decision, choice: Choice) -> str:
-    """One line that offers a newer release than the one kept, empty when there is none."""
-    best = decision.recommended
-    if best is None or best.version <= choice.candidate.version or best.fit is not Fit.YES:
-        return ""
-    return f"tensorflow {best.version} fits too: `envfix install --upgrade` takes it"
 
 
 def _glibc_floor(release: Release, target: Target) -> str | None:

@@ -10,7 +10,7 @@ from envfix.choice import Choice, Lacks
 from envfix.errors import NothingFits
 from envfix.install import libraries, loader
 from envfix.matrix import rank
-from envfix.model.conflicts import TENSORFLOWS, in_the_way
+from envfix.model.conflicts import PACKAGES, TENSORFLOWS, in_the_way, package_of
 from envfix.model.decision import Candidate, Fit
 from envfix.model.matrix import Matrix, Release
 from envfix.model.request import Accelerator, CudaSource, Request
@@ -20,7 +20,7 @@ from envfix.situation import Situation
 
 KEPT = "installed, and it fits"
 KEPT_UNSURE = "installed, and nothing is known against it"
-GPU_BUILDS = ("tensorflow", "tensorflow-gpu")
+GPU_BUILDS = (*PACKAGES, "tensorflow-gpu")
 
 
 def standing_release(here: Situation, matrix: Matrix, request: Request) -> tuple[Candidate, str] | None:
@@ -35,9 +35,9 @@ def standing_release(here: Situation, matrix: Matrix, request: Request) -> tuple
     if request.tf.given and not request.tf.specifier.contains(dist.version, prereleases=True):
         return None
     # A local build (`2.17.0+nv25.2` of NVIDIA's containers) is judged as the release it is made from.
-    found = public_version(dist.version)
-    release = next((row for row in matrix.releases if row.version == found), None)
-    if release is None:
+    key = package_of(dist.name), public_version(dist.version)
+    release = next((row for row in matrix.releases if row.key == key), None)
+    if release is None or release.package != request.tf.package:
         return None
     candidate = rank.judge(
         matrix,
@@ -66,14 +66,14 @@ def unjudged(here: Situation, matrix: Matrix, request: Request) -> str:
     dist = wanted.tensorflow_installed(here.target)
     if dist is None or request.tf.given:
         return ""
-    newest = max(row.version for row in matrix.releases)
+    newest = max((row.version for row in matrix.releases if row.package == dist.name), default=None)
     found = public_version(dist.version)
-    if dist.name != "tensorflow" or found is None or found <= newest:
+    if dist.name not in PACKAGES or newest is None or found is None or found <= newest:
         return ""
     missing = wanted.unmet_companions(request.companions, here.target)
     if missing:
         raise NothingFits(
-            f"tensorflow {dist.version} is newer than this matrix ({matrix.date}), so which `--with "
+            f"{dist.name} {dist.version} is newer than this matrix ({matrix.date}), so which `--with "
             f"{missing[0]}` fits beside it is not known",
             f"name a release that it knows: --tf '<={newest}'",
         )

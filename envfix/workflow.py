@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from envfix.deciding import no_gpu_advice, ranked, with_accelerator
+from envfix.deciding import no_gpu_advice, ranked, settled
 from envfix.errors import EnvfixError, InputError, NothingFits
 from envfix.future import knowing, knowing_locked, said_of
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
-from envfix.matrix import change, load
+from envfix.matrix import change, load, rank
 from envfix.matrix.ceilings import ceilings
 from envfix.model.machine import Machine
+from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
+from envfix.notes import broken_by, notes_of
 from envfix.probe import machine_file
 from envfix.proving import driver_stub, run_checks
-from envfix.situation import Parts, Where, situate
+from envfix.situation import Parts, Situation, Where, situate
 from envfix.solution import (
     choice_of_lock,
     choose,
@@ -29,7 +31,7 @@ from envfix.solution import (
     plan_if_possible,
     solve,
 )
-from envfix.together import decide_together, pairs_that_fit, with_beside
+from envfix.together import decide_together, ranked_together
 
 
 def probe(parts: Parts, where: Where) -> Machine:
@@ -47,16 +49,19 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     """
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
-    request = with_accelerator(request, here, matrix)
+    request = settled(request, here, matrix)
     matrix = knowing(parts, here, matrix, request, judge_installed=True)
+    ways_out: tuple[str, ...] = ()
     try:
-        here, unasked = with_beside(parts, here, matrix, request), ""
+        found = ranked_together(parts, here, matrix, request)
+        request, here, decision = found.request, found.here, found.decision
+        ways_out, unasked = found.ways_out, ""
     except EnvfixError as problem:
+        decision = ranked(here, matrix, request)
         unasked = f"what `--with` brings is not known: {problem.message}"
-    decision = ranked(here, matrix, request)
-    judged = (matrix, here.machine, decision, request, here.distributions, here.beside)
-    newer = change.for_newer(*judged)
-    remedies = change.for_each(*judged) if every else ()
+    asked = rank.ask(matrix, here.machine, request, here.distributions, here.beside)
+    newer = change.for_newer(matrix, decision, asked)
+    remedies = change.for_each(matrix, decision, asked) if every else ()
     told = (
         here.moved,
         request.tf.note,
@@ -67,37 +72,46 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     )
     advice = [line for line in told if line]
     python = here.target.executable
-    found = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies, python=python)
+    result = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies, python=python)
     if decision.recommended is None:
-        advice += pairs_that_fit(parts, here, matrix, request)
-        return structs.replace(found, advice=tuple(advice))
+        return structs.replace(result, advice=(*advice, *ways_out))
+    return _with_plan(parts, here, matrix, request, structs.replace(result, advice=tuple(advice)))
+
+
+def _with_plan(parts: Parts, here: Situation, matrix: Matrix, request: Request, result: Report) -> Report:
+    """The report with the plan for what it recommends, and what holds that plan's NVIDIA wheels."""
+    decision, advice = result.decision, result.advice
+    assert decision.recommended is not None
     # A report is about the newest release that fits, whatever is installed.
     try:
         choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
     except NothingFits as problem:
-        return structs.replace(found, advice=(*advice, f"no plan: {problem.message}"))
+        return structs.replace(result, advice=(*advice, f"no plan: {problem.message}"))
     plan, trouble = plan_if_possible(parts, here, request, choice)
-    advice += [*said_of(matrix, decision.recommended.version), *([trouble] if trouble else [])]
+    said = (*said_of(matrix, decision.recommended.release), *([trouble] if trouble else []))
     allowed = ceilings(choice.candidate.release, here.machine, matrix, choice.bounds)
-    return structs.replace(found, plan=plan, bounds=choice.bounds, ceilings=allowed, advice=tuple(advice))
+    return structs.replace(result, plan=plan, bounds=choice.bounds, ceilings=allowed, advice=(*advice, *said))
 
 
 def lock(parts: Parts, request: Request, where: Where, path: str, requirements_path: str) -> LockWritten:
     """Decide, resolve, and write both lock files."""
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
-    request = with_accelerator(request, here, matrix)
+    request = settled(request, here, matrix)
     matrix = knowing(parts, here, matrix, request)
-    here, decision = decide_together(parts, here, matrix, request)
+    found = decide_together(parts, here, matrix, request)
+    request, here, decision = found.request, found.here, found.decision
     choice = choose(parts, here, matrix, request, decision)
-    made = make_lock(here, matrix, choice, solve(parts, here, request, choice))
+    resolution = solve(parts, here, request, choice)
+    made = make_lock(here, matrix, choice, resolution)
+    notes = (*notes_of(here, matrix, request, decision, choice), *broken_by(here, choice, resolution))
     texts = {path: pylock.render_pylock(made), requirements_path: requirements.render_requirements(made)}
     for name, text in texts.items():
         try:
             parts.outside.write_text(name, text)
         except OSError as problem:
             raise InputError(f"`{name}` cannot be written: {problem.strerror}") from None
-    return LockWritten(lock=made, files=(path, requirements_path))
+    return LockWritten(lock=made, files=(path, requirements_path), notes=notes)
 
 
 def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) -> LockWritten:
@@ -105,7 +119,7 @@ def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) 
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = situate(parts, where, matrix)
     made = pylock.read_lock(parts.outside, path)
-    matrix = knowing_locked(parts, here, matrix, made.tensorflow, offline)
+    matrix = knowing_locked(parts, here, matrix, made, offline)
     choice_of_lock(parts, here, matrix, made)
     warnings = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
     return LockWritten(lock=made, checked=path, warnings=warnings)

@@ -101,7 +101,8 @@ def within(times: int) -> list[Row]:
     for name in ("h100-535", "k80-470", "gh200", "windows-rtx-3060", "kaggle-p100"):
         facts = load_machine(outside, name, f"{folder}/machines")
         decision = rank.decide(matrix, facts, request)
-        took = least(lambda f=facts, d=decision: change.for_newer(matrix, f, d, request), times)
+        asked = rank.ask(matrix, facts, request)
+        took = least(lambda d=decision, a=asked: change.for_newer(matrix, d, a), times)
         rows.append(Row(f"what newer releases take on {name}", took, 0.1, "s", ""))
     return rows
 

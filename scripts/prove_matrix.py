@@ -28,15 +28,16 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET, structs
 from packaging.version import Version
+from proof_room import GB, make_room
 
 from envfix.errors import EnvfixError
 from envfix.lock.pylock import read_pylock
 from envfix.matrix import load, proofs, write
-from envfix.model.machine import Machine
+from envfix.model.machine import Machine, known
 from envfix.model.matrix import LoaderProof, Release
 from envfix.model.outcome import Proof
 from envfix.model.request import Accelerator
-from envfix.model.versions import PythonRelease
+from envfix.model.versions import ComputeCapability, PythonRelease
 from envfix.ports import Ran
 from envfix.probe.interpreter import read_target
 from envfix.probe.machine_file import load_machine
@@ -45,9 +46,6 @@ from envfix.system.outside import RealOutside
 from envfix.verify import checks, transcript
 from envfix.verify.stub import build
 
-GB = 1 << 30
-# An environment is up to 7 GB, and where it shares no blocks with the cache its wheels are that much again.
-FREE_LIMIT = 20 * GB
 VERIFY_SECONDS = 300.0
 
 
@@ -90,7 +88,7 @@ def main() -> int:
     for number, job in enumerate(jobs, start=1):
         name = f"[{number}/{len(jobs)}] {job.release.version} on Python {job.python}"
         started = time.monotonic()
-        _make_room(options.cache, options.cache_limit * GB)
+        make_room(options.cache, options.cache_limit * GB)
         try:
             proof = prove(job, machine, options.cache, options.again)
         except NotInstalled as problem:
@@ -120,6 +118,8 @@ def prove(job: Job, machine: Machine, cache: Path, again: bool) -> LoaderProof |
         described, lock = folder / "machine.json", folder / "pylock.proof.toml"
         described.write_text(json.dumps(to_plain(machine)))
         asked = ["--tf", f"=={job.release.version}", "--machine", str(described), "--python", job.interpreter]
+        # What the interpreter itself has installed stays out of it: both are asked of a new environment.
+        asked += ["--venv", str(folder / "venv")]
         _envfix(cache, "lock", "-o", str(lock), *asked)
         resolution = read_pylock(lock.read_text(), lock.name).resolution
         locked = {package.name: package.version for package in resolution.packages}
@@ -127,7 +127,7 @@ def prove(job: Job, machine: Machine, cache: Path, again: bool) -> LoaderProof |
         if not again and proofs.is_proven(job.release, job.python, pins):
             return None
         # By the same request and not by the lock: what a lock names goes by its URLs, past uv's cache.
-        made = _envfix(cache, "install", "--venv", str(folder / "venv"), "--yes", "--no-verify", *asked)
+        made = _envfix(cache, "install", "--yes", "--no-verify", *asked)
         python = made["data"]["python"]
         _require_installed(python, locked)
         alone, missing_alone = _loaded(python, machine, loader=False)
@@ -140,6 +140,7 @@ def prove(job: Job, machine: Machine, cache: Path, again: bool) -> LoaderProof |
             pins=pins,
             missing_as_published=missing_alone,
             missing_with_envfix=missing,
+            gpu=_capability(machine),
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -212,26 +213,6 @@ def _said(proof: LoaderProof) -> str:
     return f"as published {alone} (missing: {missing}), with envfix {with_envfix}"
 
 
-def _make_room(cache: Path, limit: int) -> None:
-    """Empty the cache of wheels when it is large, or the disk small. Exits when the disk stays small."""
-    cache.mkdir(parents=True, exist_ok=True)
-    wheels = cache / "uv"
-    if wheels.exists() and (_size(wheels) > limit or shutil.disk_usage(cache).free < FREE_LIMIT):
-        shutil.rmtree(wheels)
-    free = shutil.disk_usage(cache).free
-    if free < FREE_LIMIT:
-        sys.exit(f"error: needs {FREE_LIMIT // GB} GB free in `{cache}`, found {free / GB:.1f} GB")
-
-
-def _size(folder: Path) -> int:
-    """Bytes on disk; a file with several names counts once."""
-    found = {}
-    for path in folder.rglob("*"):
-        status = path.lstat()
-        found[status.st_ino] = status.st_blocks * 512
-    return sum(found.values())
-
-
 def _keep(folder: Path, release: Release, proof: LoaderProof) -> None:
     """Write the proof into its row and the table into the README, each whole or not at all."""
     table = _table(folder)
@@ -250,6 +231,12 @@ def _machine(name: str) -> Machine:
     """The machine without what an interpreter that is really here says of itself."""
     machine = load_machine(RealOutside(), name, f"{load.matrix_dir()}/machines")
     return structs.replace(machine, python=UNSET, glibc=UNSET, environment=UNSET)
+
+
+def _capability(machine: Machine) -> ComputeCapability | None:
+    """Of its GPUs where they are alike."""
+    found = {gpu.compute_capability for gpu in known(machine.gpus, ())}
+    return known(found.pop(), None) if len(found) == 1 else None
 
 
 def _jobs(options: argparse.Namespace) -> Iterator[Job]:

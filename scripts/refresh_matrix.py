@@ -1,5 +1,7 @@
 """Read every stable release from the package index and write `compat_matrix/tensorflow.yaml`.
 
+What other packages say of TensorFlow is read with it, from their METADATA, and written to `companions.yaml`.
+
     python scripts/refresh_matrix.py [--first 2.4] [--only 2.20.0 ...] [--all] [-o FOLDER]
 
 A row whose wheels are as they were is kept; the others are read by ranges, some 5 MB for each release instead
@@ -26,9 +28,12 @@ from packaging.version import Version
 from envfix.errors import EnvfixError, InputError
 from envfix.matrix import load, write
 from envfix.matrix.changes import changes
+from envfix.matrix.companion_rows import COMPANIONS, companion_changes, companion_rows
 from envfix.matrix.derive import derive_page, facts_for
-from envfix.matrix.page import PACKAGES, Page, read_page, releases_on
+from envfix.matrix.page import Page, read_page, releases_on
 from envfix.matrix.release_invariants import check_release
+from envfix.model.companions import CompanionTable
+from envfix.model.conflicts import PACKAGES
 from envfix.model.matrix import CudaTable, Release, WheelFacts, WheelTable
 from envfix.ports import Index, IndexFile
 from envfix.reading import convert, parse_yaml
@@ -100,7 +105,8 @@ class Rows:
 def main(argv: list[str] | None = None) -> int:
     options = _options(argv)
     meter = Meter()
-    for line in refresh(RealIndex(on_response=meter.count), options):
+    index = RealIndex(on_response=meter.count)
+    for line in [*refresh(index, options), *([] if options.only else refresh_companions(index, options))]:
         print(line)
     print(f"in all {meter}", file=sys.stderr)
     return 0
@@ -131,6 +137,25 @@ def refresh(index: Index, options: argparse.Namespace) -> list[str]:
     rows.save()
     print(f"{len(wanted) - len(same)} releases read, {len(same)} as they were", file=sys.stderr)
     return [*_report(old, rows.rows), *notes]
+
+
+def refresh_companions(index: Index, options: argparse.Namespace) -> list[str]:
+    """Bring `companions.yaml` up to date; what changed, one line each.
+
+    The rows of each package are kept as soon as they are read. Raises IndexUnreachable.
+    """
+    path = options.output / "companions.yaml"
+    old = convert(parse_yaml(path.read_text(), path.name), CompanionTable, path.name).companions
+    rows = {name: tuple(row for row in old if row.name == name) for name in COMPANIONS}
+    new = old
+    with ThreadPoolExecutor(options.jobs) as pool:
+        jobs = {name: pool.submit(companion_rows, index, name) for name in rows}
+        for name, job in jobs.items():
+            rows[name] = job.result()
+            new = tuple(row for found in rows.values() for row in found)
+            RealOutside().write_text(str(path), write.companions_text(path.read_text(), new))
+            print(f"  companions: {len(rows[name])} rows of {name}", file=sys.stderr, flush=True)
+    return list(companion_changes(old, new))
 
 
 def _read(index: Index, rows: Rows, pages: Sequence[Page], at_once: int) -> None:

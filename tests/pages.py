@@ -55,11 +55,12 @@ def report_of(machine: Machine, plan: Plan | None = PLAN) -> Report:
     """What `envfix report` says of the machine, with a plan that no index was asked for."""
     matrix, request = shipped.matrix(), shipped.request()
     decision = rank.decide(matrix, machine, request)
+    asked = rank.ask(matrix, machine, request)
     found = Report(
         machine=machine,
         decision=decision,
         plan=plan if decision.recommended else None,
-        remedies=change.for_each(matrix, machine, decision, request),
+        remedies=change.for_each(matrix, decision, asked),
         advice=decision.advice,
     )
     if decision.recommended is None:

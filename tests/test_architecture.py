@@ -16,8 +16,9 @@ LAYERS = {
     "record": 4, "explanation": 4, "nvidia": 4, "installers": 4, "system": 5,
     **dict.fromkeys(STAGES, 5), "situation": 6, "choice": 6, "refusing": 6, "facts": 6, "snapshots": 6,
     "standing": 7, "deciding": 7, "solution": 7, "environment": 7, "aftercare": 7, "proving": 7,
-    "together": 7, "future": 7, "since": 7, "render": 8, "workflow": 8, "installing": 8, "output": 6,
-    "commands": 9, "options": 9, "cli": 10, "__main__": 11,
+    "holders": 7, "beside": 7, "pairs": 7, "together": 7, "future": 7, "notes": 7, "since": 7,
+    "render": 8, "workflow": 8, "installing": 8, "output": 6, "commands": 9, "options": 9, "cli": 10,
+    "__main__": 11,
 }  # fmt: skip
 # What runs inside a child process of its own: these may open, spawn and load as they need.
 CHILDREN = ("probe/children/", "install/payload/", "verify/child.py")

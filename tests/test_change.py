@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 
 from envfix.matrix import change, rank
 from envfix.matrix.steps import World, update_driver
-from envfix.model.decision import ChangeKind, Fit
+from envfix.model.decision import ChangeKind, Fit, Remedy
 from envfix.model.machine import Driver, Gpu, Machine, known
 from envfix.model.request import Accelerator, CudaSource, Request, TensorFlowRequest
 from envfix.model.target import Distribution
@@ -24,6 +24,7 @@ from tests.shipped import judged, machine, matrix, request
 
 DATA = Path(__file__).parent / "data"
 CASES = parse_yaml((DATA / "changes.yaml").read_text(), "changes.yaml")
+REMEDIES = parse_yaml((DATA / "remedies.yaml").read_text(), "remedies.yaml")
 MACHINES = parse_yaml((DATA / "verdicts.yaml").read_text(), "verdicts.yaml")["machines"]
 
 
@@ -50,7 +51,8 @@ def name(case: dict[str, Any]) -> str:
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_a_newer_release_would_take_what_its_case_says(case: dict[str, Any]) -> None:
     facts, wish = here(case["machine"], **case.get("also", {})), asked(case)
-    newer = change.for_newer(matrix(), facts, rank.decide(matrix(), facts, wish), wish)
+    decision = rank.decide(matrix(), facts, wish)
+    newer = change.for_newer(matrix(), decision, rank.ask(matrix(), facts, wish))
     found = [(str(one.version), [step.kind.value for step in one.changes]) for one in newer.remedies]
     assert found == [(one["version"], one["kinds"]) for one in case["newer"]]
     for remedy, expected in zip(newer.remedies, case["newer"], strict=True):
@@ -64,6 +66,7 @@ def test_a_newer_release_would_take_what_its_case_says(case: dict[str, Any]) -> 
 
 def test_every_kind_of_change_is_shown() -> None:
     shown = {kind for case in CASES for one in case["newer"] for kind in one["kinds"]}
+    shown |= {kind for case in REMEDIES for kind in case["kinds"]}
     assert shown | {"environment"} == {kind.value for kind in ChangeKind}
 
 
@@ -86,8 +89,10 @@ def test_a_package_that_needs_other_nvidia_wheels_is_named_as_what_keeps_a_relea
     wish = structs.replace(request("==2.20.*"), companions=(Requirement("torch==2.6.0"),))
     decision = rank.decide(matrix(), here(), wish, None, [torch])
     assert decision.recommended is None
-    newer = change.for_newer(matrix(), here(), decision, wish, None, [torch])
-    assert newer.advice[0] == "tensorflow 2.20.0 would fit with an environment without torch 2.6.0"
+    newer = change.for_newer(matrix(), decision, rank.ask(matrix(), here(), wish, None, [torch]))
+    assert newer.advice[0] == (
+        "tensorflow 2.20.0 would fit with an environment of its own (without `--with torch==2.6.0`)"
+    )
 
 
 def test_no_driver_is_named_that_cannot_be_had_for_the_gpu() -> None:
@@ -102,10 +107,55 @@ def test_a_release_that_fits_needs_no_change() -> None:
     assert change.cheapest_change(matrix(), here(), judged(here(), "2.20.0"), request()) is None
 
 
+def remedies(facts: Machine, wish: Request) -> dict[str, Remedy]:
+    told = change.for_each(matrix(), rank.decide(matrix(), facts, wish), rank.ask(matrix(), facts, wish))
+    return {str(one.version): one for one in told}
+
+
+@pytest.mark.parametrize("case", REMEDIES, ids=name)
+def test_what_a_release_would_take_is_as_its_case_says(case: dict[str, Any]) -> None:
+    remedy = remedies(here(case["machine"], **case.get("also", {})), request())[case["tf"]]
+    assert [one.kind.value for one in remedy.changes] == case["kinds"], remedy
+    assert remedy.fit.value == case["fit"]
+    assert all(part in remedy.text for part in case["text"]), remedy.text
+    assert case.get("instead", str(remedy.instead)) == str(remedy.instead)
+    assert (remedy.instead is None) == ("as it is" not in remedy.text)
+
+
+@pytest.mark.parametrize("facts", MACHINES)
+@pytest.mark.parametrize("wanted", ["", "tensorflow==2.19.*", "tensorflow-text==2.18.*"])
+def test_patch_releases_that_are_alike_are_told_what_each_alone_is_told(facts: str, wanted: str) -> None:
+    """Remedies are found once for releases that no rule tells apart; that must change none of them."""
+    wish = structs.replace(request(), companions=(Requirement(wanted),) if wanted else ())
+    told = remedies(here(facts), wish)
+    decision = rank.decide(matrix(), here(facts), wish)
+    assert set(told) == {str(one.version) for one in decision.candidates if one.fit is not Fit.YES}
+    for candidate in decision.candidates[::3]:
+        alone = change.cheapest_change(matrix(), here(facts), candidate, wish)
+        if alone is not None:
+            same = told[str(candidate.version)]
+            assert (same.verdict, same.changes, same.fit) == (alone.verdict, alone.changes, alone.fit)
+
+
+def test_an_installed_package_that_needs_one_tensorflow_tells_alike_releases_apart() -> None:
+    installed = [
+        Distribution(name="tensorflow", version="2.8.1"),
+        Distribution(name="keeper", version="1.0", requires=("tensorflow==2.8.1",)),
+    ]
+    facts, wish = here(python="3.9", installed={"tensorflow": "2.8.1", "keeper": "1.0"}), request()
+    told = change.for_each(
+        matrix(),
+        rank.decide(matrix(), facts, wish, installed),
+        rank.ask(matrix(), facts, wish, installed),
+    )
+    kinds = {str(one.version): [step.kind.value for step in one.changes] for one in told}
+    assert kinds["2.8.0"] == ["environment"] and "2.8.1" not in kinds
+
+
 def test_each_release_that_does_not_fit_is_told_what_it_takes() -> None:
     facts, wish = here(), request()
     decision = rank.decide(matrix(), facts, wish)
-    told = change.for_each(matrix(), facts, decision, wish)
+    told = change.for_each(matrix(), decision, rank.ask(matrix(), facts, wish))
     refused = [one for one in decision.candidates if one.fit is Fit.NO]
     assert refused and [one.version for one in told] == [one.version for one in refused]
     assert all(remedy.verdict in one.verdicts for remedy, one in zip(told, refused, strict=True))

@@ -10,7 +10,7 @@ from msgspec import structs
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from envfix.errors import IndexUnreachable, MatrixError
+from envfix.errors import IndexUnreachable, InputError, MatrixError
 from envfix.matrix import live
 from envfix.matrix.changes import changes
 from envfix.matrix.check import check
@@ -159,8 +159,14 @@ def test_an_index_that_does_not_answer_is_no_verdict() -> None:
         checked(Down())
 
 
+def test_an_index_without_tensorflow_is_no_verdict_on_its_releases() -> None:
+    with pytest.raises(InputError, match="has no project `tensorflow`") as caught:
+        checked(Pages(reserved=(wheel("2.21.0"),)))
+    assert caught.value.exit_code == 2 and "pip config list" in (caught.value.hint or "")
+
+
 def test_the_shipped_matrix_can_be_checked() -> None:
-    result = check(Pages(), shipped.matrix(), TODAY)
+    result = check(Pages(wheel("2.3.0")), shipped.matrix(), TODAY)
     assert len(result.gone) == result.releases == len(shipped.matrix().releases)
 
 
@@ -217,7 +223,7 @@ def test_rows_are_compared_field_by_field(before: Release, after: Release, lines
     assert all(said.startswith(start) for said, start in zip(found, lines, strict=True))
 
 
-def asked(index: Pages, specifier: str = "", rows: tuple[str, ...] = STABLE) -> list[str]:
+def asked(index: Pages, specifier: str, rows: tuple[str, ...] = STABLE) -> list[str]:
     matrix = matrix_of(*map(wheel, rows))
     return [str(one) for one in live.missing(index.files("tensorflow"), matrix, SpecifierSet(specifier))]
 
@@ -228,7 +234,7 @@ def test_what_the_matrix_lacks_of_what_is_asked_for_is_named_newest_first() -> N
         wheel("2.25.0")._replace(yanked=True),
         wheel("0.0.1", platform="any")._replace(filename="tensorflow-0.0.1-py3-none-any.whl"),
     )
-    assert asked(index) == ["2.23.0", "2.22.0"]
+    assert asked(index, ">=2.20") == ["2.23.0", "2.22.0"]
     assert asked(index, "==2.22.*") == ["2.22.0"]
     assert asked(index, ">=2.19,<2.20") == ["2.19.5"]
     assert asked(index, "==2.24.0rc1") == ["2.24.0rc1"]
@@ -295,5 +301,15 @@ def test_other_files_and_a_spoilt_cache_are_read_again() -> None:
 
 def test_where_the_matrix_has_it_all_nothing_is_read_and_nothing_changes() -> None:
     matrix, index = matrix_of(*map(wheel, STABLE)), Pages(*map(wheel, STABLE))
-    assert live.with_derived(FakeOutside(), index, matrix, SpecifierSet("")) is matrix
+    found = live.with_derived(FakeOutside(), index, matrix, SpecifierSet("==2.23.0"))
+    assert found == structs.replace(matrix, listed=())
+    assert index.read == 0
+
+
+def test_what_the_index_has_beside_what_is_asked_for_is_listed_and_not_read() -> None:
+    empty = wheel("2.26.0", platform="any")._replace(filename="tensorflow-2.26.0-py3-none-any.whl")
+    yanked = wheel("2.25.0")._replace(yanked=True)
+    index = Pages(*map(wheel, ("2.19.5", "2.21.0rc1", *STABLE, "2.22.0rc0", "2.24.0rc1")), yanked, empty)
+    found = live.with_derived(FakeOutside(), index, matrix_of(*map(wheel, STABLE)), SpecifierSet("==2.22.0"))
+    assert list(map(str, found.listed or ())) == ["2.22.0rc0", "2.24.0rc1", "2.25.0"]
     assert index.read == 0

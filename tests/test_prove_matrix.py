@@ -14,6 +14,7 @@ import pytest
 from msgspec import UNSET, structs
 from packaging.version import Version
 
+from envfix.lock.pylock import render_pylock
 from envfix.matrix import load
 from envfix.matrix.proofs import table
 from envfix.model.matrix import LoaderProof
@@ -22,6 +23,7 @@ from envfix.ports import Ran
 from envfix.reading import convert, parse_yaml
 from envfix.verify import transcript
 from tests import shipped
+from tests.test_lock import LOCK
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prove_matrix.py"
 PROOF = LoaderProof(
@@ -41,8 +43,14 @@ def script() -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["prove_matrix"] = module
+    # As for a script that is run: what is beside it can be imported.
+    sys.path.insert(0, str(SCRIPT.parent))
     spec.loader.exec_module(module)
     return module
+
+
+def room() -> ModuleType:
+    return sys.modules["proof_room"]
 
 
 def asked(script: ModuleType, *versions: str, every: bool = False) -> list[tuple[str, str]]:
@@ -84,25 +92,49 @@ def test_a_proof_is_written_into_its_row_and_into_the_table(script: ModuleType, 
 def test_a_large_cache_is_emptied_and_a_small_one_kept(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(script, "FREE_LIMIT", 0)
+    monkeypatch.setattr(room(), "FREE_LIMIT", 0)
     wheel = tmp_path / "uv" / "wheels" / "one"
     wheel.parent.mkdir(parents=True)
     wheel.write_bytes(b"x" * 1_000_000)
     wheel.with_name("two").hardlink_to(wheel)
     # Two names of one file are one file.
-    assert 1_000_000 <= script._size(tmp_path) < 1_100_000
-    script._make_room(tmp_path, 2_000_000)
+    assert 1_000_000 <= room().size_on_disk(tmp_path) < 1_100_000
+    room().make_room(tmp_path, 2_000_000)
     assert wheel.exists()
-    script._make_room(tmp_path, 500_000)
+    room().make_room(tmp_path, 500_000)
     assert not (tmp_path / "uv").exists()
 
 
 def test_a_disk_that_is_too_small_ends_the_run_before_anything_is_installed(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(script, "FREE_LIMIT", 1 << 60)
+    monkeypatch.setattr(room(), "FREE_LIMIT", 1 << 60)
     with pytest.raises(SystemExit, match=r"needs \d+ GB free in"):
-        script._make_room(tmp_path, 0)
+        room().make_room(tmp_path, 0)
+
+
+def test_the_lock_is_of_the_new_environment_and_not_of_what_the_interpreter_has(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package of the interpreter's own would stay as it is in its lock, and not be in the environment."""
+    asked: list[tuple[str, ...]] = []
+
+    def envfix(cache: Path, *argv: str) -> dict[str, object]:
+        asked.append(argv)
+        if argv[0] == "install":
+            raise script.NotInstalled("no disk")
+        Path(argv[argv.index("-o") + 1]).write_text(render_pylock(LOCK))
+        return {}
+
+    monkeypatch.setattr(script, "_envfix", envfix)
+    row = next(row for row in shipped.matrix().releases if str(row.version) == "2.20.0")
+    job = script.Job(row, PythonRelease("3.12"), sys.executable)
+    with pytest.raises(script.NotInstalled, match="no disk"):
+        script.prove(job, script._machine("colab-t4"), tmp_path, True)
+    venvs = [argv[argv.index("--venv") + 1] for argv in asked]
+    assert [argv[0] for argv in asked] == ["lock", "install"]
+    assert len(set(venvs)) == 1 and venvs[0].startswith(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_environment_other_than_the_lock_is_no_proof(script: ModuleType) -> None:
@@ -143,7 +175,7 @@ def test_what_did_not_come_to_its_end_is_counted_and_not_written(
     python = sys.executable
     monkeypatch.setattr(script, "prove", crashed)
     monkeypatch.setattr(script, "_feature", lambda path: PythonRelease("3.12"))
-    monkeypatch.setattr(script, "FREE_LIMIT", 0)
+    monkeypatch.setattr(room(), "FREE_LIMIT", 0)
     folders = ["--matrix", str(tmp_path / "matrix"), "--cache", str(tmp_path / "cache")]
     monkeypatch.setattr(sys, "argv", ["prove_matrix.py", "2.20.0", "--python", python, *folders])
     assert script.main() == 1

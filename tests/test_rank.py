@@ -11,7 +11,7 @@ from packaging.version import Version
 from envfix.matrix import load, rank
 from envfix.model.decision import Code, Fit
 from envfix.model.machine import Machine, known
-from envfix.model.request import Accelerator
+from envfix.model.request import Accelerator, CudaSource
 from envfix.probe.machine_file import load_machine
 from envfix.resolve.bounds import bounds
 from envfix.system.outside import RealOutside
@@ -95,7 +95,7 @@ def test_a_request_narrows_what_is_recommended() -> None:
     assert best and str(best.version) == "2.18.1"
     nothing = decided(facts({"machine": T4}), "==2.14.9")
     assert nothing.recommended is None
-    assert nothing.advice == ("no release is `==2.14.9`; the nearest: 2.14.0, 2.14.1",)
+    assert nothing.advice[-1] == "the nearest are 2.14.0, 2.14.1"
 
 
 def test_yes_goes_before_a_newer_unknown() -> None:
@@ -174,3 +174,62 @@ def test_advice_says_what_compilation_costs() -> None:
     old = decided(facts({"machine": T4 | {"driver": {"release": "535.104.05", "cuda": "12.2"}}})).advice
     assert any("ptxas of CUDA 12.5" in line for line in old)
     assert not decided(facts({"machine": T4 | {"driver": {"release": "580.65.06", "cuda": "13.0"}}})).advice
+
+
+@pytest.mark.parametrize(
+    ("version", "also", "proven"),
+    [
+        ("2.21.0", {}, True),
+        ("2.17.1", {}, True),
+        ("2.17.1", {"python": "3.9"}, False),
+        ("2.17.1", {"python": "unknown"}, True),
+        # It has no wheel for 3.12: it can only be run on a Python on which it is proven.
+        ("2.15.1", {}, True),
+        ("2.7.4", {"python": "3.9"}, False),
+        # The proof is of the Linux wheel for x86_64, and of the NVIDIA wheels that a T4 gets.
+        ("2.21.0", {"os": "macos"}, False),
+        ("2.21.0", {"os": "windows"}, False),
+        ("2.21.0", {"arch": "aarch64"}, False),
+        ("2.21.0", {"gpus": [{"compute_capability": "7.0"}]}, False),
+        ("2.20.0", {"gpus": [{"compute_capability": "7.0"}]}, True),
+        ("2.20.0", {"gpus": [{"compute_capability": "12.0"}]}, False),
+        ("2.20.0", {"installed": {"nvidia-cudnn-cu12": "9.24.0.43"}}, False),
+    ],
+)
+def test_a_proof_is_of_its_python_and_its_nvidia_wheels(
+    version: str, also: dict[str, Any], proven: bool
+) -> None:
+    assert judged(facts({"machine": T4 | also}), version).proven is proven
+
+
+def test_a_gpu_is_proven_and_not_a_cpu_nor_the_cuda_of_the_machine() -> None:
+    here = facts({"machine": T4})
+    assert not judged(here, "2.20.0", Accelerator.CPU).proven
+    row = next(row for row in matrix().releases if str(row.version) == "2.20.0")
+    system = structs.replace(request(), cuda=CudaSource.SYSTEM)
+    assert not rank.judge(matrix(), here, row, request=system).proven
+
+
+def test_what_is_proven_elsewhere_alone_is_said_of_the_recommended_release() -> None:
+    advice = decided(facts({"machine": T4 | {"python": "3.9"}}), "==2.17.*").advice
+    assert "tensorflow 2.17.1 is proven on Python 3.12, and not yet on 3.9" in advice
+    v100 = facts({"machine": T4 | {"gpus": [{"compute_capability": "7.0"}]}})
+    assert any("proven with other NVIDIA libraries" in line for line in decided(v100, "==2.21.*").advice)
+    assert not any("proven" in line for line in decided(facts({"machine": T4})).advice)
+
+
+@pytest.mark.parametrize(
+    ("capability", "fit", "cudnn"), [("7.0", "unknown", "9.10.2.21"), ("7.5", "yes", "9.24.0.43")]
+)
+def test_a_later_release_is_no_better_known_than_2_21_with_a_cudnn_that_nobody_tried(
+    capability: str, fit: str, cudnn: str
+) -> None:
+    newest = matrix().releases[-1]
+    row = structs.replace(newest, version=Version("2.22.0rc0"), proofs=())
+    here = facts({"machine": T4 | {"gpus": [{"compute_capability": capability}]}})
+    candidate = rank.judge(matrix(), here, row)
+    assert (candidate.fit.value, judged(here, "2.21.0").fit.value) == (fit, fit)
+    (bound,) = (one for one in bounds(row, here, matrix(), {}) if "cudnn" in one.requirement)
+    assert bound.requirement.endswith(cudnn) and bound.because.startswith("what TensorFlow 2.21 is confirmed")
+    own = next(one for one in bounds(newest, here, matrix(), {}) if "cudnn" in one.requirement)
+    assert "confirmed with TensorFlow 2.21 (9.5.1 fails" in own.because

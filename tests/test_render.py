@@ -89,6 +89,11 @@ def test_nothing_recommended_is_exit_3_in_text_and_json_alike() -> None:
         "  2.20.0   no       native      loader  driver: needs driver >= 525.60.13, found 470.82.01",
     ]
     assert lines[-1] == "best     none: no TensorFlow release fits this machine"
+    # Nothing is what was asked for, where something else does fit.
+    other = Report(machine=T4, decision=Decision(candidates=(YES, NO), recommended=None), plan=None)
+    said = "no TensorFlow release that `--tf` names fits this machine"
+    assert text.report(other).splitlines()[-1] == f"best     none: {said}"
+    assert plain_json.loads(json.success("report", other, 3))["errors"][0]["message"] == said
 
 
 def test_of_a_known_defect_the_defect_is_said() -> None:

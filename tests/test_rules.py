@@ -91,13 +91,19 @@ def answer(case: dict[str, Any]) -> Verdict:
         cuda=CudaSource(case.get("cuda", "auto")),
     )
     row = next(row for row in matrix().releases if str(row.version) == case["tf"])
-    candidate = rank.judge(matrix(), here, row, request=asked, installed=installed)
+    beside = [
+        Distribution(name=name, version=version, requires=tuple(lines))
+        for name, (version, *lines) in case.get("beside", {}).items()
+    ]
+    candidate = rank.judge(matrix(), here, row, request=asked, installed=installed, beside=beside)
     return next(one for one in candidate.verdicts if one.rule == case["rule"])
 
 
 def name(case: dict[str, Any]) -> str:
     words = (case["rule"], case["fit"], case["machine"], case["tf"])
-    return "-".join([*words, str({key: case[key] for key in ("also", "with", "cuda") if key in case})])
+    return "-".join(
+        [*words, str({key: case[key] for key in ("also", "with", "beside", "cuda") if key in case})]
+    )
 
 
 @pytest.mark.parametrize("case", TABLE["verdicts"], ids=name)
@@ -116,8 +122,7 @@ def test_every_rule_is_shown_both_ways() -> None:
     row = matrix().releases[-1]
     rules = {verdict.rule for verdict in rank.judge(matrix(), changed({}), row, request=everything).verdicts}
     assert {rule for rule, _ in answers} == rules
-    # What is installed may be upgraded or given up, which is the user's to say: it forbids nothing.
-    assert {rule for rule in rules if (rule, "no") not in answers} == {"installed"}
+    assert {rule for rule in rules if (rule, "no") not in answers} == set()
     assert {rule for rule in rules if (rule, "yes") not in answers} == set()
     assert {rule for rule in rules if (rule, "unknown") not in answers} == set()
 
@@ -149,6 +154,16 @@ def test_cudnn_is_of_the_same_major_and_not_older_than_the_one_compiled_against(
     other = structs.replace(row, built_with_cudnn=CudnnRelease(built))
     verdict = judge_cudnn(case_of(other, changed({}), matrix()))
     assert (verdict.fit.value, verdict.found) == (fit, "cuDNN 9.3.0.75")
+
+
+@pytest.mark.parametrize(("driver", "fit"), [("550.54.15", "unknown"), ("555.42.02", "yes")])
+def test_ptx_that_nobody_read_is_that_of_the_toolkit_at_most(driver: str, fit: str) -> None:
+    row = next(row for row in matrix().releases if str(row.version) == "2.20.0")
+    assert row.kernel_gen is not None
+    unread = structs.replace(row, kernel_gen=structs.replace(row.kernel_gen, ptx_isa=None))
+    h100 = changed({"gpus": [{"compute_capability": "9.0"}], "driver": {"release": driver}})
+    (verdict,) = (one for one in rank.judge(matrix(), h100, unread).verdicts if one.rule == "gpu-code")
+    assert (verdict.fit.value, verdict.wanted) == (fit, "driver >= 555.42.02 (PTX of CUDA 12.5 at most)")
 
 
 @pytest.mark.parametrize("facts", MACHINES.values(), ids=list(MACHINES))
@@ -184,9 +199,12 @@ ROWS = st.integers(0, len(matrix().releases) - 1)
 @given(driver=st.integers(0, len(DRIVERS) - 2), row=ROWS, **HOSTS)
 def test_a_newer_driver_never_makes_a_release_fit_worse(driver: int, row: int, **facts: Any) -> None:
     release = matrix().releases[row]
+    """No rule's answer either: over all of them, a Python without a wheel would hide most of it."""
     older = rank.judge(matrix(), host(driver, **facts), release)
     newer = rank.judge(matrix(), host(driver + 1, **facts), release)
     assert ORDER[newer.fit] >= ORDER[older.fit]
+    for before, after in zip(older.verdicts, newer.verdicts, strict=True):
+        assert ORDER[after.fit] >= ORDER[before.fit], (before, after)
 
 
 @settings(max_examples=300, deadline=None)
@@ -231,6 +249,11 @@ def test_a_fact_that_is_not_known_never_turns_a_no_into_a_yes(
     after = rank.judge(matrix(), without(here, lost), release, request=wish)
     if before.fit is Fit.NO:
         assert after.fit is not Fit.YES
+    now = {verdict.rule: verdict for verdict in after.verdicts}
+    for verdict in before.verdicts:
+        if verdict.fit is Fit.NO and verdict.rule in now and now[verdict.rule].fit is Fit.YES:
+            # On an unknown platform markers bind nobody and CUDA is that of Linux: its wheel is unknown too.
+            assert now["wheel"].fit is not Fit.YES, verdict
 
 
 def without(facts: Machine, lost: set[str]) -> Machine:

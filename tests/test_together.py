@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from envfix.model.target import Distribution
 from envfix.nvidia.beside import kept_out, libraries_beside
-from tests.environments import TF, pins, wheels
-from tests.index_server import IndexServer, build_wheel, serving
+from tests.environments import TF, UNAIDED, pins, wheels
+from tests.index_server import IndexServer, Wheel, build_wheel, serving
 from tests.shipped import matrix
 from tests.values import T4
 
@@ -20,6 +21,14 @@ CUBLAS = "nvidia-cublas-cu12"
 CUBLAS_FILES = {f"nvidia/cublas/lib/{name}.so.12": "" for name in ("libcublas", "libcublasLt")}
 LINKER = "nvidia-nvjitlink-cu12"  # goes up with what calls it
 NEWER = "12.8.4.1"  # within what TensorFlow 2.20 allows, above what it was built with
+NCCL = "nvidia-nccl-cu12"
+OLD_NCCL = "2.26.2"  # enough for TensorFlow 2.20, too old for 2.21
+
+
+def seventeen() -> list[Wheel]:
+    """TensorFlow 2.17.1, to whose CUDA 12.3 the wheels of torch 2.6.0 are new enough."""
+    nvidia = [build_wheel(name, version) for name, version in pins("2.17.1").items()]
+    return [build_wheel("tensorflow", "2.17.1"), *nvidia]
 
 
 def torch(version: str, *requires: str) -> Any:
@@ -35,14 +44,28 @@ def index() -> Iterator[IndexServer]:
         build_wheel(CUBLAS, "12.4.5.8", modules=CUBLAS_FILES),
         build_wheel(LINKER, "12.8.93"),
         build_wheel("nvidia-cudnn-cu13", "9.20.0.48", modules={"nvidia/cudnn/lib/libcudnn.so.9": ""}),
+        build_wheel(NCCL, OLD_NCCL, modules={"nvidia/nccl/lib/libnccl.so.2": ""}),
+        *seventeen(),
+        torch("2.5.0", f"{CUBLAS}==12.1.3.1"),
         torch("2.6.0", f"{CUBLAS}==12.4.5.8"),
+        torch("2.7.0", f"{CUBLAS}=={NEWER}", "is-not-there"),
+        torch("2.8.0", f"{CUBLAS}=={NEWER}"),
+        torch("2.9.0", f"{NCCL}=={OLD_NCCL}"),
         torch("2.10.0", f"{CUBLAS}=={NEWER}"),
         torch("2.12.0", "nvidia-cudnn-cu13==9.20.0.48"),
         build_wheel(
             "jax-cuda13-plugin", "0.9", ["nvidia-cudnn-cu13>=9.8; extra == 'with-cuda'"], extras=["with-cuda"]
         ),
+        build_wheel(
+            "jax-cuda12-plugin", "0.9", ["nvidia-cudnn-cu12>=9.1; extra == 'with-cuda'"], extras=["with-cuda"]
+        ),
         build_wheel("jax", "0.4"),  # from before there was such an extra
-        build_wheel("jax", "0.9", ["jax-cuda13-plugin[with-cuda]; extra == 'cuda13'"], extras=["cuda13"]),
+        build_wheel(
+            "jax",
+            "0.9",
+            [f"jax-cuda{major}-plugin[with-cuda]; extra == 'cuda{major}'" for major in (12, 13)],
+            extras=["cuda12", "cuda13"],
+        ),
     ) as server:
         yield server
 
@@ -72,16 +95,21 @@ def test_two_that_meet_on_one_wheel_are_named_with_a_pair_that_fits(envfix: Any)
     said = answer(envfix, "lock", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "torch==2.6.0")
     assert said["exit_code"] == 3
     (error,) = said["errors"]
-    assert error["message"].startswith(
-        f"tensorflow {TF} does not fit here: torch 2.6.0 needs {CUBLAS}==12.4.5.8, found tensorflow {TF} "
-        f"needs {CUBLAS}"
+    assert error["message"] == (
+        f"tensorflow {TF} does not fit here: torch 2.6.0 needs {CUBLAS}==12.4.5.8, tensorflow {TF} "
+        f"needs {CUBLAS}<13.0,>=12.5.3.2"
     )
-    known = "nothing is known against this pair: "
+    again = "envfix lock --machine colab-t4"
     assert error["hint"].splitlines() == [
-        # The newest for the companion that is asked for, and the newest companion for this release.
-        f"{known}--tf 2.17.1 --with torch==2.6.0",
-        f"{known}--tf {TF} --with torch==2.10.0",
+        # 2.5.0 is as near and too old, and 2.7.0 nearer still, but its solution lacks a package.
+        f"keeping TensorFlow, the nearest torch that goes with tensorflow {TF} is 2.8.0: "
+        f"{again} --tf {TF} --with torch==2.8.0",
+        "keeping torch, the nearest tensorflow that goes with torch 2.6.0 is 2.17.1: "
+        f"{again} --tf 2.17.1 --with torch==2.6.0",
     ]
+    (command,) = (line for line in error["hint"].splitlines() if "2.8.0" in line)
+    pasted = shlex.split(command.partition(": ")[2])
+    assert answer(envfix, *pasted[1:])["exit_code"] == 0
 
 
 def test_wheels_whose_files_overwrite_each_other_are_not_put_together(envfix: Any) -> None:
@@ -90,14 +118,19 @@ def test_wheels_whose_files_overwrite_each_other_are_not_put_together(envfix: An
     row = next(one for one in said["data"]["releases"] if one["version"] == TF)
     verdict = next(one for one in row["verdicts"] if one["rule"] == "companions")
     assert verdict["fit"] == "no" and "nvidia-cudnn-cu13" in verdict["wanted"]
-    assert "overwrite" in verdict["found"]
-    assert f"nothing is known against this pair: --tf {TF} --with torch==2.10.0" in said["data"]["advice"]
+    assert f"tensorflow {TF} needs nvidia-cudnn-cu12, whose files have the same names" in verdict["found"]
+    again = f"envfix report --machine colab-t4 --tf {TF} --with torch==2.10.0"
+    assert any(line.endswith(again) for line in said["data"]["advice"])
 
 
 def test_what_a_companion_brings_at_second_hand_is_seen_too(envfix: Any) -> None:
     said = answer(envfix, "lock", "--machine", "colab-t4", "--tf", f"=={TF}", "--with", "jax[cuda13]")
     assert said["exit_code"] == 3
     assert "jax-cuda13-plugin 0.9 needs nvidia-cudnn-cu13>=9.8" in said["errors"][0]["message"]
+    assert said["errors"][0]["hint"].splitlines()[0] == (
+        f"keeping TensorFlow, the nearest jax[cuda12] that goes with tensorflow {TF} is 0.9: "
+        f"envfix lock --machine colab-t4 --tf {TF} --with 'jax[cuda12]==0.9'"
+    )
 
 
 def test_installed_together_it_is_right_and_asks_nothing_the_second_time(
@@ -126,9 +159,18 @@ def test_offline_it_asks_nobody_what_torch_needs(envfix: Any, index: IndexServer
 def test_a_pair_names_every_companion_as_it_was_asked_for(envfix: Any) -> None:
     argv = ["--tf", f"=={TF}", "--with", "torch==2.6.0", "--with", "absl-py>=2"]
     said = answer(envfix, "lock", "--machine", "colab-t4", *argv)
-    assert (
-        said["errors"][0]["hint"].splitlines()[-1].endswith(f"--tf {TF} --with torch==2.10.0 --with absl-py")
-    )
+    kept, moved = said["errors"][0]["hint"].splitlines()
+    assert kept.endswith(f"--tf {TF} --with torch==2.8.0 --with 'absl-py>=2'")
+    assert moved.endswith("--tf 2.17.1 --with torch==2.6.0 --with 'absl-py>=2'")
+
+
+def test_of_a_range_the_nearest_within_it_is_taken(envfix: Any) -> None:
+    """2.9.0, the newest that is asked for, does not go with 2.21.0; 2.10.0 is as near and not asked for."""
+    argv = ["--tf", UNAIDED, "--with", "torch>=2.6,<2.10"]
+    said = answer(envfix, "report", "--machine", "colab-t4", *argv)
+    assert (said["data"]["recommended"], planned(said["data"])["torch"]) == (UNAIDED, "2.8.0")
+    note = f"keeping TensorFlow, the nearest torch that goes with tensorflow {UNAIDED} is 2.8.0"
+    assert note in said["data"]["advice"]
 
 
 def holder(*requires: str, name: str = "torch") -> Distribution:

@@ -50,6 +50,7 @@ def where(options: argparse.Namespace) -> Where:
         python=_python(options.python),
         venv=_absolute(options.venv),
         machine=getattr(options, "machine", None),
+        command=options.command,
     )
 
 

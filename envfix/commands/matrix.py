@@ -28,7 +28,12 @@ def matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 
         config = pip_config.read_pip_config(parts.outside, None)
         return check.check(parts.index(config), matrix, datetime.date.today()), 0
-    asked = tf(options.tf).specifier
-    rows = [row for row in matrix.releases if asked.contains(row.version, prereleases=True)]
-    rows.sort(key=lambda row: row.version, reverse=True)
+    asked = tf(options.tf)
+    rows = [
+        row
+        for row in matrix.releases
+        if asked.specifier.contains(row.version, prereleases=True)
+        and (row.package == asked.package or not asked.given)
+    ]
+    rows.sort(key=lambda row: (row.version, row.package), reverse=True)
     return MatrixShown(date=matrix.date, digest=matrix.digest, releases=tuple(rows)), 0

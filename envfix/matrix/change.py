@@ -6,22 +6,25 @@ the last first, as long as the release comes to no less without them. What is le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from msgspec import structs
+from packaging.utils import canonicalize_name
 
 from envfix.matrix import rank
-from envfix.matrix.rules.demands import demands_of
-from envfix.matrix.steps import STEPS, Step, World, change_gpu
+from envfix.matrix.alike import alike
+from envfix.matrix.another_gpu import change_gpu
+from envfix.matrix.steps import STEPS, Step, World
+from envfix.model.conflicts import TENSORFLOWS
 from envfix.model.decision import Candidate, Change, ChangeKind, Decision, Fit, Newer, Remedy, Verdict
 from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
-from envfix.model.request import Accelerator, Request
+from envfix.model.request import Request
 from envfix.model.target import Distribution
 
 # Of the releases that different rules keep away, as many are looked at.
 _EXPLAINED = 12
-_ANOTHER_MACHINE = (ChangeKind.ARCH, ChangeKind.CPU, ChangeKind.GPU)
+_ANOTHER_MACHINE = (ChangeKind.ARCH, ChangeKind.MACHINE, ChangeKind.CPU, ChangeKind.GPU)
 
 
 def cheapest_change(
@@ -39,67 +42,86 @@ def cheapest_change(
     """
     if candidate.fit is Fit.YES:
         return None
-    asked = rank.Asked(machine, request, demands_of(machine, matrix, installed), beside)
-    return _cheapest(_world(matrix, candidate, asked), candidate)
+    return _cheapest(
+        _world(matrix, candidate, rank.ask(matrix, machine, request, installed, beside)), candidate
+    )
 
 
-def for_newer(
-    matrix: Matrix,
-    machine: Machine,
-    decision: Decision,
-    request: Request,
-    installed: Sequence[Distribution] | None = None,
-    beside: Sequence[Distribution] = (),
-) -> Newer:
+def for_newer(matrix: Matrix, decision: Decision, asked: rank.Asked) -> Newer:
     """What would have to change for a release newer than the recommended one, of those that are asked for.
 
     The newest is explained, and below it each that something cheaper would do. Where there is no GPU
-    nothing is: no change to software brings one.
+    nothing is: no change to software brings one. `asked` is what the decision was made by.
     """
-    if request.accelerator is not Accelerator.CPU and machine.has_no_gpu:
+    if asked.wants_gpu and asked.machine.has_no_gpu:
         return Newer()
-    asked = rank.Asked(machine, request, demands_of(machine, matrix, installed), beside)
     remedies: list[Remedy] = []
-    for candidate in _newer(decision, request):
+    for candidate in _newer(decision, asked.request):
         world = _world(matrix, candidate, asked)
-        remedy = _on_this_gpu(world, candidate) if remedies else _cheapest(world, candidate)
+        # Nobody changes the GPU for a release that may work as it is, nor for one that is not the newest.
+        another = candidate.fit is Fit.NO and not remedies
+        remedy = _cheapest(world, candidate) if another else _on_this_gpu(world, candidate)
+        if remedy is None and not remedies:
+            remedy = _remedy(candidate)
         if remedy is not None and all(_is_cheaper(remedy, other) for other in remedies):
             remedies.append(remedy)
     advice = [sentence(remedy) for remedy in remedies if remedy.changes or remedy.fit is Fit.NO]
-    older = _older(decision, request)
+    older = _older(decision, asked.request)
     if older is not None:
-        advice.append(f"tensorflow {older.version} is the newest that fits here as it is")
+        advice.append(f"{older.name} is the newest that fits here as it is")
     return Newer(remedies=tuple(remedies), older=older.version if older else None, advice=tuple(advice))
 
 
-def for_each(
-    matrix: Matrix,
-    machine: Machine,
-    decision: Decision,
-    request: Request,
-    installed: Sequence[Distribution] | None = None,
-    beside: Sequence[Distribution] = (),
-) -> tuple[Remedy, ...]:
-    """The cheapest change for every release that does not fit, newest first; none where there is no GPU."""
-    if request.accelerator is not Accelerator.CPU and machine.has_no_gpu:
-        return ()
-    asked = rank.Asked(machine, request, demands_of(machine, matrix, installed), beside)
-    return tuple(
-        _cheapest(_world(matrix, candidate, asked), candidate)
-        for candidate in decision.candidates
-        if candidate.fit is Fit.NO
-    )
+def for_each(matrix: Matrix, decision: Decision, asked: rank.Asked) -> tuple[Remedy, ...]:
+    """The cheapest change for every release that does not fit or is not known to, newest first, with the
+    release to take instead. `asked` is what the decision was made by."""
+    instead, found = _instead(decision), dict[Hashable, Remedy]()
+    remedies = []
+    for candidate in decision.candidates:
+        if candidate.fit is Fit.YES:
+            continue
+        kind = candidate.version if _told_apart(asked) else alike(matrix, candidate.release)
+        if kind not in found:
+            found[kind] = _cheapest(_world(matrix, candidate, asked), candidate)
+        remedies.append(_told(_remedy(candidate, found[kind].changes, found[kind].fit), instead))
+    return tuple(remedies)
+
+
+def _told_apart(asked: rank.Asked) -> bool:
+    """Whether something asks for TensorFlow by its version, so that no two releases are alike."""
+    names: set[str] = {canonicalize_name(one.name) for one in asked.request.companions}
+    names.update(demand.name for demand in asked.demands or ())
+    return bool(asked.beside) or not TENSORFLOWS.isdisjoint(names)
 
 
 def sentence(remedy: Remedy) -> str:
     """`tensorflow 2.21.0 would fit with driver >= 555.42.02`, or that nothing here helps."""
-    name = f"tensorflow {remedy.version}"
+    name = f"{remedy.package} {remedy.version}"
     words = " and ".join(change.wanted for change in remedy.changes)
+    sure = remedy.verdict.fit is Fit.NO
     if not remedy.changes:
-        return f"nothing that is known makes {name} fit here"
+        if sure:
+            return f"nothing that is known makes {name} fit here"
+        return f"whether {name} works here is not known, and nothing that could be changed tells"
     if any(change.kind in _ANOTHER_MACHINE for change in remedy.changes):
-        return f"nothing on this machine makes {name} fit; it needs {words}"
+        what = f"makes {name} fit" if sure else f"makes sure of {name}"
+        return f"nothing on this machine {what}; it needs {words}"
     return f"{name} {'would' if remedy.fit is Fit.YES else 'might'} fit with {words}"
+
+
+def _told(remedy: Remedy, instead: Candidate | None) -> Remedy:
+    """The remedy with its sentence, and with what to take as things are."""
+    if instead is None or instead.version == remedy.version:
+        return structs.replace(remedy, text=sentence(remedy))
+    word = "fits" if instead.fit is Fit.YES else "may fit"
+    text = f"{sentence(remedy)}; tensorflow {instead.version} {word} here as it is"
+    return structs.replace(remedy, text=text, instead=instead.version)
+
+
+def _instead(decision: Decision) -> Candidate | None:
+    """The recommended release, else the newest that fits although it was not asked for, else None."""
+    fitting = (one for fit in (Fit.YES, Fit.UNKNOWN) for one in decision.candidates if one.fit is fit)
+    return decision.recommended or next(fitting, None)
 
 
 def in_the_way(candidate: Candidate) -> Verdict:
@@ -126,7 +148,9 @@ def _older(decision: Decision, request: Request) -> Candidate | None:
     """The newest release that fits although it is not asked for, where nothing that is does."""
     if decision.recommended is not None or not request.tf.given:
         return None
-    return next((candidate for candidate in decision.candidates if candidate.fit is Fit.YES), None)
+    package = request.tf.package
+    same = (candidate for candidate in decision.candidates if candidate.release.package == package)
+    return next((candidate for candidate in same if candidate.fit is Fit.YES), None)
 
 
 def _world(matrix: Matrix, candidate: Candidate, asked: rank.Asked) -> World:
@@ -158,19 +182,24 @@ def _on_this_gpu(world: World, candidate: Candidate) -> Remedy | None:
 
 def _on_another_gpu(world: World, candidate: Candidate) -> Remedy | None:
     """The same with another GPU, for a release that no software makes run on this one."""
-    done = change_gpu(world) if candidate.fit is Fit.NO else None
+    done = change_gpu(world)
     if done is None:
         return None
     other, change = done
     rest = _on_this_gpu(other, structs.replace(candidate, fit=other.fit()))
     if rest is None:
         return _remedy(candidate, (change,), other.fit())
-    return _remedy(candidate, (change, *rest.changes), rest.fit)
+    # Another machine has another GPU, whichever it is.
+    changes = sorted((change, *rest.changes), key=lambda one: one.kind is not ChangeKind.MACHINE)
+    return _remedy(candidate, tuple(changes), rest.fit)
 
 
 def _remedy(candidate: Candidate, changes: tuple[Change, ...] = (), fit: Fit | None = None) -> Remedy:
     verdict = in_the_way(candidate)
-    return Remedy(version=candidate.version, verdict=verdict, changes=changes, fit=fit or candidate.fit)
+    package, version = candidate.release.key
+    return Remedy(
+        version=version, package=package, verdict=verdict, changes=changes, fit=fit or candidate.fit
+    )
 
 
 def _is_cheaper(remedy: Remedy, other: Remedy) -> bool:

@@ -10,7 +10,8 @@ from packaging.version import Version
 
 from envfix.errors import InputError
 from envfix.matrix.changes import changes
-from envfix.matrix.page import PACKAGES, read_page, releases_on
+from envfix.matrix.page import read_page, releases_on
+from envfix.model.conflicts import PACKAGES
 from envfix.model.matrix import Matrix, Release
 from envfix.model.matrix_check import ChangedRow, MatrixCheck
 from envfix.ports import Index, IndexFile
@@ -20,8 +21,15 @@ def check(index: Index, matrix: Matrix, today: datetime.date) -> MatrixCheck:
     """New, changed, yanked and gone releases, and how old the matrix is.
 
     One page for each package is read and no wheel: a wheel never changes under its digest, and with the
-    wheels stay their METADATA and all that was read in them. Raises IndexUnreachable.
+    wheels stay their METADATA and all that was read in them. Raises IndexUnreachable, and InputError for one
+    that has no page of TensorFlow: it is a mirror of something else, and no news of any release.
     """
+    pages = {package: index.files(package) for package in PACKAGES}
+    if not pages[PACKAGES[0]]:
+        raise InputError(
+            f"the package index has no project `{PACKAGES[0]}`, so that nothing can be compared with it",
+            "`pip config list` shows which index is asked",
+        )
     result = blank = MatrixCheck(
         matrix_date=matrix.date,
         checked=today.isoformat(),
@@ -30,7 +38,7 @@ def check(index: Index, matrix: Matrix, today: datetime.date) -> MatrixCheck:
     )
     for package in PACKAGES:
         rows = [row for row in matrix.releases if row.package == package]
-        result = _joined(result, _check_package(package, rows, index.files(package), blank))
+        result = _joined(result, _check_package(package, rows, pages[package], blank))
     return result
 
 

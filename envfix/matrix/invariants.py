@@ -82,6 +82,10 @@ def _check_known_bad(matrix: Matrix) -> None:
         if row.code and row.code not in {code.value for code in Code}:
             expected = _listed(code.value for code in Code)
             raise MatrixError(f"known_bad.yaml: {place}.code: expected {expected}, found `{row.code}`")
+        if bool(row.works) != (row.code == Code.PARTIAL.value):
+            raise MatrixError(
+                f"known_bad.yaml: {place}.works: goes with the code `partial`, and with no other"
+            )
 
 
 def _check_companions(matrix: Matrix) -> None:

@@ -29,24 +29,30 @@ def missing(
 ) -> tuple[Version, ...]:
     """What the index has and the matrix lacks of what is asked for, newest first.
 
-    Without a specifier: what is newer than the matrix. A pre-release or a yanked release only when it is
-    named as packaging's and PEP 592's rules want it named.
+    A pre-release or a yanked release only when it is named as packaging's and PEP 592's rules want it named.
     """
-    known = {row.version for row in matrix.releases if row.package == package}
-    found = [version for version in releases_on(files) if version not in known]
-    if not str(specifier):
-        newest = max(known, default=Version("0"))
-        found = [version for version in found if version > newest]
-    allowed = specifier.filter(found, prereleases=specifier.prereleases or False)
+    allowed = specifier.filter(_unknown(files, matrix, package), prereleases=specifier.prereleases or False)
     exact = any(part.operator in ("==", "===") for part in specifier)
     real = [version for version in allowed if _is_there(package, version, files, yanked=exact)]
     return tuple(sorted(real, reverse=True)[:AT_MOST])
 
 
+def newer(files: tuple[IndexFile, ...], matrix: Matrix, package: str = "tensorflow") -> tuple[Version, ...]:
+    """What the index has that is newer than the matrix, ascending, pre-releases and yanked releases too."""
+    last = max((row.version for row in matrix.releases if row.package == package), default=Version("0"))
+    found = [version for version in _unknown(files, matrix, package) if version > last]
+    return tuple(version for version in sorted(found) if _is_there(package, version, files, yanked=True))
+
+
+def _unknown(files: tuple[IndexFile, ...], matrix: Matrix, package: str) -> list[Version]:
+    known = {row.version for row in matrix.releases if row.package == package}
+    return [version for version in releases_on(files) if version not in known]
+
+
 def with_derived(
     outside: Outside, index: Index, matrix: Matrix, specifier: SpecifierSet, package: str = "tensorflow"
 ) -> Matrix:
-    """The matrix with the releases that `missing` names; itself where there is none.
+    """The matrix with the releases that `missing` names, else with what is `newer` in `listed`.
 
     Reads one index page, and for each of them some wheels' ranges the first time: what was read is kept in
     the user's cache by the digests of the release's files and of the matrix. Raises IndexUnreachable,
@@ -58,7 +64,7 @@ def with_derived(
         for version in missing(files, matrix, specifier, package)
     ]
     if not rows:
-        return matrix
+        return structs.replace(matrix, listed=newer(files, matrix, package))
     return structs.replace(matrix, releases=tuple(sorted((*matrix.releases, *rows), key=lambda row: row.key)))
 
 

@@ -6,7 +6,9 @@ only some Pythons' wheels require gets a marker, so that one list holds for all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from packaging.markers import Marker
@@ -36,16 +38,35 @@ def read_requirements(texts: Mapping[PythonRelease, str]) -> Requirements:
     )
 
 
+def declared(text: str, name: str) -> str:
+    """The specifier on the package with the normalised name outside extras, empty where there is none.
+
+    A marker that only leaves a platform out is passed over.
+    """
+    for requirement in _requirements(text):
+        if canonicalize_name(requirement.name) == name and "extra ==" not in str(requirement.marker or ""):
+            return str(requirement.specifier)
+    return ""
+
+
+def extras_with(text: str, name: str) -> tuple[str, ...]:
+    """The extras that bring the package with the normalised name."""
+    markers = [str(one.marker) for one in _requirements(text) if canonicalize_name(one.name) == name]
+    return tuple(found for marker in markers for found in re.findall(r'extra == "([^"]+)"', marker))
+
+
+def _requirements(text: str) -> Iterator[Requirement]:
+    for line in text.replace("\r\n", "\n").partition("\n\n")[0].splitlines():
+        if line.startswith("Requires-Dist:"):
+            # METADATA of old wheels may hold what no installer reads either.
+            with contextlib.suppress(InvalidRequirement):
+                yield Requirement(line.partition(":")[2].strip())
+
+
 def _read(text: str) -> Requirements:
     plain: list[str] = []
     extras: dict[str, list[str]] = {}
-    for line in text.replace("\r\n", "\n").partition("\n\n")[0].splitlines():
-        if not line.startswith("Requires-Dist:"):
-            continue
-        try:
-            requirement = Requirement(line.partition(":")[2].strip())
-        except InvalidRequirement:
-            continue  # METADATA of old wheels may hold what no installer reads either
+    for requirement in _requirements(text):
         marker = str(requirement.marker or "")
         if "extra ==" not in marker:
             plain.append(str(requirement))

@@ -16,8 +16,6 @@ from envfix.model.machine import Arch, Os
 from envfix.model.matrix import Release, WheelSet
 from envfix.ports import IndexFile
 
-# What may hold TensorFlow with CUDA kernels. The second is an empty name reservation up to 0.0.1rc1.
-PACKAGES = ("tensorflow", "tensorflow-cuda13")
 LINUX = Platform(Os.LINUX, Arch.X86_64)
 
 

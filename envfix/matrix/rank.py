@@ -6,20 +6,25 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import UNSET, Struct, structs
 
+from envfix.matrix.absent import absent
 from envfix.matrix.rules import CPU_RULES, GPU_RULES
-from envfix.matrix.rules.case import case_of
+from envfix.matrix.rules.case import Case, Rule, case_of
 from envfix.matrix.rules.defects import RULE as DEFECTS
 from envfix.matrix.rules.demands import Demand, demands_of
 from envfix.matrix.rules.driver import major_floor
 from envfix.matrix.rules.gpu import code_of, jit_floor
-from envfix.matrix.tf_request import nearest_releases
+from envfix.matrix.rules.installed import RULE as INSTALLED
+from envfix.matrix.rules.libraries import judge_cudnn, judge_libraries
+from envfix.matrix.rules.proof import is_proven, proven_pythons
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine, known
 from envfix.model.matrix import Matrix, Release
-from envfix.model.request import ANY, Accelerator, Request, TensorFlowRequest
+from envfix.model.request import ANY, Accelerator, CudaSource, Request, TensorFlowRequest
 from envfix.model.target import Distribution
 
 _NOTHING_ASKED = Request(tf=ANY)
+# These choose the NVIDIA wheels first.
+_DEAR = (judge_libraries, judge_cudnn)
 # What compilation by the driver costs.
 _JIT_TIME = {
     Code.NATIVE_JIT: "the driver compiles elementwise ops on first use and keeps them (minutes, once)",
@@ -42,15 +47,18 @@ def decide(
     machine's names and versions must do. `beside` are the packages of `--with` that ask for
     NVIDIA wheels themselves.
     """
-    newest_first = sorted(matrix.releases, key=lambda release: release.version, reverse=True)
-    asked = Asked(machine, request, demands_of(machine, matrix, installed), beside)
+    newest_first = sorted(
+        matrix.releases, key=lambda row: (row.version, row.package == request.tf.package), reverse=True
+    )
+    asked = ask(matrix, machine, request, installed, beside)
     candidates = tuple(judge_asked(matrix, release, asked) for release in newest_first)
     eligible = [candidate for candidate in candidates if is_named(candidate.release, request.tf)]
     recommended = next((one for fit in (Fit.YES, Fit.UNKNOWN) for one in eligible if one.fit is fit), None)
     if eligible:
         advice = tuple(_advice(eligible, recommended, machine, matrix, request))
     else:
-        advice = (_no_such_release(request.tf, matrix),)
+        missing = absent(matrix, request)
+        advice = (missing.message, *missing.hints)
     return Decision(candidates=candidates, recommended=recommended, advice=advice)
 
 
@@ -69,9 +77,7 @@ def judge(
     `request` is asked for `--with` and `--cuda` alone, not for the releases or the accelerator that it names.
     """
     request = structs.replace(request or _NOTHING_ASKED, accelerator=accelerator)
-    return judge_asked(
-        matrix, release, Asked(machine, request, demands_of(machine, matrix, installed), beside)
-    )
+    return judge_asked(matrix, release, ask(matrix, machine, request, installed, beside))
 
 
 class Asked(Struct, frozen=True):
@@ -82,29 +88,73 @@ class Asked(Struct, frozen=True):
     demands: tuple[Demand, ...] | None
     beside: Sequence[Distribution]
 
+    @property
+    def wants_gpu(self) -> bool:
+        return self.request.accelerator is not Accelerator.CPU
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return GPU_RULES if self.wants_gpu else CPU_RULES
+
+    def case(self, matrix: Matrix, release: Release) -> Case:
+        return case_of(
+            release,
+            self.machine,
+            matrix,
+            cuda=self.request.cuda,
+            companions=self.request.companions,
+            demands=self.demands,
+            beside=self.beside,
+        )
+
+
+def ask(
+    matrix: Matrix,
+    machine: Machine,
+    request: Request,
+    installed: Sequence[Distribution] | None = None,
+    beside: Sequence[Distribution] = (),
+) -> Asked:
+    """`installed` and `beside` are as in `decide`."""
+    return Asked(machine, request, demands_of(machine, matrix, installed), beside)
+
 
 def judge_asked(matrix: Matrix, release: Release, asked: Asked) -> Candidate:
-    """As `judge`, with what does not depend on the release read already."""
-    request, machine = asked.request, asked.machine
-    on_cpu = request.accelerator is Accelerator.CPU
-    case = case_of(
-        release,
-        machine,
-        matrix,
-        cuda=request.cuda,
-        companions=request.companions,
-        demands=asked.demands,
-        beside=asked.beside,
-    )
-    answers = [rule(case) for rule in (CPU_RULES if on_cpu else GPU_RULES)]
-    verdicts = tuple(verdict for verdict in answers if verdict is not None)
+    """As `judge`, with what does not depend on the release read already.
+
+    Where the NVIDIA wheels of what is installed are in the way, the machine's own CUDA may serve.
+    """
+    candidate = _judged(matrix, release, asked)
+    against = {verdict.rule for verdict in candidate.verdicts if verdict.fit is Fit.NO}
+    if asked.request.cuda is not CudaSource.AUTO or against != {INSTALLED}:
+        return candidate
+    request = structs.replace(asked.request, cuda=CudaSource.SYSTEM)
+    on_system = _judged(matrix, release, structs.replace(asked, request=request))
+    return on_system if on_system.fit is Fit.YES else candidate
+
+
+def _judged(matrix: Matrix, release: Release, asked: Asked) -> Candidate:
+    case = asked.case(matrix, release)
+    verdicts = tuple(verdict for rule in asked.rules if (verdict := rule(case)) is not None)
     return Candidate(
         release=release,
         fit=worst(verdicts),
-        code=Code.NONE if on_cpu else code_of(release, machine, matrix),
-        proven=release.proven,
+        code=code_of(release, asked.machine, matrix) if asked.wants_gpu else Code.NONE,
+        proven=asked.wants_gpu and is_proven(case),
         verdicts=verdicts,
     )
+
+
+def fit_of(matrix: Matrix, release: Release, asked: Asked) -> Fit:
+    """What `judge_asked` comes to, without the rest: once a rule says no, the others are not asked."""
+    case, found = asked.case(matrix, release), Fit.YES
+    for rule in sorted(asked.rules, key=_DEAR.__contains__):
+        verdict = rule(case)
+        if verdict is not None and verdict.fit is Fit.NO:
+            return judge_asked(matrix, release, asked).fit if verdict.rule == INSTALLED else Fit.NO
+        if verdict is not None and verdict.fit is Fit.UNKNOWN:
+            found = Fit.UNKNOWN
+    return found
 
 
 def worst(verdicts: Iterable[Verdict]) -> Fit:
@@ -127,6 +177,8 @@ def is_named(release: Release, tf: TensorFlowRequest) -> bool:
 
     A yanked one only when it is named exactly (PEP 592), a pre-release only when one is named (PEP 440).
     """
+    if release.package != tf.package:
+        return False
     if release.yanked and not any(part.operator in ("==", "===") for part in tf.specifier):
         return False
     if release.version.is_prerelease and not tf.specifier.prereleases:
@@ -145,22 +197,30 @@ def _advice(
     if newest is not recommended:
         verdict = next(verdict for verdict in newest.verdicts if verdict.fit is newest.fit)
         word = "does not fit" if newest.fit is Fit.NO else "is not known to work"
-        yield f"tensorflow {newest.version}, the newest, {word} here: {_why(verdict)}"
+        yield f"{newest.name}, the newest, {word} here: {_why(verdict)}"
     if recommended is None:
         return
-    name = f"tensorflow {recommended.version}"
+    name = recommended.name
     for verdict in recommended.verdicts:
         if verdict.fit is Fit.UNKNOWN:
             yield f"not known of {name}: {_why(verdict)}"
+    yield from _proof(recommended, machine)
     if recommended.code in _JIT_TIME:
         yield f"{name}: {_JIT_TIME[recommended.code]}"
     if recommended.code is not Code.NONE:
         yield from _ptxas(recommended.release, machine, matrix, request)
 
 
-def _no_such_release(tf: TensorFlowRequest, matrix: Matrix) -> str:
-    named = nearest_releases(tf, (row.version for row in matrix.releases))
-    return f"no release is `{tf.text}`; the nearest: {', '.join(map(str, named))}"
+def _proof(candidate: Candidate, machine: Machine) -> Iterator[str]:
+    """That the proof of the release is of another case, where it is."""
+    pythons = proven_pythons(candidate.release)
+    if candidate.proven or candidate.code is Code.NONE or not pythons:
+        return
+    if machine.python is not UNSET and machine.python.cut(2) not in pythons:
+        listed = ", ".join(map(str, pythons))
+        yield f"{candidate.name} is proven on Python {listed}, and not yet on {machine.python.cut(2)}"
+    else:
+        yield f"{candidate.name} is proven with other NVIDIA libraries than those for this machine"
 
 
 def _why(verdict: Verdict) -> str:

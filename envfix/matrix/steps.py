@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from msgspec import UNSET, Struct, structs
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from envfix.matrix import rank
 from envfix.matrix.rules import driver
-from envfix.matrix.rules.case import Case, case_of
-from envfix.matrix.rules.companions import covering_rows, holding, misfits
+from envfix.matrix.rules.case import Case
+from envfix.matrix.rules.companions import covering_rows, misfits
 from envfix.matrix.rules.demands import Demand
-from envfix.matrix.rules.gpu import code_of, jit_floor
+from envfix.matrix.rules.gpu import jit_floor
+from envfix.matrix.rules.holding import brought_beside, installed_beside, meetings
 from envfix.matrix.rules.host import pythons_text
 from envfix.matrix.rules.installed import clashes
 from envfix.matrix.rules.match import Match, matches
-from envfix.model.decision import Change, ChangeKind, Code, Fit
-from envfix.model.machine import Arch, Driver, Gpu, Machine, Os, known
+from envfix.model.decision import Change, ChangeKind, Fit
+from envfix.model.machine import Arch, Driver, Machine, Os, known
 from envfix.model.matrix import Matrix, Release, WheelSet
 from envfix.model.request import Accelerator, CudaSource, Request
 from envfix.model.target import Distribution
 from envfix.model.versions import DriverCuda, GlibcRelease
+from envfix.nvidia.beside import brings
 
 # The last of NVIDIA's containers with TensorFlow (https://github.com/NVIDIA/tensorflow/issues/116).
 _NVIDIA_BUILD = "nvcr.io/nvidia/tensorflow:25.02-tf2-py3"
-_NO_CODE = (Code.NONE, Code.BROKEN)
+# Of Ubuntu 22.04, which WSL offers and most clouds do.
+_UBUNTU_GLIBC = GlibcRelease("2.35")
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -43,20 +46,21 @@ class World(Struct, frozen=True, kw_only=True):
     demands: tuple[Demand, ...] | None = None
     beside: Sequence[Distribution] = ()
 
+    @property
+    def asked(self) -> rank.Asked:
+        return rank.Asked(self.machine, self.request, self.demands, self.beside)
+
     def fit(self) -> Fit:
-        asked = rank.Asked(self.machine, self.request, self.demands, self.beside)
-        return rank.judge_asked(self.matrix, self.release, asked).fit
+        return rank.fit_of(self.matrix, self.release, self.asked)
+
+    def fits(self) -> bool:
+        return self.fit() is Fit.YES
+
+    def may_fit(self) -> bool:
+        return self.fit() is not Fit.NO
 
     def case(self) -> Case:
-        return case_of(
-            self.release,
-            self.machine,
-            self.matrix,
-            cuda=self.request.cuda,
-            companions=self.request.companions,
-            demands=self.demands,
-            beside=self.beside,
-        )
+        return self.asked.case(self.matrix, self.release)
 
     def moved(self, **facts: object) -> World:
         """The world with facts of its machine changed."""
@@ -64,7 +68,8 @@ class World(Struct, frozen=True, kw_only=True):
 
     def emptied(self) -> World:
         """The world with a new environment, in which nothing is installed."""
-        return structs.replace(self.moved(installed={}), demands=())
+        brought = brought_beside(self.case())
+        return structs.replace(self.moved(installed={}), demands=(), beside=brought)
 
 
 Step = Callable[[World], tuple[World, Change] | None]
@@ -98,23 +103,24 @@ def change_companions(world: World) -> tuple[World, Change] | None:
 
 
 def take_new_environment(world: World) -> tuple[World, Change] | None:
-    if not clashes(world.case()):
+    case = world.case()
+    if not clashes(case) and not meetings(case, installed_beside(case)):
         return None
     return world.emptied(), Change(kind=ChangeKind.ENVIRONMENT, wanted="a new environment (`--venv`)")
 
 
 def leave_out(world: World) -> tuple[World, Change] | None:
     """Without the packages of `--with` that need other NVIDIA wheels than the release."""
-    holders = [f"{dist.name} {dist.version}" for dist in world.beside]
-    if not holders or not any(holding(world.case())):
+    case = world.case()
+    brought = brought_beside(case)
+    if not meetings(case, brought):
         return None
-    names = {dist.name for dist in world.beside}
-    kept = tuple(one for one in world.request.companions if canonicalize_name(one.name) not in names)
+    left = [one for one in world.request.companions if any(brings(one, dist) for dist in brought)]
+    kept = tuple(one for one in world.request.companions if one not in left)
     request = structs.replace(world.request, companions=kept)
-    wanted = f"an environment without {' and '.join(holders)}"
-    return structs.replace(world, request=request, beside=()), Change(
-        kind=ChangeKind.ENVIRONMENT, wanted=wanted
-    )
+    words = " ".join(f"--with {shlex.quote(str(one))}" for one in left or world.request.companions)
+    change = Change(kind=ChangeKind.ENVIRONMENT, wanted=f"an environment of its own (without `{words}`)")
+    return structs.replace(world, request=request, beside=installed_beside(case)), change
 
 
 def hide_gpus(world: World) -> tuple[World, Change] | None:
@@ -122,7 +128,7 @@ def hide_gpus(world: World) -> tuple[World, Change] | None:
     gpus = known(world.machine.gpus, ())
     if len({gpu.compute_capability for gpu in gpus}) < 2:
         return None
-    fits = [_with_rest(world.moved(gpus=(gpu,))).fit() for gpu in gpus]
+    fits = [with_rest(world.moved(gpus=(gpu,))).fit() for gpu in gpus]
     best = next(fit for fit in (Fit.YES, Fit.UNKNOWN, Fit.NO) if fit in fits)
     left = tuple(gpu for gpu, fit in zip(gpus, fits, strict=True) if fit is best)
     if not left or len(left) == len(gpus):
@@ -136,9 +142,24 @@ def take_wsl(world: World) -> tuple[World, Change] | None:
     """Linux under WSL2, which uses the Windows driver (CUDA on WSL User Guide)."""
     if world.machine.os is not Os.WINDOWS:
         return None
-    # Ubuntu 22.04, which WSL offers, has glibc 2.35.
-    moved = world.emptied().moved(os=Os.LINUX, wsl=True, glibc=GlibcRelease("2.35"), toolkit=None, cudnn=None)
+    moved = world.emptied().moved(os=Os.LINUX, wsl=True, glibc=_UBUNTU_GLIBC, toolkit=None, cudnn=None)
     return moved, Change(kind=ChangeKind.WSL, wanted="WSL2")
+
+
+def take_linux(world: World) -> tuple[World, Change] | None:
+    """Another machine: macOS has had no NVIDIA driver since 10.13."""
+    if world.machine.os is not Os.MACOS:
+        return None
+    moved = world.emptied().moved(
+        os=Os.LINUX,
+        wsl=False,
+        arch=Arch.X86_64,
+        glibc=_UBUNTU_GLIBC,
+        cpu_flags=("avx",),
+        toolkit=None,
+        cudnn=None,
+    )
+    return moved, Change(kind=ChangeKind.MACHINE, wanted="a Linux x86_64 machine")
 
 
 def take_x86_64(world: World) -> tuple[World, Change] | None:
@@ -183,9 +204,9 @@ def change_python(world: World) -> tuple[World, Change] | None:
 
 
 def update_driver(world: World) -> tuple[World, Change] | None:
-    """The least driver for the release, where there is one for the GPUs."""
-    found = known(world.machine.driver, None)
-    if found is None or world.request.accelerator is Accelerator.CPU:
+    """The least driver for the release, where there is one for the GPUs; also where there is none yet."""
+    on_cpu = world.request.accelerator is Accelerator.CPU
+    if on_cpu or world.machine.driver is UNSET or not known(world.machine.gpus, ()):
         return None
     floors = [jit_floor(world.release, world.machine, world.matrix)]
     if world.release.built_with_cuda is not None:
@@ -195,7 +216,7 @@ def update_driver(world: World) -> tuple[World, Change] | None:
     if not lacking:
         return None
     floor = max(lacking, key=lambda floor: floor.cuda)
-    if floor.driver is not None and floor.driver.major > _last_branch(world):
+    if floor.driver is not None and floor.driver.major > last_branch(world):
         return None
     release = UNSET if floor.driver is None else floor.driver
     change = Change(kind=ChangeKind.DRIVER, wanted=floor.wanted, driver=floor.driver)
@@ -207,7 +228,7 @@ def _defect_floors(world: World) -> list[driver.Floor]:
     rows = [
         row
         for row in world.matrix.known_bad
-        if row.driver_below is not None and matches(row, world.release, world.machine) is Match.YES
+        if row.driver_below is not None and matches(row, world.release, world.machine) is not Match.NO
     ]
     toolkits = [driver.floor_of(toolkit, world.machine) for toolkit in world.matrix.cuda.releases if rows]
     return [
@@ -218,7 +239,7 @@ def _defect_floors(world: World) -> list[driver.Floor]:
     ][:1]
 
 
-def _last_branch(world: World) -> float:
+def last_branch(world: World) -> float:
     """The last driver branch that knows every GPU, infinite where none is the last."""
     branches = [
         row.last_branch
@@ -229,26 +250,7 @@ def _last_branch(world: World) -> float:
     return min(branches, default=float("inf"))
 
 
-def change_gpu(world: World) -> tuple[World, Change] | None:
-    """Another GPU: the oldest that the release runs on, and how far up that holds with the same driver."""
-    if world.request.accelerator is Accelerator.CPU or not known(world.machine.gpus, ()):
-        return None
-    table = sorted({row.compute_capability for row in world.matrix.gpus.gpus}, key=lambda one: one.key)
-    others = [world.moved(gpus=(Gpu(compute_capability=one),)) for one in table]
-    others = [one for one in others if code_of(one.release, one.machine, one.matrix) not in _NO_CODE]
-    first = next((one for one in others if _with_rest(one).fit() is Fit.YES), None)
-    if first is None:
-        return None
-    after = _with_rest(first)
-    upwards = [after.moved(gpus=one.machine.gpus) for one in others[others.index(first) :]]
-    last = next(one for one in reversed(upwards) if one.fit() is Fit.YES)
-    ends = [str(known(one.machine.gpus, ())[0].compute_capability) for one in (first, last)]
-    span = " to ".join(dict.fromkeys(ends))
-    change = Change(kind=ChangeKind.GPU, wanted=f"a GPU of compute capability {span}")
-    return first, change
-
-
-def _with_rest(world: World) -> World:
+def with_rest(world: World) -> World:
     """The world after every step that software allows, to see what a GPU could come to."""
     for step in _SOFTWARE:
         done = step(world)
@@ -270,6 +272,7 @@ def _wheels(world: World) -> list[WheelSet]:
 
 _SOFTWARE: tuple[Step, ...] = (
     take_wsl,
+    take_linux,
     take_x86_64,
     take_avx,
     raise_glibc,

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from envfix.errors import InputError
 from envfix.matrix.nearest import nearest
-from envfix.model.conflicts import TENSORFLOWS
+from envfix.model.conflicts import PACKAGES, TENSORFLOWS, package_of
 from envfix.model.request import TensorFlowRequest
 
 _HINT = "name a release or a range: `2.20.*`, `>=2.16,<2.20`, `tensorflow==2.19.0`"
@@ -21,6 +21,8 @@ _NEWEST = (
     "leave `--tf` out: the newest release that fits is taken, with `--upgrade` over an installed one too"
 )
 _NEWEST_WORDS = frozenset(("latest", "newest", "stable", "current", "recent", "best", "any", "auto", "*"))
+# On the index, with an empty wheel (`compat_matrix/README.md`, "Key").
+_RESERVED = ("tensorflow-cuda13",)
 # Old names, and why the new one is the same.
 _RENAMED = {
     "tensorflow-gpu": "the old name ended with 2.11, and `tensorflow` is the same build since 2.1",
@@ -80,7 +82,7 @@ def _from_requirement(text: str) -> TensorFlowRequest:
         hint = f"`{spaced[1]}=={spaced[2]}`?" if spaced else _HINT
         raise InputError(f"`--tf {text}` is neither a release nor a requirement", hint) from None
     name = canonicalize_name(requirement.name)
-    if name != "tensorflow" and name not in _RENAMED:
+    if name not in PACKAGES and name not in _RENAMED:
         raise _other_package(text, requirement, name)
     if requirement.url or requirement.marker:
         raise InputError(f"`--tf {text}`: a URL or a marker cannot be asked for here", _HINT)
@@ -88,11 +90,16 @@ def _from_requirement(text: str) -> TensorFlowRequest:
     return TensorFlowRequest(
         specifier=requirement.specifier,
         text=text,
+        package=package_of(name),
         note=f"`{text}` is taken as `tensorflow{requirement.specifier}`: {why}" if why else "",
     )
 
 
 def _other_package(text: str, requirement: Requirement, name: str) -> InputError:
+    if name in _RESERVED:
+        return InputError(
+            f"`--tf {text}`: `{name}` is a name that is reserved and holds no TensorFlow yet", _HINT
+        )
     if name.startswith("tf-nightly"):
         return InputError(f"`--tf {text}`: nightly builds are not in the matrix, only stable releases", _HINT)
     if name in TENSORFLOWS:

@@ -8,6 +8,7 @@ from typing import Any
 from packaging.version import Version
 
 from envfix.errors import MatrixError
+from envfix.model.companions import Companion
 from envfix.model.matrix import Release, WheelFacts
 from envfix.reading import to_plain
 
@@ -21,6 +22,7 @@ HEADER = """\
 # under the driver stub (scripts/prove_matrix.py). README.md explains the keys.
 """
 KERNELS = "# Kernels, written by scripts/refresh_matrix.py from the fat binaries; do not edit below.\n"
+COMPANIONS = "companions:\n"
 _WIDTH = 115
 
 
@@ -49,6 +51,22 @@ def file_text(date: str, releases: Iterable[Release]) -> str:
 def joined(date: str, rows: Mapping[tuple[str, Version], str]) -> str:
     """The whole file from the rows that `to_yaml` made, by package and version."""
     return f"{HEADER}date: '{date}'\nreleases:\n" + "".join(rows[key] for key in sorted(rows))
+
+
+def companions_text(text: str, rows: Iterable[Companion]) -> str:
+    """`companions.yaml` with these rows, one in a line, below the head that stands there.
+
+    Raises MatrixError where the text does not hold the line that ends the head.
+    """
+    import yaml
+
+    head, found, _ = text.partition(COMPANIONS)
+    if not found:
+        raise MatrixError(f"companions.yaml: the line `{COMPANIONS.strip()}` is missing")
+    lines = [
+        yaml.safe_dump(to_plain(row), default_flow_style=True, sort_keys=False, width=10_000) for row in rows
+    ]
+    return head + COMPANIONS + "".join(f"- {line}" for line in lines)
 
 
 def wheels_text(text: str, facts: Iterable[WheelFacts]) -> str:

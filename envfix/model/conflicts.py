@@ -6,12 +6,16 @@ from collections.abc import Iterable
 
 from envfix.model.target import Distribution
 
+# What may hold TensorFlow with CUDA kernels, each with rows of its own in the matrix. The second is an empty
+# name reservation up to 0.0.1rc1.
+PACKAGES = ("tensorflow", "tensorflow-cuda13")
 # Each of these writes the folder `tensorflow/`; whichever is installed last overwrites the other's files,
 # and uninstalling either breaks both.
 TENSORFLOWS = frozenset(
     {
         "tensorflow",
         "tensorflow-cpu",
+        "tensorflow-cuda13",
         "tensorflow-gpu",
         "tensorflow-intel",
         "tensorflow-macos",
@@ -24,6 +28,11 @@ TENSORFLOWS = frozenset(
         "intel-tensorflow",
     }
 )
+
+
+def package_of(name: str) -> str:
+    """The package that a build belongs to: the releases of `tensorflow-cpu` are those of `tensorflow`."""
+    return name if name in PACKAGES else PACKAGES[0]
 
 
 def in_the_way(solution: Iterable[str], installed: Iterable[Distribution]) -> tuple[Distribution, ...]:

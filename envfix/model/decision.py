@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 from msgspec import Struct
@@ -9,6 +10,9 @@ from packaging.version import Version
 
 from envfix.model.matrix import Release
 from envfix.model.versions import DriverRelease
+
+# Of two requirements that meet the other one.
+_SENTENCE = re.compile(r"^\S+ \S+ (?:needs|gets|works with) ")
 
 
 class Fit(str, Enum):
@@ -45,12 +49,13 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     @property
     def reason(self) -> str:
-        """`needs driver >= 525.60.13, found 470.82.01`. Of a known defect, and of what is installed, what was
-        found says it all; and what is a sentence already needs no verb."""
-        if self.rule in ("known-bad", "installed"):
+        """`needs driver >= 525.60.13, found 470.82.01`. Of a known defect what was found says it all; what is
+        a sentence already needs no verb."""
+        if self.rule == "known-bad":
             return self.found
         verb = "" if " needs " in self.wanted else "needs "
-        return f"{verb}{self.wanted}, found {self.found}"
+        found = "" if verb == "" and _SENTENCE.search(self.found) else "found "
+        return f"{verb}{self.wanted}, {found}{self.found}"
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -65,6 +70,10 @@ class Candidate(Struct, frozen=True, kw_only=True):
     @property
     def version(self) -> Version:
         return self.release.version
+
+    @property
+    def name(self) -> str:
+        return self.release.name
 
 
 class Bound(Struct, frozen=True, kw_only=True):
@@ -81,6 +90,13 @@ class Decision(Struct, frozen=True, kw_only=True):
     recommended: Candidate | None
     advice: tuple[str, ...] = ()
 
+    @property
+    def refusal(self) -> str:
+        """Why nothing is recommended, in one sentence: nothing fits, or nothing that was asked for does."""
+        if any(candidate.fit is not Fit.NO for candidate in self.candidates):
+            return "no TensorFlow release that `--tf` names fits this machine"
+        return "no TensorFlow release fits this machine"
+
 
 class ChangeKind(str, Enum):
     """What would have to be changed, from what costs nothing to what nobody changes for a notebook."""
@@ -94,6 +110,7 @@ class ChangeKind(str, Enum):
     DRIVER = "driver"
     GLIBC = "glibc"
     ARCH = "arch"
+    MACHINE = "machine"
     CPU = "cpu"
     GPU = "gpu"
 
@@ -113,13 +130,17 @@ class Remedy(Struct, frozen=True, kw_only=True):
     """What would make a release fit better, found by judging it again after the changes.
 
     `verdict` is what is in the way today. `fit` is what the release would come to; without `changes` nothing
-    that is known helps.
+    that is known helps. `instead` is the release to take as things are (None: none is), `text` all of it
+    in a sentence.
     """
 
     version: Version
+    package: str = "tensorflow"
     verdict: Verdict
     changes: tuple[Change, ...]
     fit: Fit
+    instead: Version | None = None
+    text: str = ""
 
 
 class Newer(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from msgspec import Struct
+from packaging.version import Version
 
 from envfix.model.companions import Companion
 from envfix.model.machine import Arch, Os
@@ -179,9 +180,10 @@ class KnownBad(Row, frozen=True):
     (`driver_cuda_below` the driver's CUDA, where its release is not known), `cudnn_below` the cuDNN. `effect`
     is `no`, `unknown`, `loader` (the loader fix cures it), `caps` (the `requirements` cure it), `slow` or
     `note` (works; say so), or `avoided` (envfix does not step into it). `code` names what the kernels come to
-    where the fat binaries alone would say better; `python` is a specifier of feature releases. With
-    `gpu_only` the CPU build of the release is none the worse; with `without_system_cuda` the row does not
-    count where the machine's own toolkit and cuDNN serve the release.
+    where the fat binaries alone would say better, and `works` what alone does where that is `partial`;
+    `{target}` in a symptom is the compiler's name of the GPU. `python` is a specifier of feature releases.
+    With `gpu_only` the CPU build of the release is none the worse; with `without_system_cuda` the row does
+    not count where the machine's own toolkit and cuDNN serve the release.
     """
 
     id: str
@@ -193,6 +195,7 @@ class KnownBad(Row, frozen=True):
     remedy: str = ""
     python: str = ""
     code: str = ""
+    works: str = ""
     gpu_only: bool = False
     without_system_cuda: bool = False
     os: Os | None = None
@@ -208,7 +211,8 @@ class Matrix(Struct, frozen=True, kw_only=True):
     """The whole matrix, validated.
 
     `wheels` is what they do not say of themselves; `digest` the SHA-256 of the files, `date` the day on which
-    the releases were read from the index.
+    the releases were read from the index. `listed` are releases of the index that are not among `releases`,
+    because none was asked for in a way that names them (pre-releases, yanked ones); None: nobody has looked.
     """
 
     releases: tuple[Release, ...]
@@ -220,3 +224,4 @@ class Matrix(Struct, frozen=True, kw_only=True):
     companions: tuple[Companion, ...] = ()
     digest: str
     date: str
+    listed: tuple[Version, ...] | None = None

@@ -6,6 +6,8 @@ from enum import Enum
 
 from msgspec import Struct
 
+from envfix.model.conflicts import PACKAGES
+
 # Why a package is in a plan that nothing but other packages of it asks for.
 NEEDED = "the others need it"
 
@@ -98,3 +100,9 @@ class Lock(Struct, frozen=True, kw_only=True):
     floors: Floors
     matrix_digest: str
     cuda: str = "wheels"
+
+    @property
+    def package(self) -> str:
+        """The package that `tensorflow` is a release of."""
+        names = {package.name for package in self.resolution.packages}
+        return next((name for name in PACKAGES[1:] if name in names), PACKAGES[0])

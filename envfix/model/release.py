@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from msgspec import Struct
 from packaging.version import Version
 
@@ -53,7 +55,8 @@ class LoaderProof(Row, frozen=True):
 
     `pins` is the SHA-256 of what was installed (`envfix.matrix.proofs.pins_digest`), empty where nobody kept
     it. The missing libraries are sonames that TensorFlow asked for and could not open; None where they were
-    not read. One may be missing although the GPU registers: what only the profiler needs, say.
+    not read. One may be missing although the GPU registers: what only the profiler needs, say. `gpu` is the
+    compute capability that the stub answered with, by which the NVIDIA wheels were chosen.
     """
 
     date: str
@@ -63,9 +66,10 @@ class LoaderProof(Row, frozen=True):
     pins: str = ""
     missing_as_published: tuple[str, ...] | None = None
     missing_with_envfix: tuple[str, ...] | None = None
+    gpu: ComputeCapability | None = None
 
 
-class Release(Row, frozen=True):
+class Release(Row, frozen=True, dict=True):
     """One release of one package, read from its wheels; `package` and `version` together are its key.
 
     `origin` says where each value was read. `files` is the SHA-256 of its wheels' names and digests on the
@@ -89,9 +93,24 @@ class Release(Row, frozen=True):
     origin: dict[str, str] = {}
     proofs: tuple[LoaderProof, ...] = ()
 
+    @cached_property
+    def number(self) -> str:
+        """The version as text: asked for with every row of the matrix that names releases."""
+        return str(self.version)
+
     @property
     def key(self) -> tuple[str, Version]:
         return self.package, self.version
+
+    @property
+    def name(self) -> str:
+        """`tensorflow 2.20.0`."""
+        return f"{self.package} {self.version}"
+
+    @property
+    def asked_for(self) -> str:
+        """What `--tf` names it by: `2.20.0`, or with the package where that is another than `tensorflow`."""
+        return str(self.version) if self.package == "tensorflow" else f"{self.package}=={self.version}"
 
     @property
     def proven(self) -> bool:

@@ -30,11 +30,13 @@ class ResolverName(str, Enum):
 
 
 class TensorFlowRequest(Struct, frozen=True, kw_only=True):
-    """`--tf` parsed: which releases are wanted, and what was translated on the way (or empty)."""
+    """`--tf` parsed: which releases of which package are wanted, and what was translated on the way (or
+    empty)."""
 
     specifier: SpecifierSet
     text: str
     note: str = ""
+    package: str = "tensorflow"
 
     @property
     def given(self) -> bool:
@@ -45,7 +47,10 @@ ANY = TensorFlowRequest(specifier=SpecifierSet(), text="")
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """The options that decide; what only says where to write or how to print stays in the command line."""
+    """The options that decide; what only says where to write or how to print stays in the command line.
+
+    `allow_break` are the normalised names of installed packages that need not keep what they require.
+    """
 
     tf: TensorFlowRequest
     companions: tuple[Requirement, ...] = ()
@@ -54,6 +59,7 @@ class Request(Struct, frozen=True, kw_only=True):
     resolver: ResolverName = ResolverName.AUTO
     upgrade: bool = False
     offline: bool = False
+    allow_break: tuple[str, ...] = ()
 
 
 class InstallOptions(Struct, frozen=True, kw_only=True):

@@ -17,10 +17,10 @@ from envfix.model.snapshot import Since
 class Report(Struct, frozen=True, kw_only=True):
     """A dry run: every release's verdicts on one machine and the plan for the recommended one.
 
-    `named` are the releases that were asked for, where none of them fits; `remedies` says what each that
-    does not fit would take, where that was asked for; `since` what is otherwise than in a snapshot. `python`
-    is the interpreter it is about (empty: one on a named machine). `ceilings` are what the machine and the
-    release allow of the libraries that the `bounds` hold.
+    `named` are the keys of the releases that were asked for, where none of them fits; `remedies` says what
+    each that does not fit would take, where that was asked for; `since` what is otherwise than in a
+    snapshot. `python` is the interpreter it is about (empty: one on a named machine). `ceilings` are what
+    the machine and the release allow of the libraries that the `bounds` hold.
     """
 
     machine: Machine
@@ -30,7 +30,7 @@ class Report(Struct, frozen=True, kw_only=True):
     ceilings: tuple[Ceilings, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
-    named: tuple[Version, ...] = ()
+    named: tuple[tuple[str, Version], ...] = ()
     python: str = ""
     since: Since | None = None
 
@@ -46,6 +46,7 @@ class LockWritten(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     checked: str = ""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Installed(Struct, frozen=True, kw_only=True):
@@ -54,6 +55,7 @@ class Installed(Struct, frozen=True, kw_only=True):
     machine: Machine
     python: str
     tensorflow: str
+    package: str = "tensorflow"
     accelerator: str
     plan: Plan
     notes: tuple[str, ...] = ()

@@ -9,11 +9,15 @@ from envfix.model.versions import GlibcRelease, PythonRelease
 
 
 class Distribution(Struct, frozen=True, kw_only=True):
-    """An installed distribution: normalised name, version as written, and its Requires-Dist lines."""
+    """An installed distribution: normalised name, version as written, and its Requires-Dist lines.
+
+    `unread` says why these are not known, where that is so.
+    """
 
     name: str
     version: str
     requires: tuple[str, ...] = ()
+    unread: str = ""
     location: str = ""
     installer: str = ""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from msgspec import Struct, structs
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -25,23 +27,37 @@ class Ask(Struct, frozen=True, kw_only=True):
     exact: str | None
     least: str
 
+    @property
+    def text(self) -> str:
+        """`torch 2.6.0 needs nvidia-cudnn-cu12==9.1.0.70`."""
+        return f"{self.holder} needs {self.name}{self.specifier}"
+
 
 def asks_of(holders: Sequence[Distribution]) -> Iterator[Ask]:
     """Everything of NVIDIA's that the requirements of the holders name."""
     for holder in holders:
-        for line in holder.requires:
-            parsed = requirement(line)
-            if parsed is None or not parsed.specifier:
-                continue
-            parts = list(parsed.specifier)
-            alone = len(parts) == 1 and parts[0].operator == "=="
-            yield Ask(
-                holder=f"{holder.name} {holder.version}",
-                name=canonicalize_name(parsed.name),
-                specifier=str(parsed.specifier),
-                exact=parts[0].version if alone else None,
-                least=floor(parsed),
-            )
+        yield from _asks_of(holder)
+
+
+@cache
+def _asks_of(holder: Distribution) -> tuple[Ask, ...]:
+    """Read once: the same holders are held against every release."""
+    asks = []
+    for line in holder.requires:
+        parsed = requirement(line)
+        if parsed is None or not parsed.specifier:
+            continue
+        parts = list(parsed.specifier)
+        alone = len(parts) == 1 and parts[0].operator == "=="
+        ask = Ask(
+            holder=f"{holder.name} {holder.version}",
+            name=canonicalize_name(parsed.name),
+            specifier=str(parsed.specifier),
+            exact=parts[0].version if alone else None,
+            least=floor(parsed),
+        )
+        asks.append(ask)
+    return tuple(asks)
 
 
 def libraries_beside(
@@ -88,6 +104,13 @@ def _because(pin: Pin, ask: Ask | None) -> Pin:
         return pin
     how = "pins it" if ask.exact else f"asks for {pin.name}{ask.specifier}"
     return structs.replace(pin, because=f"{ask.holder} {how}")
+
+
+def brings(asked: Requirement, holder: Distribution) -> bool:
+    """Whether the requirement is the one that brings the holder: it is named so, or is a part of it, as
+    jax-cuda12-plugin of jax."""
+    name = canonicalize_name(asked.name)
+    return holder.name == name or holder.name.startswith(f"{name}-")
 
 
 def other_majors(major: int) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from envfix.model.specifiers import allows
 
 # Installed packages that pin NVIDIA wheels themselves, so that changing those breaks them.
 HOLDERS = frozenset({"torch", "jax-cuda12-plugin", "jax-cuda12-pjrt"})
+# jax's plugins for other CUDA majors: what they ask for overwrites what TensorFlow needs.
+OF_OTHER_MAJORS = frozenset({"jax-cuda13-plugin", "jax-cuda13-pjrt"})
 
 
 class Pin(Struct, frozen=True, kw_only=True):
@@ -32,7 +34,7 @@ def exact(requirement: Requirement, release: Release) -> Pin | None:
     if len(parts) != 1 or parts[0].operator != "==":
         return None
     name = canonicalize_name(requirement.name)
-    return Pin(name=name, version=parts[0].version, because=f"tensorflow {release.version} pins it")
+    return Pin(name=name, version=parts[0].version, because=f"{release.package} {release.version} pins it")
 
 
 def kept(name: str, allowed: SpecifierSet, installed: Mapping[str, str]) -> Pin | None:
@@ -58,7 +60,7 @@ def floor(requirement: Requirement) -> str:
 
 def is_for(specifier: str, release: Release) -> bool:
     """Whether a row of the matrix with this `tf` is about the release."""
-    return allows(specifier, str(release.version))
+    return allows(specifier, release.number)
 
 
 @cache

@@ -97,7 +97,7 @@ def _set_pins(
     chosen = _set_for(release.built_with_cuda, capabilities, matrix)
     if chosen is None:
         return []
-    why = f"tensorflow {release.version} names none; CUDA {chosen.cuda} has the libraries it opens"
+    why = f"{release.package} {release.version} names none; CUDA {chosen.cuda} has the libraries it opens"
     return [
         kept(name, SpecifierSet(f"=={version}"), installed) or Pin(name=name, version=version, because=why)
         for name, version in chosen.pins.items()
@@ -153,7 +153,9 @@ def _range_pins(
                 )
             )
         else:
-            because = f"what tensorflow {release.version} was built with, and not the newest that it allows"
+            because = (
+                f"what {release.package} {release.version} was built with, and not the newest that it allows"
+            )
             pins.append(Pin(name=name, version=str(lowest), because=because))
     return _with_matching_linker(pins, matrix)
 

@@ -80,7 +80,7 @@ def heat(candidates: Sequence[Candidate], best: Candidate | None) -> Heat:
     rows = tuple(
         Row(
             candidate=candidate,
-            best=best is not None and candidate.version == best.version,
+            best=best is not None and candidate.release.key == best.release.key,
             cells=tuple(_cell(notes, rule, at) for rule in rules),
         )
         for at, candidate in enumerate(candidates)
@@ -116,7 +116,7 @@ def _notes(candidates: Sequence[Candidate], rule: str, before: int) -> list[tupl
             Note(
                 number=number,
                 verdict=run[0][1],
-                releases=tuple(str(candidates[row].version) for row, _ in run),
+                releases=tuple(candidates[row].release.asked_for for row, _ in run),
                 sources=tuple(dict.fromkeys(verdict.source for _, verdict in run)),
             ),
             [row for row, _ in run],

@@ -80,6 +80,7 @@ def _view(report: Report, prefix: str, top: int) -> dict[str, Any]:
         "groups": _by_reason(report.plan) if report.plan else [],
         "kept": [one for one in report.plan.packages if one.change is Change.KEEP] if report.plan else [],
         "ways": _grouped(report.remedies, decision.recommended),
+        "sure": _sure(report.remedies, decision.recommended),
         "newest": decision.candidates[0] if decision.candidates else None,
         "prefix": prefix,
         "top": top,
@@ -93,8 +94,8 @@ def verdict(report: Report) -> Verdict:
     if best is None:
         why = "No NVIDIA GPU was found here." if report.machine.has_no_gpu else ""
         grounds = why or "Every release is listed below with what stands in its way."
-        return Verdict(sentence="No TensorFlow release fits this machine", grounds=grounds, fit=Fit.NO)
-    name = f"TensorFlow {best.version}"
+        return Verdict(sentence=_capitalised(report.decision.refusal), grounds=grounds, fit=Fit.NO)
+    name = f"TensorFlow {best.version}" if best.release.package == "tensorflow" else best.name
     proof = (
         "Its real wheel was loaded under a driver stub and registered the GPU there; no kernel ran."
         if best.proven
@@ -162,11 +163,21 @@ class Way(Struct, frozen=True, kw_only=True):
         return self.releases[0] if len(self.releases) == 1 else f"{self.releases[-1]} to {self.releases[0]}"
 
 
+def _sure(remedies: tuple[Remedy, ...], best: Candidate | None) -> str:
+    """What would make sure of the recommended release, where not every rule could be answered of it."""
+    key = best.release.key if best else None
+    return next((_capitalised(one.text) for one in remedies if (one.package, one.version) == key), "")
+
+
 def _grouped(remedies: tuple[Remedy, ...], best: Candidate | None) -> list[Way]:
+    """Runs of releases that would take the same, but for the recommended one."""
     found: list[Way] = []
     for remedy in remedies:
+        if best is not None and (remedy.package, remedy.version) == best.release.key:
+            continue
+        name = str(remedy.version)
         way = Way(
-            releases=(str(remedy.version),),
+            releases=(name if remedy.package == "tensorflow" else f"{remedy.package}=={name}",),
             changes=" and ".join(change.wanted for change in remedy.changes),
             because=f"{remedy.verdict.rule}: {remedy.verdict.reason}",
             newer=best is None or remedy.version > best.version,

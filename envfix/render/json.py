@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from envfix.errors import EnvfixError
+from envfix.model.conflicts import PACKAGES
 from envfix.model.decision import Candidate
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
@@ -71,7 +72,7 @@ def _report(report: Report) -> dict[str, Any]:
     asked = {"since": _since(report.since)} if report.since is not None else {}
     return {
         "machine": to_plain(report.machine),
-        "recommended": None if best is None else str(best.version),
+        "recommended": None if best is None else best.release.asked_for,
         "releases": [_candidate(candidate) for candidate in report.decision.candidates],
         "plan": None if report.plan is None else to_plain(report.plan),
         "advice": list(report.advice),
@@ -90,8 +91,10 @@ def _since(since: Since) -> dict[str, Any]:
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
+    package = candidate.release.package
     return {
         "version": str(candidate.version),
+        **({} if package == PACKAGES[0] else {"package": package}),
         "fit": candidate.fit.value,
         "code": candidate.code.value,
         "proven": candidate.proven,
@@ -105,6 +108,7 @@ def _installed(installed: Installed) -> dict[str, Any]:
         "machine": to_plain(installed.machine),
         "python": result.python if result else installed.python,
         "tensorflow": installed.tensorflow,
+        "package": installed.package,
         "accelerator": installed.accelerator,
         "dry_run": installed.dry_run,
         "changed": list(result.changed) if result else [],
@@ -125,18 +129,20 @@ def _lock(written: LockWritten) -> dict[str, Any]:
     packages = written.lock.resolution.packages
     return {
         "tensorflow": written.lock.tensorflow,
+        "package": written.lock.package,
         "files": list(written.files),
         "checked": written.checked or None,
         "resolver": written.lock.resolution.resolver,
         "packages": [{"name": package.name, "version": package.version} for package in packages],
         "matrix_digest": written.lock.matrix_digest,
         "warnings": list(written.warnings),
+        "notes": list(written.notes),
     }
 
 
 def _failed_checks(result: object) -> list[dict[str, Any]]:
     if isinstance(result, Report) and result.exit_code:
-        return [{"code": "nothing-fits", "message": "no TensorFlow release fits this machine", "hint": None}]
+        return [{"code": "nothing-fits", "message": result.decision.refusal, "hint": None}]
     verification = result.verification if isinstance(result, (Installed, Verified)) else None
     if verification is None or verification.passed:
         return []

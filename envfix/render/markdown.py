@@ -15,14 +15,14 @@ from envfix.render.words import reason, size
 def report(value: Report) -> str:
     """The verdict in a sentence, a table of releases, and the plan."""
     best = value.decision.recommended
-    verdict = f"tensorflow {best.version} is recommended" if best else "no TensorFlow release fits"
+    verdict = f"{best.name} is recommended" if best else "no TensorFlow release fits"
     lines = [f"# {verdict}", "", f"Machine: {_cell(summary(value.machine))}", ""]
     lines += ["| release | fit | code | proven | why |", "|---|---|---|---|---|"]
     for candidate in value.decision.candidates:
         failed = [item for item in candidate.verdicts if item.fit is not Fit.YES]
         why = "; ".join(map(reason, failed))
         cells = (
-            str(candidate.version),
+            candidate.release.asked_for,
             candidate.fit.value,
             candidate.code.value,
             str(candidate.proven).lower(),

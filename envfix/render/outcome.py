@@ -44,7 +44,7 @@ def installed(value: Installed) -> list[str]:
 
 
 def _outcome(value: Installed) -> str:
-    where = f"tensorflow {value.tensorflow} in {value.python}"
+    where = f"{value.package} {value.tensorflow} in {value.python}"
     changed = len(value.result.changed) if value.result else 0
     words = f"{_number(changed, 'package')} changed" if changed else "nothing was changed"
     if value.verification is not None and not value.verification.passed:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from envfix.errors import EnvfixError
-from envfix.model.decision import Candidate, Fit
+from envfix.model.decision import Candidate, Decision, Fit
 from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
@@ -37,7 +37,7 @@ def failure(error: EnvfixError) -> str:
     """
     if not isinstance(error.data, Report):
         return ""
-    named = [one for one in error.data.decision.candidates if one.version in error.data.named]
+    named = [one for one in error.data.decision.candidates if one.release.key in error.data.named]
     if len(named) < 2:
         return ""
     lines = [f"machine  {summary(error.data.machine)}", "", *_release_lines(named, None)]
@@ -129,7 +129,7 @@ def report(value: Report) -> str:
     lines += _release_lines(value.decision.candidates, best)
     if value.decision.candidates:
         lines.append("")
-    lines.append(f"best     {_best(best)}")
+    lines.append(f"best     {_best(value.decision)}")
     if value.plan is not None:
         lines += plan(value.plan)
     if value.since is not None:
@@ -138,12 +138,13 @@ def report(value: Report) -> str:
     return "\n".join(lines)
 
 
-def _best(candidate: Candidate | None) -> str:
+def _best(decision: Decision) -> str:
+    candidate = decision.recommended
     if candidate is None:
-        return "none: no TensorFlow release fits this machine"
+        return f"none: {decision.refusal}"
     if candidate.fit is Fit.YES:
-        return f"tensorflow {candidate.version}"
-    return f"tensorflow {candidate.version}: nothing forbids it, but not every rule could be answered"
+        return candidate.name
+    return f"{candidate.name}: nothing forbids it, but not every rule could be answered"
 
 
 def _release_lines(candidates: Sequence[Candidate], best: Candidate | None) -> list[str]:
@@ -155,19 +156,25 @@ def _release_lines(candidates: Sequence[Candidate], best: Candidate | None) -> l
         mark = ">" if candidate is best else " "
         proven = "loader" if candidate.proven else "-"
         words = _COLUMNS.format(candidate.fit.value, candidate.code.value, proven, _why(candidate)).rstrip()
-        if runs and mark == " " and runs[-1][0] == f"{mark} {words}":
+        same = runs and runs[-1][1][-1].release.package == candidate.release.package
+        if same and mark == " " and runs[-1][0] == f"{mark} {words}":
             runs[-1][1].append(candidate)
         else:
             runs.append((f"{mark} {words}", [candidate]))
-    names = [
-        str(run[0].version) if len(run) == 1 else f"{run[-1].version} - {run[0].version}" for _, run in runs
-    ]
+    names = [_span(run) for _, run in runs]
     width = max(len(name) for name in (*names, "release"))
     head = f"  {'release':<{width}}  " + _COLUMNS.format("fit", "code", "proof", "why not")
     return [
         head,
         *(f"{words[0]} {name:<{width}}  {words[2:]}" for (words, _), name in zip(runs, names, strict=True)),
     ]
+
+
+def _span(run: Sequence[Candidate]) -> str:
+    """`2.14.0 - 2.15.1`, with the package where that is another than `tensorflow`."""
+    package = run[0].release.package
+    span = " - ".join(dict.fromkeys((str(run[-1].version), str(run[0].version))))
+    return span if package == "tensorflow" else f"{package} {span}"
 
 
 def _why(candidate: Candidate) -> str:
@@ -181,13 +188,13 @@ def _why(candidate: Candidate) -> str:
 def lock(value: LockWritten) -> str:
     """The files written, or the lock checked."""
     made = value.lock
-    what = (
-        f"tensorflow {made.tensorflow}, {len(made.resolution.packages)} packages, Python {made.floors.python}"
-    )
+    count = len(made.resolution.packages)
+    what = f"{made.package} {made.tensorflow}, {count} packages, Python {made.floors.python}"
     lines = [f"wrote    {path}" for path in value.files]
     if value.checked:
         lines.append(f"fits     {value.checked} fits this machine")
     lines.append(f"lock     {what} (resolved by {made.resolution.resolver})")
+    lines += [f"note     {note}" for note in value.notes]
     lines += [f"warning  {warning}" for warning in value.warnings]
     return "\n".join(lines)
 
@@ -198,7 +205,7 @@ def matrix(value: MatrixShown) -> str:
     for release in value.releases:
         rows.append(
             (
-                str(release.version),
+                release.asked_for,
                 str(release.built_with_cuda or "-"),
                 str(release.built_with_cudnn or "-"),
                 _pythons(release),

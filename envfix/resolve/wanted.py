@@ -76,6 +76,8 @@ def gpu_package(release: Release, target: Target) -> str:
     """`tensorflow`; or `tensorflow-gpu` where that is installed in this release and nothing asks for the
     other name: until 2.11 it was the same build (2.12 has nothing in it and only says so)."""
     old = "tensorflow-gpu"
+    if release.package != "tensorflow":
+        return release.package
     same = _holds(target, old, SpecifierSet(f"=={release.version}"))
     needed = any(_requires(dist, release.package) for dist in target.installed)
     return old if same and release.version < Version("2.12") and not needed else release.package
@@ -86,7 +88,12 @@ def cpu_package(release: Release, target: Target, companions: Sequence[Requireme
 
     A `tensorflow` of this release that is installed stays: on a CPU it computes the same.
     """
-    if target.os is Os.MACOS or target.arch is not Arch.X86_64 or release.version.is_postrelease:
+    if (
+        release.package != "tensorflow"
+        or target.os is Os.MACOS
+        or target.arch is not Arch.X86_64
+        or release.version.is_postrelease
+    ):
         return release.package
     if _holds(target, release.package, SpecifierSet(f"=={release.version}")):
         return release.package

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from msgspec import UNSET, Struct
 from packaging.requirements import Requirement
@@ -18,20 +19,37 @@ from envfix.nvidia.beside import libraries_beside
 from envfix.nvidia.wheels import CudaLibraries
 
 
-class Case(Struct, frozen=True, kw_only=True):
-    """`libraries` are those that TensorFlow would open: the NVIDIA wheels that envfix plans, or the machine's
-    own with `--cuda system`. `demands` are what installed packages ask (None: not known what is installed),
-    `beside` the packages of `--with` that ask for NVIDIA's wheels too.
+class Case(Struct, frozen=True, kw_only=True, dict=True):
+    """`demands` are what installed packages ask (None: not known what is installed), `beside` the packages of
+    `--with` that ask for NVIDIA's wheels too.
     """
 
     release: Release
     machine: Machine
     matrix: Matrix
-    libraries: CudaLibraries
     cuda: CudaSource = CudaSource.AUTO
     companions: tuple[Requirement, ...] = ()
     demands: tuple[Demand, ...] | None = None
     beside: tuple[Distribution, ...] = ()
+
+    @cached_property
+    def libraries(self) -> CudaLibraries:
+        """Those that TensorFlow would open: the NVIDIA wheels that envfix plans, or the machine's own with
+        `--cuda system`. Chosen when a rule first asks: many a release is ruled out before."""
+        machine = self.machine
+        if self.cuda is CudaSource.SYSTEM:
+            return _system(machine)
+        return libraries_beside(self.release, machine, self.matrix, known(machine.installed, {}), self.beside)
+
+    @property
+    def has_cuda_build(self) -> bool:
+        """Whether some wheel that may be this machine's is a CUDA build."""
+        return any(
+            wheels.cuda
+            for wheels in self.release.wheels
+            if wheels.os is known(self.machine.os, wheels.os)
+            and wheels.arch is known(self.machine.arch, wheels.arch)
+        )
 
     @property
     def cudnn(self) -> CudnnRelease | None:
@@ -58,9 +76,6 @@ def case_of(
         release=release,
         machine=machine,
         matrix=matrix,
-        libraries=_system(machine)
-        if cuda is CudaSource.SYSTEM
-        else libraries_beside(release, machine, matrix, known(machine.installed, {}), beside),
         cuda=cuda,
         companions=tuple(companions),
         demands=demands,

@@ -10,12 +10,12 @@ from packaging.utils import canonicalize_name
 
 from envfix.matrix.rules.brought import brought_by, caps, lines_on
 from envfix.matrix.rules.case import Case
+from envfix.matrix.rules.holding import brought_beside, held
 from envfix.model.companions import Companion
 from envfix.model.decision import Fit, Verdict
 from envfix.model.machine import Arch, Os, known
-from envfix.model.specifiers import allows, contradict, name_in, requirement
+from envfix.model.specifiers import allows, contradict, requirement
 from envfix.model.versions import PythonRelease
-from envfix.nvidia.beside import Ask, asks_of, other_majors
 
 RULE = "companions"
 # Those that old notebooks and other packages quarrel about.
@@ -42,7 +42,7 @@ def judge_companions(case: Case) -> Verdict:
 
     What nobody wrote down is left to the resolver, and said so: it is no reason against a release.
     """
-    met = next(holding(case), None)
+    met = held(case, brought_beside(case), RULE)
     if met is not None:
         return met
     wrong = sorted(misfits(case), key=lambda misfit: misfit.fit is not Fit.NO)
@@ -50,9 +50,9 @@ def judge_companions(case: Case) -> Verdict:
         first = wrong[0]
         found = f"--with {first.asked}"
         return Verdict(rule=RULE, fit=first.fit, wanted=first.wanted, found=found, source=first.source)
-    held = [text for text, _ in caps(case)]
+    capped = [text for text, _ in caps(case)]
     asked = [_seen(case, one) for one in case.companions]
-    found = "; ".join([*asked, *([f"held at {', '.join(held)}"] if held else [])])
+    found = "; ".join([*asked, *([f"held at {', '.join(capped)}"] if capped else [])])
     return Verdict(
         rule=RULE,
         fit=Fit.YES,
@@ -60,34 +60,6 @@ def judge_companions(case: Case) -> Verdict:
         found=found or "nothing else is asked for",
         source=f"METADATA of {case.release.package} {case.release.version}",
     )
-
-
-def holding(case: Case) -> Iterator[Verdict]:
-    """What a companion needs of an NVIDIA wheel that TensorFlow cannot have."""
-    release = case.release
-    tensorflow = f"{release.package} {release.version}"
-    major = release.built_with_cuda.major if release.built_with_cuda else None
-    foreign = other_majors(major) if major else ()
-    for ask in asks_of(case.beside):
-        if ask.name in foreign:
-            ours = f"{ask.name.rpartition('-cu')[0]}-cu{major}"
-            yield _no(ask, f"{ours}, whose files it overwrites")
-        for one in brought_by(case, ask.name):
-            if contradict(ask.specifier, one.specifier):
-                # Its own range says it better than the one version of it that would be taken.
-                own = [text for text in release.and_cuda if name_in(text) == ask.name]
-                told = [text for text in own if _contradicts(ask.specifier, text)]
-                yield _no(ask, f"{tensorflow} needs {told[0]}" if told else one.text)
-
-
-def _no(ask: Ask, found: str) -> Verdict:
-    wanted = f"{ask.holder} needs {ask.name}{ask.specifier}"
-    return Verdict(rule=RULE, fit=Fit.NO, wanted=wanted, found=found, source=f"METADATA of {ask.holder}")
-
-
-def _contradicts(specifier: str, line: str) -> bool:
-    parsed = requirement(line)
-    return parsed is not None and contradict(specifier, str(parsed.specifier))
 
 
 def misfits(case: Case) -> Iterator[Misfit]:

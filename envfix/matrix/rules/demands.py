@@ -18,7 +18,7 @@ from envfix.model.specifiers import allows, name_in, requirement
 from envfix.model.target import Distribution
 
 # Wheels of NVIDIA's that no torch depends on.
-_TORCH = "torch pins the NVIDIA wheels that it came with (METADATA of torch 2.6.0)"
+_TORCH = "METADATA of torch 2.6.0, which pins the NVIDIA wheels that it comes with; that of {} was not read"
 _NOT_TORCH = frozenset({"nvidia-ml-py", "nvidia-cuda-nvcc-cu12", "nvidia-cuda-nvcc-cu11"})
 
 
@@ -94,7 +94,7 @@ def _asked(
     elif dist.name == "torch" and not dist.version.endswith("+cpu"):
         for name, version in versions.items():
             if name.startswith("nvidia-") and name not in _NOT_TORCH:
-                yield name, f"=={version}", _TORCH
+                yield name, f"=={version}", _TORCH.format(dist.version)
     for row in matrix.companions:
         told = row.name == dist.name and (row.undeclared or not dist.requires)
         if told and "tensorflow" in versions and allows(row.version, dist.version):

@@ -108,6 +108,8 @@ def _floor(
     """Under WSL2 `libcuda.so.1` is the Windows driver's (CUDA on WSL User Guide)."""
     linux, windows = _release(row.linux), _release(row.windows)
     wsl = True if machine.os is Os.WINDOWS else machine.wsl
+    if machine.os is UNSET and wsl is False:
+        wsl = UNSET  # no WSL, and so Linux's driver or that of Windows
     return Floor(
         driver=windows if wsl is True else linux,
         other=windows if wsl is UNSET else None,

@@ -25,13 +25,15 @@ _JIT = (Code.JIT, Code.NATIVE_JIT, Code.PARTIAL)
 class GpuCode(Struct, frozen=True, kw_only=True):
     """How one GPU runs a release, and the PTX ISA that its driver must know (None: no PTX, or not known).
 
-    `source` says who reported it, empty where it follows from the wheel's bytes.
+    `source` says who reported it, empty where it follows from the wheel's bytes, and `works` what alone does
+    where the code is partial.
     """
 
     gpu: Gpu
     code: Code
     isa: PtxIsa | None = None
     source: str = ""
+    works: str = ""
 
 
 def judge_gpu(case: Case) -> Verdict:
@@ -89,7 +91,7 @@ def _code(release: Release, gpu: Gpu, machine: Machine, matrix: Matrix) -> GpuCo
     isa = max((isa for isa in isas if isa), default=None) if all(isas) else None
     row = _reported(release, machine, matrix, capability)
     if row is not None:
-        return GpuCode(gpu=gpu, code=Code(row.code), isa=isa, source=row.source)
+        return GpuCode(gpu=gpu, code=Code(row.code), isa=isa, source=row.source, works=row.works)
     return GpuCode(gpu=gpu, code=_together(ways), isa=isa)
 
 
@@ -134,10 +136,11 @@ def _judge_one(one: GpuCode, release: Release, machine: Machine, matrix: Matrix,
     if one.isa is None and fit is Fit.NO:
         fit = Fit.UNKNOWN  # the floor is only an upper limit: the PTX may be older than the toolkit
     if one.code is Code.PARTIAL and fit is Fit.YES:
-        fit = Fit.UNKNOWN
+        # The driver is no longer what decides.
+        every = f"all ops on compute capability {one.gpu.compute_capability}"
+        return _verdict(Fit.UNKNOWN, every, f"{found}, {one.works}", one.source)
     ptx = f"PTX ISA {one.isa}" if one.isa else f"PTX of CUDA {floor.cuda} at most"
-    source = one.source if one.source and fit is Fit.UNKNOWN else PTX
-    return _verdict(fit, f"{floor.wanted} ({ptx})", f"{found}, {driver.shown(machine)}", source)
+    return _verdict(fit, f"{floor.wanted} ({ptx})", f"{found}, {driver.shown(machine)}", PTX)
 
 
 def _floor(one: GpuCode, release: Release, machine: Machine, matrix: Matrix) -> driver.Floor | None:

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from envfix.matrix.rules.brought import Brought, brought_by
 from envfix.matrix.rules.case import Case
 from envfix.matrix.rules.demands import Demand, Holder
+from envfix.matrix.rules.holding import held, installed_beside
 from envfix.model.decision import Fit, Verdict
 from envfix.model.specifiers import contradict, name_in
 
@@ -28,18 +29,29 @@ class Clash(Struct, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> str:
-        return (
-            f"{self.demand.name}{self.demand.specifier} for {self.holder.package} {self.holder.version}, "
-            "which is installed"
-        )
+        return f"{self.holder.package} {self.holder.version} needs {self.demand.name}{self.demand.specifier}"
 
 
 def judge_installed(case: Case) -> Verdict | None:
     """No requirement of an installed package that holds today meets a contradicting one.
 
-    Never a no: the package may be upgraded or given up, which is the user's to say, so a clash is unknown
-    and the plan names what breaks. None where nothing is known of what is installed.
+    Where they meet on one of NVIDIA's wheels it is a no: the two would share it, and the one or the other
+    fails at run time. Any other clash is unknown, and the plan names what breaks: the package may be upgraded
+    or given up, which is the user's to say. None where nothing is known of what is installed.
     """
+    there = installed_beside(case)
+    met = held(case, there, RULE)
+    if met is not None:
+        return met
+    silent = next((dist for dist in there if dist.unread), None)
+    if silent is not None and case.libraries.pins:
+        return Verdict(
+            rule=RULE,
+            fit=Fit.UNKNOWN,
+            wanted=f"{silent.name} {silent.version} needs NVIDIA wheels",
+            found=f"nothing that says which: {silent.unread}",
+            source=INSTALLERS,
+        )
     if case.demands is None:
         return None
     found = clashes(case)
@@ -64,9 +76,11 @@ def judge_installed(case: Case) -> Verdict | None:
 def clashes(case: Case) -> Sequence[Clash]:
     """The demands that the release cannot meet.
 
-    Packages that are resolved anew with it demand nothing: its own requirements and what `--with` names.
+    Packages that are resolved anew with it demand nothing: its own requirements and what `--with` names. Nor
+    is what `held` has weighed weighed again.
     """
     moving = {name_in(line) for line in case.release.requires}
+    weighed = {dist.name for dist in installed_beside(case) if not dist.unread}
     moving.update(canonicalize_name(companion.name) for companion in case.companions)
     brought: dict[str, tuple[Brought, ...]] = {}
     found = []
@@ -81,5 +95,6 @@ def clashes(case: Case) -> Sequence[Clash]:
                 Clash(holder=holder, demand=demand, brought=against)
                 for holder in demand.holders
                 if holder.package not in moving
+                and not (holder.package in weighed and demand.name.startswith("nvidia-"))
             ]
     return found

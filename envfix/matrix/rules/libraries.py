@@ -53,11 +53,14 @@ def judge_libraries(case: Case) -> Verdict:
 def judge_cudnn(case: Case) -> Verdict:
     """cuDNN has the major that the wheel opens and is not older than the one compiled against."""
     built, chosen = case.release.built_with_cudnn, case.libraries.cudnn
-    if built is None or chosen is None:
-        found = "the wheel's cuDNN not known" if built is None else "no cuDNN known for this machine"
+    if built is None:
+        found = "the wheel's cuDNN not known"
         return Verdict(rule="cudnn", fit=Fit.UNKNOWN, wanted="cuDNN", found=found, source=CUDNN)
-    fits = chosen.major == built.major and chosen >= built
     wanted = f"cuDNN {built.major}.x >= {built}"
+    if chosen is None:
+        found = "no cuDNN known for this machine"
+        return Verdict(rule="cudnn", fit=Fit.UNKNOWN, wanted=wanted, found=found, source=CUDNN)
+    fits = chosen.major == built.major and chosen >= built
     return Verdict(
         rule="cudnn", fit=Fit.YES if fits else Fit.NO, wanted=wanted, found=f"cuDNN {chosen}", source=CUDNN
     )

@@ -50,7 +50,7 @@ def _conditions(
         python = machine.python
         yield Match.MAYBE if python is UNSET else _of(allows(row.python, str(python.cut(2))))
     if row.gpu_first is not None or row.gpu_last is not None:
-        yield _gpu(row, machine) if gpu is None else _of(_within(row, gpu))
+        yield _gpu(row, machine) if gpu is None else _of(is_within(row, gpu))
     if row.driver_below is not None:
         yield _driver(row, row.driver_below, known(machine.driver, None))
     if row.cudnn_below is not None:
@@ -71,12 +71,13 @@ def _gpu(row: KnownBad, machine: Machine) -> Match:
     if machine.gpus is UNSET:
         return Match.MAYBE
     capabilities = [gpu.compute_capability for gpu in machine.gpus]
-    if any(capability is not UNSET and _within(row, capability) for capability in capabilities):
+    if any(capability is not UNSET and is_within(row, capability) for capability in capabilities):
         return Match.YES
     return Match.MAYBE if UNSET in capabilities else Match.NO
 
 
-def _within(row: KnownBad, capability: ComputeCapability) -> bool:
+def is_within(row: KnownBad, capability: ComputeCapability) -> bool:
+    """Whether the row's bounds hold the compute capability; without any they hold every one."""
     return (row.gpu_first is None or row.gpu_first <= capability) and (
         row.gpu_last is None or capability <= row.gpu_last
     )

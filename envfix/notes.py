@@ -1,0 +1,42 @@
+"""What is to be said of a choice: where it came from, what is newer, what is not known, what it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from envfix.choice import Choice
+from envfix.deciding import doubts
+from envfix.future import said_of
+from envfix.model.decision import Decision, Fit
+from envfix.model.matrix import Matrix
+from envfix.model.plan import Resolution
+from envfix.model.request import Request
+from envfix.resolve import planning
+from envfix.situation import Situation
+
+
+def notes_of(
+    here: Situation, matrix: Matrix, request: Request, decision: Decision, choice: Choice
+) -> tuple[str, ...]:
+    """A line for each thing that whoever installs the choice should know."""
+    # Advice is about the recommended release; of another one, what is not known of it is said.
+    best = decision.recommended
+    taken = best is not None and choice.release.key == best.release.key
+    advice = decision.advice if taken else doubts(choice.candidate)
+    read = said_of(matrix, choice.release)
+    told = (here.moved, request.tf.note, _newer_offer(decision, choice), *read, *advice)
+    return tuple(line for line in told if line)
+
+
+def broken_by(here: Situation, choice: Choice, resolution: Resolution) -> Iterator[str]:
+    """A line for each requirement of what is installed that the solution would break."""
+    for one in planning.make_plan(resolution, here.target, choice.wanted.because, {}).breaks:
+        yield f"it would break {one.package}: needs {one.requirement}, would find {one.found}"
+
+
+def _newer_offer(decision: Decision, choice: Choice) -> str:
+    """One line that offers a newer release than the one kept, empty when there is none."""
+    best = decision.recommended
+    if best is None or best.release.key <= choice.release.key or best.fit is not Fit.YES:
+        return ""
+    return f"{best.name} fits too: `envfix install --upgrade` takes it"
