@@ -269,7 +269,8 @@ def test_a_newer_release_is_told_with_what_it_takes() -> None:
 def test_what_would_make_sure_of_the_recommended_release_is_told_first() -> None:
     tree = page_of("rtx-5090")
     assert tree.one("p", cls="sure").text == (
-        "Nothing on this machine makes sure of tensorflow 2.21.0; it needs a GPU of compute capability 7.5 to 9.0."
+        "Nothing on this machine makes sure of tensorflow 2.21.0; "
+        "it needs a GPU of compute capability 7.5 to 9.0."
     )
     assert "2.21.0" not in tree.one("table", cls="ways").one("tbody").text
     assert not page_of("colab-t4").all("p", cls="sure")
