@@ -21,7 +21,7 @@ ABSENT = "none"
 LONGEST = 2000  # characters of one value
 # Variables that change what TensorFlow finds or does; pip's and uv's change what is installed, which shows.
 _VARIABLE = re.compile(
-    r"LD_LIBRARY_PATH|LD_PRELOAD|CUDA_(?!CACHE_PATH)\w+|NVIDIA_VISIBLE_DEVICES|XLA_FLAGS|TF_\w+|KERAS_BACKEND"
+    r"LD_LIBRARY_PATH|LD_PRELOAD|CUDA_(?!CACHE_PATH)\w+|NVIDIA_VISIBLE_DEVICES|XLA_FLAGS|TF_(?!TOKEN|VAR_)\w+|KERAS_BACKEND"
     r"|PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION|PYTHONPATH|PYTHONNOUSERSITE"
 )
 _PACKAGES = TENSORFLOWS | {

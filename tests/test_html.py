@@ -273,6 +273,12 @@ def test_what_would_make_sure_of_the_recommended_release_is_told_first() -> None
         "it needs a GPU of compute capability 7.5 to 9.0."
     )
     assert "2.21.0" not in tree.one("table", cls="ways").one("tbody").text
+    titles = {name: page_of(name).one("h2", id="newer").text for name in ("rtx-5090", "colab-t4", "gh200")}
+    assert titles == {
+        "rtx-5090": "To be sure, and for a newer release",
+        "colab-t4": "For a newer release",
+        "gh200": "What a release would take",
+    }
     assert not page_of("colab-t4").all("p", cls="sure")
 
 

@@ -99,7 +99,7 @@ def verdict(report: Report) -> Verdict:
     proof = (
         "Its real wheel was loaded under a driver stub and registered the GPU there; no kernel ran."
         if best.proven
-        else "Nobody has loaded its wheel with envfix so far."
+        else "It is not proven with the Python and the NVIDIA wheels that this machine gets."
     )
     if best.fit is Fit.YES:
         return Verdict(
