@@ -104,7 +104,8 @@ def _wheel_lane(
     else:
         fitting = [cuda for cuda in axis if built and built.cut(2) <= cuda and _same_major(cuda, built)]
         note = f"{release.package} {release.version} names none"
-    fitting += [at] if at else []
+    # What another package holds may stand outside of what the release asks for: then it is drawn so.
+    fitting += [at] if at and (asked is None or asked.specifier.contains(version)) else []
     inside = [cuda for cuda in axis if fitting and min(fitting) <= cuda <= max(fitting)]
     return Lane(
         subject=Subject.WHEEL,
