@@ -58,7 +58,9 @@ def first_for_gpus(machine: Machine, matrix: Matrix) -> Floor | None:
     where they are older than the table."""
     capabilities = [known(gpu.compute_capability, None) for gpu in known(machine.gpus, (Gpu(),))]
     floors = [
-        Floor(driver=DriverRelease(str(row.first_branch)), cuda=_cuda_for(row.since, matrix), source=row.source)
+        Floor(
+            driver=DriverRelease(str(row.first_branch)), cuda=_cuda_for(row.since, matrix), source=row.source
+        )
         for capability in capabilities
         for row in matrix.gpus.drivers_begin
         if capability is None or capability >= row.since
