@@ -38,7 +38,7 @@ from envfix.probe.interpreter import read_target
 from envfix.probe.loader_cache import parse_loader_cache
 from envfix.probe.machine_file import load_machine
 from envfix.probe.nvml import read_nvml
-from envfix.record import recorded, recorded_sizes
+from envfix.record import recorded, recorded_files
 from envfix.resolve import pip_tools_failure, uv_failure
 from envfix.resolve.pip_config import read_pip_config
 from envfix.resolve.uv import read_resolution
@@ -280,7 +280,7 @@ def test_build_info(text: str) -> None:
 def test_records(text: str) -> None:
     outside = FakeOutside(files={"/i/RECORD": text.encode("utf-8", "surrogatepass")})
     holds(lambda: recorded(outside, "/i"))
-    holds(lambda: recorded_sizes(outside, "/i"))
+    holds(lambda: recorded_files(outside, "/i"))
 
 
 @given(
