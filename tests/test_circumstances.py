@@ -130,9 +130,8 @@ def test_a_library_that_another_package_took_along_fails_where_tensorflow_needs_
     dist = Distribution(name=name, version="9.3.0.75", location=info)
     here = Situation(target=structs.replace(TARGET, installed=(dist,)), machine=T4, named=False)
     proof = structs.replace(PASSED, tensorflow="2.20.0")
-    check = with_wheels(
-        parts_of(outside), here, matrix(), proof, "envfix install --python /env/bin/python"
-    ).checks[-1]
+    repair = "envfix install --python /env/bin/python"
+    check = with_wheels(parts_of(outside), here, matrix(), proof, repair).checks[-1]
     assert (check.name, check.status) == ("NVIDIA wheels", status)
     assert f"{name}: `{TARGET.purelib}/{lib}` is gone" in check.observed
     assert (repair in check.hint) is (status is Status.FAILED)

@@ -303,7 +303,7 @@ def test_names_of_wheels(name: str) -> None:
 @fuzzed
 def test_pip_configuration(text: str) -> None:
     outside = FakeOutside(
-        files={"/etc/pip.conf": text.encode("utf-8", "surrogatepass"), "/tmp/x": ""},
+        files={"/etc/pip.conf": text.encode("utf-8", "surrogatepass"), "/tmp/a.whl": ""},
         environ={"HOME": "/home/me"},
     )
     holds(lambda: read_pip_config(outside, None))
