@@ -75,8 +75,8 @@ def _ranked(parts: Parts, here: Situation, matrix: Matrix, request: Request) -> 
         return ranked_together(parts, here, matrix, request), ""
     except ResolutionFailed as problem:
         # What has no solution even without TensorFlow fits no release of it.
-        decision = structs.replace(ranked(here, matrix, request), recommended=None)
-        why = f"`--with` has no solution: {problem.message}"
+        why, unmet = "", f"`--with` has no solution: {problem.message}"
+        decision = structs.replace(ranked(here, matrix, request), recommended=None, advice=(), unmet=unmet)
     except EnvfixError as problem:
         decision = ranked(here, matrix, request)
         why = f"what `--with` brings is not known: {problem.message}"

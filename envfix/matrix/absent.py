@@ -25,7 +25,9 @@ def absent(matrix: Matrix, request: Request) -> Absent:
 
 
 def _message(matrix: Matrix, request: Request) -> str:
-    asked = f"`{request.tf.text}`"
+    asked, package = f"`{request.tf.text}`", request.tf.package
+    if not any(row.package == package for row in matrix.releases):
+        return f"the matrix of {matrix.date} has no release of {package}"
     if matrix.listed is not None:
         both = f"neither the matrix of {matrix.date} nor the package index"
         return f"{both} has a TensorFlow release that {asked} names"
@@ -36,7 +38,9 @@ def _message(matrix: Matrix, request: Request) -> str:
 
 
 def _hints(matrix: Matrix, request: Request) -> Iterator[str]:
-    if request.offline:
+    if not any(row.package == request.tf.package for row in matrix.releases):
+        yield "`envfix matrix check` says whether the index has one; without it: --tf tensorflow"
+    elif request.offline:
         yield "without `--offline` it is asked, and a release that it has is read from its wheels"
     listed = matrix.listed or ()
     meant = [version for version in listed if _is_meant(version, request.tf)]
