@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import pytest
 
 from envfix.install.transaction import recover
 from envfix.model.outcome import InstallResult
-from tests.faults import Struck, in_child
+from envfix.system.outside import RealOutside
+from tests.faults import Struck
 from tests.index_server import IndexServer
 from tests.rooms import HOME, Room, tree
 
@@ -37,33 +38,40 @@ class Tried:
         self.times: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
 
-    def __str__(self) -> str:
-        rows = [f"| {fault} | {times} | {self.lost[fault]} |" for fault, times in self.times.items()]
-        return "\n".join(["", "| fault | times | environments lost |", "|---|---|---|", *rows])
+    def print(self) -> None:
+        """The rows since the last time."""
+        print("\n| fault | times | environments lost |\n|---|---|---|")
+        for fault, times in self.times.items():
+            print(f"| {fault} | {times} | {self.lost[fault]} |")
+        self.times.clear()
+        self.lost.clear()
 
 
 TRIED = Tried()
 
 
-class Ground:
-    """One environment before (`old`) and after (`new`) an install of `lock`, at one and the same path."""
+class Compared:
+    """An environment that is the `old` or the `new` one, at one and the same path below `folder`."""
 
-    def __init__(self, folder: Path, index: IndexServer, before: list[str], after: list[str]) -> None:
-        self.folder, self.index = folder, index
-        self.room = Room(folder, index)
-        self.env = folder / "env"
-        self.room.apply(self.room.lock(*before), disposable=True)
-        self.site = self.room.site()
-        (self.site / "numb/local.cfg").write_text("of the user")
-        (self.site / "numb/loop").symlink_to(".")
-        (self.site / "numb/only_1.py").chmod(0o640)
-        self.lock = self.room.lock(*after)
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.env = folder / name
+        self.old: Tree = {}
+        self.new: Tree = {}
+
+    @property
+    def site(self) -> Path:
+        return next(self.env.glob("lib/python*/site-packages"))
+
+    def keep_old(self) -> None:
         self.old = tree(self.env, ())
-        shutil.copytree(self.env, folder / "old", symlinks=True)
-        self.room.apply(self.lock)
+        shutil.copytree(self.env, self.folder / "old", symlinks=True)
+
+    def keep_new(self) -> None:
+        """What is there now is what an install makes of the old one, which comes back."""
         self.new = without_times(tree(self.env))
-        shutil.copytree(self.env, folder / "new", symlinks=True)
-        assert differences(self.old, tree(self.env, ()))
+        assert differences(without_times(self.old), self.new)
+        shutil.copytree(self.env, self.folder / "new", symlinks=True)
         self.put("old")
 
     def put(self, which: str) -> None:
@@ -72,33 +80,45 @@ class Ground:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         shutil.copytree(self.folder / which, self.env, symlinks=True, dirs_exist_ok=True)
 
-    def install(self, outside: Struck | None = None, installer: str = "uv") -> InstallResult:
-        return self.room.apply(self.lock, installer, outside=outside)
-
-    def struck(self, blow: Callable[[int], object], installer: str = "uv") -> int:
-        """An install whose process is struck before each of its changes: how it ended."""
-        return in_child(lambda: self.install(Struck(self.room.outside, blow), installer))
-
-    def next(self) -> None:
-        """What every command that works on an environment does first."""
-        recover.recover(self.room.outside, str(self.site))
-
     def ended(self, fault: str, *wished: str) -> str:
         """Which environment is there now. Fails where it is none of those wished, or something is left."""
         TRIED.times[fault] += 1
         now = tree(self.env, ())
+        bare = without_times(tree(self.env))
         if now == self.old:
             state = "old"
-        elif without_times(tree(self.env)) == self.new and not recover.has_leftovers(
-            self.room.outside, str(self.site)
-        ):
+        elif bare == self.new and not recover.has_leftovers(RealOutside(), str(self.site)):
             state = "new"
         else:
             state = "lost"
             TRIED.lost[fault] += 1
-        wrong = differences(self.old, now), differences(self.new, without_times(tree(self.env)))
+        wrong = differences(self.old, now), differences(self.new, bare)
         assert state in (wished or ("old", "new")), (fault, state, wrong)
         return state
+
+
+class Ground(Compared):
+    """`old` has the requirements `before`; an install of `lock`, with those `after`, makes `new` of it."""
+
+    def __init__(self, folder: Path, index: IndexServer, before: list[str], after: list[str]) -> None:
+        super().__init__(folder, "env")
+        self.index = index
+        self.room = Room(folder, index)
+        self.room.apply(self.room.lock(*before), disposable=True)
+        (self.site / "numb/local.cfg").write_text("of the user")
+        (self.site / "numb/loop").symlink_to(".")
+        (self.site / "numb/only_1.py").chmod(0o640)
+        self.lock = self.room.lock(*after)
+        self.keep_old()
+        self.room.apply(self.lock)
+        self.keep_new()
+
+    def install(self, outside: Struck | None = None, installer: str = "uv") -> InstallResult:
+        return self.room.apply(self.lock, installer, outside=outside)
+
+    def next(self) -> None:
+        """What every command that works on an environment does first."""
+        recover.recover(self.room.outside, str(self.site))
 
     def home(self) -> Path:
         return self.site / HOME

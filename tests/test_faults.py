@@ -68,7 +68,7 @@ def served() -> Iterator[IndexServer]:
 def only(served: IndexServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("ground")
     yield Ground(folder, served, ["numb<2", "tensorflow-cpu"], ["tensorflow"])
-    print(TRIED)
+    TRIED.print()
 
 
 @pytest.fixture
