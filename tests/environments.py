@@ -99,11 +99,10 @@ def byte_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("byte-code")
 
 
-def runner(folder: Path, index: IndexServer, parsed: Path, byte_code: Path) -> Any:
-    """Runs envfix in `folder` as a user who has nothing but the index, with caches of its own there."""
-    shutil.copytree(parsed, folder / "cache")
+def user(folder: Path, index: IndexServer, byte_code: Path) -> dict[str, str]:
+    """The surroundings of a user who has nothing but the index, with caches of its own in `folder`."""
     aside = ("PIP_", "UV_", "COLAB", "PYTHONDONTWRITEBYTECODE")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(aside)} | {
+    return {name: value for name, value in os.environ.items() if not name.startswith(aside)} | {
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_INDEX_URL": index.simple,
         "PYTHONPYCACHEPREFIX": str(byte_code),
@@ -111,6 +110,12 @@ def runner(folder: Path, index: IndexServer, parsed: Path, byte_code: Path) -> A
         "UV_HTTP_RETRIES": "0",
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
+
+
+def runner(folder: Path, index: IndexServer, parsed: Path, byte_code: Path) -> Any:
+    """Runs envfix in `folder` as a user who has nothing but the index, with caches of its own there."""
+    shutil.copytree(parsed, folder / "cache")
+    env = user(folder, index, byte_code)
 
     def run(*argv: str, under: Sequence[str] = (), **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

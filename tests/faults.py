@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,13 +18,13 @@ CHANGES = (
 )  # fmt: skip
 
 
-class Dying(Apart):
-    """Kills its own process (SIGKILL) right before the `last`-th change; 0 means never. `done` names them."""
+class Struck(Apart):
+    """Calls `blow` with the number of each change right before it. `done` names them."""
 
-    def __init__(self, like: Apart, last: int = 0) -> None:
+    def __init__(self, like: Apart, blow: Callable[[int], object]) -> None:
         super().__init__(like.cache)
         self._own = like._own
-        self.last = last
+        self.blow = blow
         self.done: list[str] = []
 
     def __getattribute__(self, name: str) -> Any:
@@ -33,11 +34,42 @@ class Dying(Apart):
 
         def counted(*arguments: Any, **options: Any) -> Any:
             self.done.append(name)
-            if len(self.done) == self.last:
-                os.kill(os.getpid(), signal.SIGKILL)
+            self.blow(len(self.done))
             return found(*arguments, **options)
 
         return counted
+
+
+class Dying(Struck):
+    """Kills its own process (SIGKILL) right before the `last`-th change; 0 means never."""
+
+    def __init__(self, like: Apart, last: int = 0) -> None:
+        super().__init__(like, lambda at: os.kill(os.getpid(), signal.SIGKILL) if at == last else None)
+
+
+# Runs the envfix that is named behind it, and strikes its process before its N-th change of the world.
+_STRIKER = f"""
+import os, sys
+from envfix.system.outside import RealOutside
+number, last, done = int(sys.argv[1]), int(sys.argv[2]), 0
+def counted(method):
+    def change(self, *arguments, **options):
+        global done
+        done += 1
+        if done == last:
+            os.kill(os.getpid(), number)
+        return method(self, *arguments, **options)
+    return change
+for name in {CHANGES!r}:
+    setattr(RealOutside, name, counted(getattr(RealOutside, name)))
+from envfix.cli import main
+sys.exit(main(sys.argv[6:]))
+"""
+
+
+def striking(number: int, last: int) -> list[str]:
+    """What to run an envfix under, so that the signal `number` comes right before its `last`-th change."""
+    return [sys.executable, "-c", _STRIKER, str(number), str(last)]
 
 
 def in_child(work: Callable[[], object]) -> int:

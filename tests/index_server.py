@@ -44,7 +44,7 @@ def build_wheel(
     tag: str = "py3-none-any",
     extras: Sequence[str] = (),
     requires_python: str | None = None,
-    modules: Mapping[str, str] | None = None,
+    modules: Mapping[str, str | bytes] | None = None,
     uploaded: str = "2024-01-01T00:00:00Z",
 ) -> Wheel:
     """A wheel that installers take, the same bytes each time. Its package says its version."""
@@ -55,8 +55,9 @@ def build_wheel(
     lines += [f"Provides-Extra: {extra}" for extra in extras]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     metadata = ("\n".join(lines) + "\n").encode()
-    files = {f"{under}/__init__.py": f'__version__ = "{version}"\n'} if modules is None else dict(modules)
-    members = {path: text.encode() for path, text in files.items()}
+    alone = {f"{under}/__init__.py": f'__version__ = "{version}"\n'}
+    files: Mapping[str, str | bytes] = alone if modules is None else modules
+    members = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
     members[f"{info}/METADATA"] = metadata
     members[f"{info}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode()

@@ -173,7 +173,8 @@ class Transaction(Change):
 
     def after_failure(self) -> str:
         if self.journal is None or self.journal.state is State.PREPARED:
-            if self.folder:
+            # It may have been stopped before there was a folder.
+            if self.outside.is_dir(self.folder):
                 recover.discard(self.outside, self.folder)
             return "the environment is as it was"
         if self.journal.state is State.COMMITTED:

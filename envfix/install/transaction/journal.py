@@ -119,7 +119,7 @@ def read(outside: Outside, folder: str) -> Journal | None:
             kept_bytes=int(value["kept_bytes"]),
             committed=bool(value["committed"]),
         )
-    except (KeyError, TypeError, ValueError) as problem:
+    except (KeyError, TypeError, ValueError, OverflowError) as problem:
         raise Unreadable(f"`{folder}/journal.json`: {problem}") from None
 
 
