@@ -99,12 +99,18 @@ def acquire(outside: Outside, home: str, *, wait: bool = True) -> tuple[Held | N
     """The lock of the environment, and whether it had to be waited for. Raises OSError."""
     waited = False
     while True:
+        held = None
         try:
-            if not outside.is_dir(home):
-                _unseen(outside, home, lambda: outside.claim_dir(home))
-            held = outside.hold(f"{home}/{LOCK}")
+            with outside.undisturbed():
+                if not outside.is_dir(home):
+                    _unseen(outside, home, lambda: outside.claim_dir(home))
+                held = outside.hold(f"{home}/{LOCK}")
         except FileNotFoundError:
             continue  # the one that had it has just taken the folder away
+        except BaseException:
+            if held is not None:
+                leave(outside, home, held)  # or an interrupt would leave an empty folder behind
+            raise
         if held is not None or not wait:
             return held, waited
         if not waited:
