@@ -80,7 +80,7 @@ def look(at: float, percent: int | None, used: int, bus: str = BUS, index: int =
 
 def on_gpu(change: Callable[[dict[str, Any]], None] = lambda done: None, log: str = CREATED) -> Ran:
     """What a run on a T4 would say: the recorded one of the CPU, with a GPU's devices, figures and looks."""
-    answer = copy.deepcopy(dict(transcript.read(recorded("tf-2.21.0-cpu")).answer))
+    answer = copy.deepcopy(dict(transcript.read(recorded("tf-2.21.0-cpu"), deep=True).answer))
     done = answer["done"]
     for name in ("step", "kernels"):
         done[name] = json.loads(json.dumps(done[name]).replace("CPU:0", "GPU:0").replace('"CPU"', '"GPU"'))
@@ -328,7 +328,7 @@ def test_a_gpu_that_has_gone_is_no_success() -> None:
 @pytest.mark.parametrize("step", ["training", "host", "pipeline", "before"])
 def test_a_crash_is_laid_to_the_step_it_happened_in(step: str) -> None:
     ran = on_gpu()
-    answer = dict(transcript.read(ran).answer)
+    answer = dict(transcript.read(ran, deep=True).answer)
     order = ["import", "before", "devices", "kernels", "step", "training", "memory", "host", "pipeline"]
     answer |= {"doing": step, "done": {name: answer["done"][name] for name in order[: order.index(step)]}}
     died = ran._replace(code=-11, out=f"{transcript.MARK} {json.dumps(answer)}\n")

@@ -48,7 +48,7 @@ def deepen(
     def answer(mode: str) -> Answer:
         ran = outside.run([done.python, CHILD, mode, looks], timeout=timeout, env=env)
         device = "CPU:0" if proof is Proof.CPU else "GPU:0"
-        return Answer(heard=transcript.read(ran), log=ran.err, device=device)
+        return Answer(heard=transcript.read(ran, deep=True), log=ran.err, device=device)
 
     measured: dict[str, Any] = {}
     run = answer(proof.value)

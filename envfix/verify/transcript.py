@@ -66,8 +66,11 @@ class Transcript(Struct, frozen=True, kw_only=True):
         return bool(self.answer) and self.answer["doing"] is None
 
 
-def read(ran: Ran, searches: tuple[Search, ...] = ()) -> Transcript:
-    """The transcript of a run of `child.py`; output that is none of its own is passed over."""
+def read(ran: Ran, searches: tuple[Search, ...] = (), *, deep: bool = False) -> Transcript:
+    """The transcript of a run of `child.py`, or of `deep_child.py`, whose steps are of its own.
+
+    Output that is none of theirs is passed over.
+    """
     ended, cause, hint = _end(ran)
     found = _CUINIT.search(ran.err)
     missing = {
@@ -78,7 +81,7 @@ def read(ran: Ran, searches: tuple[Search, ...] = ()) -> Transcript:
     # What failed at first and was opened later (the driver under 2.10 and earlier) is not missing.
     opened = set(re.findall(r"Successfully opened dynamic library (\S+)", ran.err))
     return Transcript(
-        answer=_last_answer(ran.out),
+        answer=_last_answer(ran.out, {} if deep else _STEPS),
         ended=ended,
         cause=cause,
         hint=hint,
@@ -90,14 +93,14 @@ def read(ran: Ran, searches: tuple[Search, ...] = ()) -> Transcript:
     )
 
 
-def _last_answer(out: str) -> Mapping[str, Any]:
+def _last_answer(out: str, steps: Mapping[str, type[Struct]]) -> Mapping[str, Any]:
     for line in reversed(out.splitlines()):
         if line.startswith(MARK):
             try:
                 answer = json.loads(line[len(MARK) :])
             except (ValueError, RecursionError):
                 continue  # cut short by the crash: the one before it is whole
-            if _is_sound(answer):
+            if _is_sound(answer, steps):
                 return {"libraries": {}, **answer}
     return {}
 
@@ -146,12 +149,15 @@ _STEPS: dict[str, type[Struct]] = {
 }
 
 
-def _is_sound(answer: object) -> bool:
-    """Whether it is an answer of `child.py`: whatever TensorFlow imports prints to the same stream."""
+def _is_sound(answer: object, steps: Mapping[str, type[Struct]]) -> bool:
+    """Whether it is an answer of the child with these `steps`.
+
+    Whatever TensorFlow imports prints to the same stream.
+    """
     try:
         done = msgspec.convert(answer, _Answer).done
         for step, value in done.items():
-            msgspec.convert(value, _Raised if "error" in value else _STEPS.get(step, dict[str, Any]))
+            msgspec.convert(value, _Raised if "error" in value else steps.get(step, dict[str, Any]))
     except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for half a surrogate pair
         return False
     return True
