@@ -7,9 +7,10 @@ import importlib
 
 # What any module of envfix imports, at its top or later; a test holds this.
 MODULES = (
-    "msgspec", "packaging.markers", "packaging.pylock", "packaging.requirements", "packaging.specifiers",
+    "jinja2", "markupsafe", "msgspec", "packaging.markers", "packaging.pylock", "packaging.requirements", "packaging.specifiers",
     "packaging.tags", "packaging.utils", "packaging.version", "platformdirs", "pypi_simple", "remotezip",
-    "requests", "requests.adapters", "tomli", "tomli_w", "urllib3", "uv", "yaml",
+    "requests", "requests.adapters", "tomli", "tomli_w", "urllib3",
+    "urllib3.exceptions", "uv", "yaml",
 )  # fmt: skip
 
 
