@@ -2,20 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import structs
 
+from envfix.diagnose import catalogue, explain
 from envfix.errors import EnvfixError
+from envfix.install import libraries
+from envfix.model.diagnosis import Finding
+from envfix.model.matrix import Matrix
 from envfix.model.outcome import Check, Status, Verification
 from envfix.model.surroundings import Surroundings
 from envfix.probe import interpreter, kernel, no_gpu, session, usage
 from envfix.restart import stale
 from envfix.situation import Parts, Situation, Where, visible_gpus
 
+ENOUGH = 0.6  # confidence of a finding that is worth being a cause
+
+_NAMED = 3  # damaged libraries that are named
+
 
 def with_kernel(parts: Parts, here: Situation, where: Where, proof: Verification) -> Verification:
     """The verification with a check of the notebook's kernel, if envfix was started from one."""
     check = _of_kernel(parts, here, where, proof.python)
     return structs.replace(proof, checks=(*proof.checks, check)) if check else proof
+
+
+def with_wheels(
+    parts: Parts, here: Situation, matrix: Matrix, proof: Verification, repair: str
+) -> Verification:
+    """The verification with a check of the NVIDIA wheels' libraries by content, where there are such wheels.
+
+    What no loader proof opens can be damaged all the same: cuDNN opens its parts when an op needs them.
+    `repair` is the command that puts the environment right.
+    """
+    wheels = [dist for dist in here.target.installed if dist.name.startswith("nvidia-")]
+    if not wheels:
+        return proof
+    major = next(
+        (
+            row.built_with_cuda.major
+            for row in matrix.releases
+            if row.built_with_cuda and str(row.version) == proof.tensorflow
+        ),
+        None,
+    )
+    found = libraries.damages(parts.outside, here.target)
+    ours = [one for one in found if major is None or one.package.endswith(f"-cu{major}")]
+    check = Check(
+        name="NVIDIA wheels",
+        status=Status.FAILED if ours else Status.PASSED,
+        expected="every library is what the wheel's RECORD says, by its SHA-256",
+        observed=_damaged(found) or f"{len(wheels)} wheels are whole",
+        cause="another package that shares the folder was removed or installed, or a copy was cut short"
+        if ours
+        else "",
+        hint=f"run `{repair}`" if ours else "",
+    )
+    return structs.replace(proof, checks=(*proof.checks, check))
+
+
+def _damaged(found: Sequence[libraries.Damage]) -> str:
+    told = [f"{one.package}: `{one.path}` {one.how}" for one in found[:_NAMED]]
+    return "; ".join([*told, f"and {len(found) - _NAMED} more"][: len(told) + (len(found) > _NAMED)])
 
 
 def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Check | None:
@@ -47,8 +96,8 @@ def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Chec
     )
 
 
-def surroundings(parts: Parts, here: Situation, python: str, repair: str) -> Surroundings:
-    """What the causes of a failed check are sought in; read only where one failed."""
+def surroundings(parts: Parts, here: Situation, python: str, repair: str, said: str) -> Surroundings:
+    """What the causes of a failed check are sought in, after TensorFlow `said` this of it."""
     try:
         target = interpreter.read_target(parts.outside, python)
     except EnvfixError:
@@ -60,4 +109,14 @@ def surroundings(parts: Parts, here: Situation, python: str, repair: str) -> Sur
         gpus=usage.once(parts.outside) if seen else (),
         repair=repair,
         without_gpu=no_gpu.advice_without_gpu(here.machine) if here.machine.has_no_gpu else (),
+        finding=_finding(parts, here, said),
     )
+
+
+def _finding(parts: Parts, here: Situation, said: str) -> Finding | None:
+    """The first cause that the words show, beside this machine's facts; None where they are not enough."""
+    if not said:
+        return None
+    known = catalogue.load(parts.outside, parts.matrix_dir)
+    found = explain.explain([said.encode()], None if here.named else here.machine, known)
+    return next((one for one in found if not one.benign and one.confidence >= ENOUGH), None)

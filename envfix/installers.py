@@ -73,8 +73,13 @@ def uv_folder(outside: Outside) -> str:
     system's are read all the same.
     """
     folder = outside.temporary_dir()
-    outside.write_text(f"{folder}/uv.toml", "")
+    without_settings(outside, folder)
     return folder
+
+
+def without_settings(outside: Outside, folder: str) -> None:
+    """Let uv find settings in the folder itself: none. Raises OSError where it cannot be written."""
+    outside.write_text(f"{folder}/uv.toml", "")
 
 
 def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:

@@ -85,13 +85,18 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _target_options(parser)
     _machine_option(parser)
     _deciding_options(parser)
-    parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    parser.add_argument("--format", choices=("text", "json", "markdown", "html"), default="text")
     parser.add_argument(
         "--for-issue",
         action="store_true",
         help="one Markdown block about this machine to paste into an issue, private parts replaced",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write it there instead of printing it")
+    parser.add_argument(
+        "--since",
+        metavar="LAST|DATE|ID",
+        help="also what has changed since it last worked; `list` lists what is recorded",
+    )
     _json_option(parser)
 
 

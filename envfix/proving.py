@@ -77,7 +77,7 @@ def run_checks(
         machine=here.machine,
         stub=folder,
         timeout=timeout,
-        surroundings=lambda: surroundings(parts, here, python, repair),
+        surroundings=lambda said: surroundings(parts, here, python, repair, said),
         compiled_cudnn=_compiled_cudnn(matrix),
     )
 

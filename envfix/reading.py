@@ -70,6 +70,8 @@ def convert(value: Any, kind: type[T], name: str, error: type[EnvfixError] = Inp
     """`value` as a `kind`. Raises `error` such as `t4.yaml: gpus[0].memory_mib: expected ...`."""
     try:
         return msgspec.convert(value, kind, dec_hook=decode_hook)
+    except UnicodeEncodeError:
+        raise error(f"{name}: a text holds half a surrogate pair") from None
     except msgspec.ValidationError as problem:
         text = str(problem)
         place = _PLACE.search(text)
@@ -97,7 +99,9 @@ def decode_hook(kind: type[Any], value: Any) -> Any:
     else:
         raise NotImplementedError(f"no reader for {kind}")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(f"expected a {kind.__name__} as text, found `{value}`")
+        found = "null" if value is None else f"`{value}`"
+        what = "requirement" if kind is Requirement else "version"
+        raise ValueError(f"expected a {what} as text, found {found}")
     try:
         return maker(str(value))
     except problem as error:

@@ -85,16 +85,10 @@ def in_the_way(
 
 
 def _no_such_release(matrix: Matrix, request: Request) -> InputError:
-    package = request.tf.package
-    known = [row.version for row in matrix.releases if row.package == package]
-    if not known:
-        return InputError(
-            f"the matrix of {matrix.date} has no release of {package}",
-            "`envfix matrix check` says whether the index has one; without it: --tf tensorflow",
-        )
+    known = [row.version for row in matrix.releases if row.package == request.tf.package]
     missing = absent(matrix, request)
     hint = "\n".join(missing.hints)
-    if str(max(known)) in missing.hints[-1]:
+    if known and str(max(known)) in missing.hints[-1]:
         hint += "; `pip install -U envfix-tf` brings a newer matrix, where there is one"
     return InputError(missing.message, hint)
 

@@ -10,23 +10,25 @@ from __future__ import annotations
 from msgspec import structs
 
 from envfix.choosing import choice_of_lock, choose
-from envfix.circumstances import with_kernel
+from envfix.circumstances import with_kernel, with_wheels
 from envfix.deciding import no_gpu_advice, ranked, settled
-from envfix.errors import EnvfixError, InputError, NothingFits
+from envfix.errors import EnvfixError, InputError, NothingFits, ResolutionFailed
 from envfix.future import knowing, knowing_locked, said_of
 from envfix.lock import check as lock_check
 from envfix.lock import pylock, requirements
 from envfix.matrix import change, load, rank
+from envfix.matrix.ceilings import ceilings
 from envfix.mending import look, put_right
 from envfix.model.machine import Machine
+from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.notes import broken_by, notes_of
 from envfix.probe import machine_file
 from envfix.proving import driver_stub, run_checks, run_deep_checks
-from envfix.situation import Parts, Where
+from envfix.situation import Parts, Situation, Where
 from envfix.solution import make_lock, plan_if_possible, solve
-from envfix.together import decide_together, ranked_together
+from envfix.together import Together, decide_together, ranked_together
 
 
 def probe(parts: Parts, where: Where) -> Machine:
@@ -46,14 +48,8 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
     here = look(parts, where, matrix)
     request = settled(request, here, matrix)
     matrix = knowing(parts, here, matrix, request, judge_installed=True)
-    ways_out: tuple[str, ...] = ()
-    try:
-        found = ranked_together(parts, here, matrix, request)
-        request, here, decision = found.request, found.here, found.decision
-        ways_out, unasked = found.ways_out, ""
-    except EnvfixError as problem:
-        decision = ranked(here, matrix, request)
-        unasked = f"what `--with` brings is not known: {problem.message}"
+    found, unasked = _ranked(parts, here, matrix, request)
+    request, here, decision = found.request, found.here, found.decision
     asked = rank.ask(matrix, here.machine, request, here.distributions, here.beside)
     newer = change.for_newer(matrix, decision, asked)
     remedies = change.for_each(matrix, decision, asked) if every else ()
@@ -66,17 +62,40 @@ def report(parts: Parts, request: Request, where: Where, *, every: bool = False)
         unasked,
     )
     advice = [line for line in told if line]
-    result = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies)
+    python = here.target.executable
+    result = Report(machine=here.machine, decision=decision, plan=None, remedies=remedies, python=python)
     if decision.recommended is None:
-        return structs.replace(result, advice=(*advice, *ways_out))
+        return structs.replace(result, advice=(*advice, *found.ways_out))
+    return _with_plan(parts, here, matrix, request, structs.replace(result, advice=tuple(advice)))
+
+
+def _ranked(parts: Parts, here: Situation, matrix: Matrix, request: Request) -> tuple[Together, str]:
+    """The releases beside what `--with` brings, and in words why that could not be had."""
+    try:
+        return ranked_together(parts, here, matrix, request), ""
+    except ResolutionFailed as problem:
+        # What has no solution even without TensorFlow fits no release of it.
+        why, unmet = "", f"`--with` has no solution: {problem.message}"
+        decision = structs.replace(ranked(here, matrix, request), recommended=None, advice=(), unmet=unmet)
+    except EnvfixError as problem:
+        decision = ranked(here, matrix, request)
+        why = f"what `--with` brings is not known: {problem.message}"
+    return Together(request=request, here=here, decision=decision), why
+
+
+def _with_plan(parts: Parts, here: Situation, matrix: Matrix, request: Request, result: Report) -> Report:
+    """The report with the plan for what it recommends, and what holds that plan's NVIDIA wheels."""
+    decision, advice = result.decision, result.advice
+    assert decision.recommended is not None
     # A report is about the newest release that fits, whatever is installed.
     try:
         choice = choose(parts, here, matrix, structs.replace(request, upgrade=True), decision)
     except NothingFits as problem:
         return structs.replace(result, advice=(*advice, f"no plan: {problem.message}"))
     plan, trouble = plan_if_possible(parts, here, request, choice)
-    advice += [*said_of(matrix, decision.recommended.release), *([trouble] if trouble else [])]
-    return structs.replace(result, plan=plan, bounds=choice.bounds, advice=tuple(advice))
+    said = (*said_of(matrix, decision.recommended.release), *([trouble] if trouble else []))
+    allowed = ceilings(choice.candidate.release, here.machine, matrix, choice.bounds)
+    return structs.replace(result, plan=plan, bounds=choice.bounds, ceilings=allowed, advice=(*advice, *said))
 
 
 def lock(parts: Parts, request: Request, where: Where, path: str, requirements_path: str) -> LockWritten:
@@ -129,7 +148,9 @@ def verify(
     proof = run_checks(parts, here, matrix, python, accelerator, timeout, folder, repair)
     if deep:
         proof = run_deep_checks(parts, here, proof, timeout, folder)
-    return Verified(verification=with_kernel(parts, here, where, proof))
+    if accelerator is Accelerator.GPU:
+        proof = with_wheels(parts, here, matrix, proof, repair)
+    return Verified(verification=with_kernel(parts, here, where, proof), machine=here.machine)
 
 
 def machines(parts: Parts) -> MachineList:

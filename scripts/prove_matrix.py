@@ -7,7 +7,7 @@ with library discovery and without, and the environment removed again. What is p
 skipped, so that a run that was interrupted goes on where it was. Without VERSION: every stable release from
 2.8 on, the newest three on all given Pythons, the others on the newest that they have.
 
-One environment and one cache of wheels at a time: 20 GB of free disk, and about a minute for each. The exit
+One environment and one cache of wheels at a time: 14 GB of free disk, and about a minute for each. The exit
 code is 1 when one could not be installed, did not come to its end or does not register.
 """
 

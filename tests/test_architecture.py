@@ -18,9 +18,9 @@ ROWS = (
     "envelope ports printable reading",
     "cache explanation installers nvidia pep751 record redaction",
     f"system {' '.join(sorted(STAGES))}",
-    "choice neighbours output refusing situation",
+    "choice facts neighbours output refusing situation snapshots",
     "aftercare beside choosing circumstances deciding diagnosing environment future holders mending notes "
-    "pairs proving provision solution standing together",
+    "pairs proving provision since solution standing together",
     "installing issue render undoing watching workflow",
     "commands options own",
     "cli",

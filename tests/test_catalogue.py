@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,11 @@ from envfix.model.diagnosis import Catalogue, Condition, Family, Helps
 from envfix.reading import parse_yaml
 from envfix.system.outside import RealOutside
 from tests.test_diagnose_cases import cases, whole
+
+if sys.version_info >= (3, 11):
+    from re import _parser as regex_parser
+else:
+    import sre_parse as regex_parser
 
 
 def test_every_pattern_is_found_in_its_examples_and_not_in_the_others() -> None:
@@ -69,16 +77,37 @@ def test_sources_are_addresses_and_the_cases_that_signatures_name_exist() -> Non
 
 
 def test_no_pattern_can_run_away() -> None:
-    """No unbounded repetition of anything but one kind of character, so that no text makes a search explode."""
+    """No unbounded repetition of anything but one kind of character: no text makes a search explode."""
     patterns = [each.says for cause in whole().causes for each in cause.signatures]
     patterns += [says for marker in whole().markers for says in marker.says]
     patterns += [says for reading in whole().readings for says in reading.says]
     for says in patterns:
         assert words(says)
-        assert re.search(r"\)[*+]", says) is None, says
-        assert re.search(r"(?<!\\)\.[*+]", says) is None, says
-        assert re.search(r"\][*+]\??(?![^\]]*\])", says.replace("[\\d.]+", "")) is None, says
-        assert compiled(says).flags & re.IGNORECASE
+        pattern = compiled(says)
+        assert pattern.flags & re.IGNORECASE
+        assert list(runaways(regex_parser.parse(pattern.pattern))) == [], says
+
+
+def runaways(tree: Any, endless: bool = False) -> Iterator[str]:
+    """Endless repetitions of more than one kind of character, of any character, or within another."""
+    for kind, value in tree:
+        name = str(kind)
+        if name in ("MAX_REPEAT", "MIN_REPEAT"):
+            _, most, body = value
+            without_end = most == regex_parser.MAXREPEAT
+            if without_end and (endless or len(body) != 1 or str(body[0][0]) not in ("IN", "LITERAL")):
+                yield f"{name} {body}"
+            yield from runaways(body, endless or without_end)
+        elif name == "SUBPATTERN":
+            yield from runaways(value[-1], endless)
+        elif name == "BRANCH":
+            for each in value[1]:
+                yield from runaways(each, endless)
+
+
+@pytest.mark.parametrize("says", ["(ab)+", "a.*b", "(?:a+)*", "(?:a|b+)+"])
+def test_a_pattern_that_could_run_away_is_seen(says: str) -> None:
+    assert list(runaways(regex_parser.parse(says)))
 
 
 def test_every_fact_of_a_condition_is_asked() -> None:
@@ -109,7 +138,7 @@ ROW: dict[str, Any] = {
         ({"raises": [{"installed": {"tensorflow": ">>2"}}]}, "causes[0].raises[0].installed"),
         (
             {"raises": [{"driver_below": "new"}]},
-            "causes[0].raises[0].driverBelow".replace("driverB", "driver_b"),
+            "causes[0].raises[0].driver_below",
         ),
         ({"fix": [{"steps": ["s"], "where": ["wsl"]}]}, "failures.yaml: causes[0] (x).fix"),
         ({"fix": [{"steps": ["$ pip install x"]}]}, "failures.yaml: causes[0] (x).fix"),
@@ -118,8 +147,8 @@ ROW: dict[str, Any] = {
 )
 def test_a_wrong_row_is_refused_with_its_place(change: dict[str, Any], place: str, tmp_path: Path) -> None:
     facts = parse_yaml((Path(matrix_dir()) / catalogue.FACTS_FILE).read_text(), "facts")
-    (tmp_path / catalogue.FACTS_FILE).write_text(_json(facts))
-    (tmp_path / catalogue.CAUSES).write_text(_json({"causes": [{**ROW, **change}]}))
+    (tmp_path / catalogue.FACTS_FILE).write_text(json.dumps(facts))
+    (tmp_path / catalogue.CAUSES).write_text(json.dumps({"causes": [{**ROW, **change}]}))
     with pytest.raises(MatrixError) as refused:
         catalogue.load(RealOutside(), str(tmp_path))
     assert place in refused.value.message
@@ -127,17 +156,11 @@ def test_a_wrong_row_is_refused_with_its_place(change: dict[str, Any], place: st
 
 def test_a_right_row_is_taken(tmp_path: Path) -> None:
     facts = parse_yaml((Path(matrix_dir()) / catalogue.FACTS_FILE).read_text(), "facts")
-    (tmp_path / catalogue.FACTS_FILE).write_text(_json(facts))
-    (tmp_path / catalogue.CAUSES).write_text(_json({"causes": [ROW]}))
+    (tmp_path / catalogue.FACTS_FILE).write_text(json.dumps(facts))
+    (tmp_path / catalogue.CAUSES).write_text(json.dumps({"causes": [ROW]}))
     assert isinstance(catalogue.load(RealOutside(), str(tmp_path)), Catalogue)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MatrixError, match="failures.yaml"):
+    with pytest.raises(MatrixError, match=r"failures\.yaml"):
         catalogue.load(RealOutside(), str(tmp_path))
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)

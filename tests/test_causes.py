@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from envfix.model.diagnosis import Family, Finding
 from envfix.model.machine import Driver, Machine
 from envfix.model.outcome import Check, Status, Verification
 from envfix.model.request import Accelerator
@@ -93,7 +94,7 @@ def verified(
         accelerator=Accelerator.GPU,
         machine=machine,
         stub=stub,
-        surroundings=lambda: about or Surroundings(target=TARGET, repair=REPAIR),
+        surroundings=lambda said: about or Surroundings(target=TARGET, repair=REPAIR),
         compiled_cudnn={"2.18.1": CudnnRelease("9.3.0.75")},
     )
 
@@ -360,6 +361,32 @@ def test_a_cpu_build_is_named_and_its_libraries_not_asked_for(
     assert check(result, "device visible").status is Status.SKIPPED
 
 
+# -- TensorFlow's own words
+
+
+def test_what_the_environment_does_not_tell_the_words_do() -> None:
+    finding = Finding(
+        cause="driver-unknown-error",
+        family=Family.DRIVER_STATE,
+        confidence=0.97,
+        benign=False,
+        evidence=(),
+        explanation="The driver is there and cannot start.",
+        fix=("sudo nvidia-modprobe -u -c=0", "otherwise start the machine again"),
+    )
+    about = Surroundings(target=TARGET, repair=REPAIR, finding=finding)
+    answer, err = (
+        answered({"libcuda.so.1": DRIVER}),
+        "failed call to cuInit: CUDA_ERROR_UNKNOWN: unknown error\n",
+    )
+    found = check(verified(answer, err=err, about=about), "device visible")
+    assert "CUDA_ERROR_UNKNOWN" in found.cause
+    assert found.cause.endswith(": The driver is there and cannot start.")
+    assert found.hint == "sudo nvidia-modprobe -u -c=0; otherwise start the machine again"
+    hidden = verified(answer, err=NO_DEVICE, about=about, environ={"CUDA_VISIBLE_DEVICES": "-1"})
+    assert "cannot start" not in check(hidden, "device visible").cause
+
+
 # -- memory
 
 
@@ -405,7 +432,7 @@ def test_memory_is_not_blamed_without_need(error: str, used: int) -> None:
 
 
 def test_a_run_that_passes_asks_nothing_more() -> None:
-    def never() -> Surroundings:
+    def never(said: str) -> Surroundings:
         raise AssertionError("asked")
 
     outside = Session(answered({"libcuda.so.1": DRIVER}, 1, mode="loader"), "", "")

@@ -228,7 +228,12 @@ def test_another_compute_capability_is_a_failure() -> None:
 def test_the_stub_is_told_of_the_machine_and_not_of_this_one() -> None:
     outside = Recorded(
         recorded("tf-2.21.0-with-loader"),
-        environ={"CUDA_VISIBLE_DEVICES": "-1", "LD_LIBRARY_PATH": "/usr/lib64-nvidia", "HOME": "/root"},
+        environ={
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "ENVFIX_STUB_FAIL": "cuInit=999",
+            "LD_LIBRARY_PATH": "/usr/lib64-nvidia",
+            "HOME": "/root",
+        },
     )
     checks.verify(outside, "python", accelerator=Accelerator.GPU, machine=T4, stub="/stub")
     assert outside.given["LD_LIBRARY_PATH"] == "/stub:/usr/lib64-nvidia"
@@ -236,7 +241,7 @@ def test_the_stub_is_told_of_the_machine_and_not_of_this_one() -> None:
     assert outside.given["ENVFIX_STUB_DRIVER_CUDA"] == "12040"
     assert outside.given["ENVFIX_STUB_DRIVER_RELEASE"] == "550.54.15"
     assert outside.given["HOME"] == "/root"
-    assert "CUDA_VISIBLE_DEVICES" not in outside.given
+    assert not {"CUDA_VISIBLE_DEVICES", "ENVFIX_STUB_FAIL"} & set(outside.given)
 
 
 def test_a_real_gpu_is_asked_in_the_users_own_environment() -> None:

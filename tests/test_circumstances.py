@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from envfix.circumstances import surroundings, with_kernel
+from envfix.circumstances import surroundings, with_kernel, with_wheels
+from envfix.matrix import load
 from envfix.model.outcome import Check, Proof, Status, Verification
-from envfix.ports import Ran
+from envfix.model.target import Distribution
+from envfix.ports import Outside, Ran
 from envfix.situation import Parts, Situation, Where
+from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
+from tests.shipped import matrix
 from tests.values import T4, TARGET, changed
 
 LIBRARY = f"{TARGET.purelib}/tensorflow/libtensorflow_cc.so.2"
@@ -43,7 +48,7 @@ def kernel_check(outside: FakeOutside, where: Where | None = None) -> Check | No
     return next((check for check in done.checks if check.name == "notebook kernel"), None)
 
 
-def parts_of(outside: FakeOutside) -> Parts:
+def parts_of(outside: Outside) -> Parts:
     def never(*rest: Any) -> Any:
         raise AssertionError("no index and no resolver is asked")
 
@@ -87,7 +92,7 @@ def test_in_a_terminal_there_is_no_such_check() -> None:
 def test_a_named_machines_gpus_are_not_looked_for_here() -> None:
     outside = FakeOutside(answers={"python": Ran(("python",), 1, "", "")})
     here = Situation(target=TARGET, machine=T4, named=True)
-    about = surroundings(parts_of(outside), here, "/env/bin/python", "")
+    about = surroundings(parts_of(outside), here, "/env/bin/python", "", "")
     assert about.gpus == ()
     assert not any("usage.py" in word for argv in outside.ran for word in argv)
     assert about.target == TARGET  # as it was read before, where it cannot be read again
@@ -96,4 +101,42 @@ def test_a_named_machines_gpus_are_not_looked_for_here() -> None:
 
 def test_a_machine_without_a_gpu_is_told_where_one_is_to_be_had() -> None:
     here = Situation(target=TARGET, machine=changed(T4, gpus=(), driver=None), named=False)
-    assert surroundings(parts_of(FakeOutside()), here, "/env/bin/python", "").without_gpu
+    assert surroundings(parts_of(FakeOutside()), here, "/env/bin/python", "", "").without_gpu
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("failed call to cuInit: CUDA_ERROR_UNKNOWN: unknown error", "driver-unknown-error"),
+        ("nothing that is known", None),
+        ("", None),
+    ],
+)
+def test_the_catalogue_is_asked_for_tensorflows_words(said: str, cause: str | None) -> None:
+    parts = structs.replace(parts_of(RealOutside(quiet=True)), matrix_dir=load.matrix_dir())
+    here = Situation(target=TARGET, machine=T4, named=True)
+    finding = surroundings(parts, here, "/env/bin/python", "", said).finding
+    assert (finding.cause if finding else None) == cause
+
+
+@pytest.mark.parametrize(("major", "status"), [(12, Status.FAILED), (13, Status.PASSED)])
+def test_a_library_that_another_package_took_along_fails_where_tensorflow_needs_it(
+    major: int, status: Status
+) -> None:
+    """cuDNN opens its parts late: no proof of the loader misses them."""
+    name, lib = f"nvidia-cudnn-cu{major}", "nvidia/cudnn/lib/libcudnn_adv.so.9"
+    info = f"{TARGET.purelib}/{name.replace('-', '_')}-9.3.0.75.dist-info"
+    outside = FakeOutside(files={f"{info}/RECORD": f"{lib},sha256=x,4\n"})
+    dist = Distribution(name=name, version="9.3.0.75", location=info)
+    here = Situation(target=structs.replace(TARGET, installed=(dist,)), machine=T4, named=False)
+    proof = structs.replace(PASSED, tensorflow="2.20.0")
+    repair = "envfix install --python /env/bin/python"
+    check = with_wheels(parts_of(outside), here, matrix(), proof, repair).checks[-1]
+    assert (check.name, check.status) == ("NVIDIA wheels", status)
+    assert f"{name}: `{TARGET.purelib}/{lib}` is gone" in check.observed
+    assert (repair in check.hint) is (status is Status.FAILED)
+
+
+def test_without_nvidia_wheels_nothing_is_said_of_them() -> None:
+    here = Situation(target=TARGET, machine=T4, named=False)
+    assert with_wheels(parts_of(FakeOutside()), here, matrix(), PASSED, "") == PASSED

@@ -18,7 +18,7 @@ FAILURE = (
     "2021-11-10 11:34:35.330749: E tensorflow/stream_executor/cuda/cuda_dnn.cc:362] Loaded runtime CuDNN "
     "library: 8.0.5 but source was compiled with: 8.1.0.\n"
 )
-HARMLESS = "2021-11-10 11:34:{:02}.{:06}: I gpu_executor.cc:937] successful NUMA node read from SysFS had negative value (-1)\n"
+HARMLESS = "2021-11-10 11:34:{:02}.{:06}: I x.cc:9] successful NUMA node read from SysFS had negative value\n"
 
 
 def training(size: int, failure_at: float) -> Iterator[bytes]:
@@ -27,7 +27,7 @@ def training(size: int, failure_at: float) -> Iterator[bytes]:
     done, told = 0, False
     while done < size:
         lines = [
-            f"{step}/1000 [====>.....] - ETA: {chance.randrange(99)}s - loss: {chance.random():.4f} - auc: {step}\r"
+            f"{step}/1000 [====>.....] - ETA: {step % 99}s - loss: {chance.random():.4f} - auc: {step}\r"
             for step in range(13_000)
         ]
         lines.append(HARMLESS.format(chance.randrange(60), chance.randrange(1_000_000)))
@@ -53,10 +53,10 @@ def test_50_mb_are_read_in_two_seconds_and_the_failure_is_found(failure_at: floa
 def test_memory_stays_flat() -> None:
     tracemalloc.start()
     try:
-        document = document_of(training(FIFTY_MB // 4, 0.9), whole())
+        document = document_of(training(FIFTY_MB // 12, 0.9), whole())
         small = tracemalloc.get_traced_memory()[1]
         tracemalloc.reset_peak()
-        document_of(training(FIFTY_MB, 0.9), whole())
+        document_of(training(FIFTY_MB // 3, 0.9), whole())
         large = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -76,8 +76,6 @@ def test_lines_that_never_repeat_do_not_crowd_out_the_failure() -> None:
 def test_what_differs_in_its_message_is_kept_although_it_looks_alike() -> None:
     lines = "".join(f"step {number}: loss {number / 7:.4f}\n" for number in range(60_000))
     names = ("libcudart.so.11.0", "libcublas.so.11", "libcufft.so.10", "libcusparse.so.11")
-    missing = "".join(
-        f"W dso_loader.cc:64] Could not load dynamic library '{name}'; dlerror: no\n" for name in names
-    )
+    missing = "".join(f"W dso_loader.cc:64] Could not load dynamic library '{name}'\n" for name in names)
     document = document_of(iter([(lines + missing + lines).encode()]), whole())
     assert all(name in document.text for name in names)

@@ -121,8 +121,8 @@ def left_out(by_seen: bool) -> list[str]:
 
 
 def test_leaving_out_what_was_written_from_a_case() -> None:
-    assert len(left_out(by_seen=True)) >= 50
+    assert len(left_out(by_seen=True)) >= 45
 
 
 def test_leaving_out_all_that_only_one_case_shows() -> None:
-    assert len(left_out(by_seen=False)) >= 40
+    assert len(left_out(by_seen=False)) >= 48

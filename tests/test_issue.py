@@ -43,7 +43,7 @@ def test_one_block_with_every_part_and_nothing_private(
     assert done.returncode == 0, done.stderr
     assert re.findall(r"^\*\*(.*)\*\*$", done.stdout, re.M) == list(PARTS)
     assert f"tensorflow=={TF}" in done.stdout and "nvidia-cudnn-cu12==" in done.stdout
-    assert "failed build: an exception" in done.stdout
+    assert "failed build: raised AttributeError" in done.stdout
     assert "LD_LIBRARY_PATH      <path>:/usr/lib" in done.stdout
     assert "PIP_EXTRA_INDEX_URL  https://<url>" in done.stdout
     for secret in (*PRIVATE, str(tmp_path), tmp_path.name):

@@ -146,12 +146,13 @@ def test_an_environment_other_than_the_lock_is_no_proof(script: ModuleType) -> N
 
 
 def test_a_crash_or_a_hang_is_no_proof(script: ModuleType) -> None:
-    def answer(doing: str | None) -> str:
-        return f'{transcript.MARK}{{"mode": "loader", "done": {{}}, "doing": {json.dumps(doing)}}}\n'
+    def answer(doing: str | None, done: dict[str, dict[str, str]] | None = None) -> str:
+        told = {"mode": "loader", "libraries": {}, "done": done or {}, "doing": doing}
+        return f"{transcript.MARK}{json.dumps(told)}\n"
 
     log = "Could not load dynamic library 'libcudnn.so.8'; dlerror: libcudnn.so.8: not there\n"
     assert script._missing(Ran((), 0, answer(None), log), True) == ("libcudnn.so.8",)
-    raised = answer(None).replace("{}", '{"import": {"error": "ImportError: numpy\\nmore"}}')
+    raised = answer(None, {"import": {"error": "ImportError: numpy\nmore"}})
     ends = {
         Ran((), -11, answer("devices"), log): r"with library discovery ended at `devices` with SIGSEGV",
         Ran((), -11, answer(None), log): "SIGSEGV",  # at the very end

@@ -233,3 +233,18 @@ def test_a_later_release_is_no_better_known_than_2_21_with_a_cudnn_that_nobody_t
     assert bound.requirement.endswith(cudnn) and bound.because.startswith("what TensorFlow 2.21 is confirmed")
     own = next(one for one in bounds(newest, here, matrix(), {}) if "cudnn" in one.requirement)
     assert "confirmed with TensorFlow 2.21 (9.5.1 fails" in own.because
+
+
+@pytest.mark.parametrize(("release", "doubted"), [("470.82.01", False), ("535.104.05", True)])
+def test_a_driver_that_is_too_new_for_the_gpu_is_doubted(release: str, doubted: bool) -> None:
+    """R470 is the last for Kepler: with a newer one there is no such GPU."""
+    k80 = [{"name": "Tesla K80", "compute_capability": "3.7"}]
+    here = facts({"machine": {"driver": {"release": release, "cuda": "11.4"}, "gpus": k80, "python": "3.10"}})
+    advice = rank.decide(matrix(), here, request()).advice
+    assert any("no driver after 470 knows" in line for line in advice) is doubted
+
+
+def test_a_proof_of_linux_is_said_to_be_one() -> None:
+    here = facts({"machine": T4 | {"os": "windows", "glibc": "unknown", "python": "3.10"}})
+    advice = rank.decide(matrix(), here, request()).advice
+    assert any(line.endswith("is proven on Linux x86_64 alone") for line in advice)

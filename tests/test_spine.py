@@ -335,3 +335,11 @@ def test_a_release_that_does_not_exist_is_said_with_the_nearest(envfix: Any, tmp
 def test_verify_of_an_environment_that_is_not_there_is_a_usage_error(envfix: Any) -> None:
     done = envfix("verify", "--machine", "colab-t4", "--venv", "absent", "--json")
     assert done.returncode == 2 and "absent" in json.loads(done.stdout)["errors"][0]["message"]
+
+
+def test_a_companion_without_a_solution_fits_no_release(envfix: Any) -> None:
+    done = envfix("report", "--machine", "colab-t4", "--with", "absl-py==99", "--json")
+    assert done.returncode == 3, done.stdout
+    answer = json.loads(done.stdout)
+    assert (answer["data"]["recommended"], answer["data"]["remedies"]) == (None, [])
+    assert "`--with` has no solution" in answer["errors"][0]["message"]

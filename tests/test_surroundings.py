@@ -17,8 +17,24 @@ from envfix.system.outside import RealOutside
 from envfix.system.surroundings import child_environment, program_path
 
 ROOT = Path(__file__).parent.parent
-MODULES = ("msgspec", "yaml", "numpy", "tensorflow", "pip", "piptools", "uv", "ziglang", "pynvml", "requests",
-           "packaging", "json", "platformdirs", "tomli_w", "argparse", "usercustomize")  # fmt: skip
+MODULES = (
+    "msgspec",
+    "yaml",
+    "numpy",
+    "tensorflow",
+    "pip",
+    "piptools",
+    "uv",
+    "ziglang",
+    "pynvml",
+    "requests",
+    "packaging",
+    "json",
+    "platformdirs",
+    "tomli_w",
+    "argparse",
+    "usercustomize",
+)
 PROGRAMS = ("nvidia-smi", "uv", "ldconfig", "nvcc", "cc", "gcc", "python3", "git")
 
 
@@ -149,7 +165,7 @@ def test_uv_takes_no_settings_from_above_the_temporary_folder(strange: Path) -> 
         "--no-cache",
         "-v",
     ]
-    env = uv_environment({"PATH": "", "HOME": "/", "UV_HTTP_RETRIES": "0"}, PipConfig())
+    env = uv_environment({"PATH": "", "HOME": "/"}, PipConfig())
     inside = strange / "envfix-1"
     inside.mkdir()
     for folder, taken in ((str(inside), True), (uv_folder(_Below(strange)), False)):
@@ -158,7 +174,7 @@ def test_uv_takes_no_settings_from_above_the_temporary_folder(strange: Path) -> 
             timeout=60,
             cwd=folder,
             stdin="six\n",
-            env=uv_environment({"PATH": "", "HOME": "/"}, PipConfig()),
+            env=env,
         )
         assert ("127.0.0.1:9/stranger" in ran.err) is taken, ran.err
 
@@ -177,6 +193,12 @@ class _Below(RealOutside):
 
 
 def test_what_would_undo_the_checks_is_not_handed_to_uv() -> None:
-    names = ("UV_NO_VERIFY_HASHES", "UV_INSECURE_NO_ZIP_VALIDATION", "UV_SKIP_WHEEL_FILENAME_CHECK",
-             "UV_WORKING_DIR", "UV_WORKING_DIRECTORY", "UV_PROJECT")  # fmt: skip
+    names = (
+        "UV_NO_VERIFY_HASHES",
+        "UV_INSECURE_NO_ZIP_VALIDATION",
+        "UV_SKIP_WHEEL_FILENAME_CHECK",
+        "UV_WORKING_DIR",
+        "UV_WORKING_DIRECTORY",
+        "UV_PROJECT",
+    )
     assert not set(names) & uv_environment(dict.fromkeys(names, "1"), PipConfig()).keys()

@@ -11,6 +11,7 @@ from envfix.commands.explaining import explain
 from envfix.commands.installing import install
 from envfix.commands.issue import for_issue
 from envfix.commands.matrix import matrix
+from envfix.commands.recording import compared, listed, recorded
 from envfix.commands.undoing import rollback
 from envfix.commands.watch import watch
 from envfix.errors import InputError, UsageError
@@ -35,11 +36,15 @@ def run(options: argparse.Namespace) -> Rendered:
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
     )
-    result, exit_code = COMMANDS[options.command](parts, options)
+    result, exit_code = recorded(parts, options, COMMANDS[options.command])
     if options.json:
         rendered = json.success(options.command, result, exit_code)
     elif isinstance(result, Report) and options.format == "markdown":
         rendered = markdown.report(result)
+    elif isinstance(result, Report) and options.format == "html":
+        from envfix.render import html
+
+        rendered = html.page(result)
     else:
         rendered = text.result(result)
     if options.command == "report" and options.output:
@@ -71,7 +76,12 @@ def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.for_issue:
         return for_issue(parts, options)
-    report = workflow.report(parts, request(options), where(options), every=options.json)
+    if options.since is not None and options.since.lower() == "list":
+        return listed(parts, options), 0
+    every = options.json or options.format == "html"
+    report = workflow.report(parts, request(options), where(options), every=every)
+    if options.since is not None:
+        report = compared(parts, options, report)
     return report, report.exit_code
 
 

@@ -6,6 +6,7 @@ import argparse
 import datetime
 
 from envfix.commands.asking import tf
+from envfix.errors import IndexUnreachable
 from envfix.matrix import load
 from envfix.model.results import MatrixShown
 from envfix.resolve import pip_config
@@ -27,7 +28,11 @@ def matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         from envfix.matrix import check
 
         config = pip_config.read_pip_config(parts.outside, None)
-        return check.check(parts.index(config), matrix, datetime.date.today()), 0
+        try:
+            return check.check(parts.index(config), matrix, datetime.date.today()), 0
+        except IndexUnreachable as problem:
+            # Its hint may name `--offline`, with which there would be nothing to check.
+            raise IndexUnreachable(problem.message, "check the network and pip's `index-url`") from None
     asked = tf(options.tf)
     rows = [
         row

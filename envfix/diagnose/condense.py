@@ -156,8 +156,10 @@ def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[list[bytes], list[bytes]]
         if not end and len(block) > LONGEST_LINE:
             end = len(block)
         rest = block[end:]
-        yield _split(block[:end])
-    yield _split(rest)
+        if end:
+            yield _split(block[: end - 1] if block[end - 1 : end] in (b"\n", b"\r") else block[:end])
+    if rest:
+        yield _split(rest)
 
 
 def _split(block: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -39,7 +38,10 @@ _TAGS = re.compile(
 _ENTITY = re.compile(r"&(?:#\d{1,5}|#x[0-9a-f]{1,4}|quot|apos|amp|lt|gt|nbsp);", re.IGNORECASE)
 _QUOTING = re.compile(r"^[ \t]*(?:>(?!>>)[ \t]?)+", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([_*\[\]])")
-_LEAST_WIDTH, _GREATEST_WIDTH = 40, 240
+_LEAST_WIDTH, _GREATEST_WIDTH = 80, 240  # text is wrapped before column 80, terminals cut there or later
+_WORD = 15
+# What begins a line of its own: a log's time, a traceback's frame, a prompt, a table's frame, nothing.
+_STARTS = re.compile(r"\s*(?:\d{4}-\d\d-\d\d|[IWEF]\d{4} |\[|Traceback|File |\w+Error|>>>|\$ |[|+]|$)")
 
 
 class Sighting(Struct, frozen=True):
@@ -103,9 +105,12 @@ def cleaned(text: str) -> str:
 def joined(text: str) -> str:
     """The text with lines put together that were cut at one width in the middle of words."""
     lines = text.split("\n")
-    lengths = Counter(len(line) for line in lines if _LEAST_WIDTH <= len(line) <= _GREATEST_WIDTH)
-    longest = max(map(len, lines), default=0)
-    if lengths.get(longest, 0) < 3:
+    width = max(map(len, lines), default=0)
+    full = [len(line) == width for line in lines]
+    # Lines that were wrapped between words come close to the width, and seldom reach it.
+    close = sum(width - _WORD <= len(line) < width for line in lines)
+    if sum(full) < max(2, close) or not _LEAST_WIDTH <= width <= _GREATEST_WIDTH:
         return text
-    cut = [len(line) == longest and bool(re.search(r"[\w/.-]$", line)) for line in lines]
-    return "".join(line if join else line + "\n" for line, join in zip(lines, cut, strict=True)).rstrip("\n")
+    goes_on = [not _STARTS.match(line) for line in (*lines[1:], "")]
+    ends = ["" if cut and more else "\n" for cut, more in zip(full, goes_on, strict=True)]
+    return "".join(line + end for line, end in zip(lines, ends, strict=True)).rstrip("\n")

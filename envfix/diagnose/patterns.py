@@ -154,7 +154,7 @@ def tokens(says: str) -> tuple[str, ...]:
 
 
 def _spelled(pieces: list[tuple[str, str]]) -> Iterator[str]:
-    """The plain characters of a pattern; a space for what parts words, a zero byte for what is not certain."""
+    """The plain characters of a pattern; spaces for what parts words, zero bytes for what is unsure."""
     following = [*pieces[1:], ("other", "")]
     for (kind, text), (next_kind, quantifier) in zip(pieces, following, strict=True):
         if kind == "quantifier":

@@ -56,7 +56,7 @@ def read(text: str) -> Table:
 
 def _after(names: list[re.Match[str]], text: str) -> list[re.Match[str] | None]:
     """For each GPU's row the memory in the rows below it, before the next GPU's."""
-    ends = [name.start() for name in names[1:]] + [len(text)]
+    ends = [*(name.start() for name in names[1:]), len(text)][: len(names)]
     return [
         _MEMORY.search(text, name.end(), min(end, name.end() + 600))
         for name, end in zip(names, ends, strict=True)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from envfix.errors import InputError
 from envfix.install.disk import keeps_no_cache, uv_cache_folder
 from envfix.install.progress import UvProgress, pip_progress
-from envfix.installers import pip_environment, uv_binary, uv_folder, uv_install_environment
+from envfix.installers import pip_environment, uv_binary, uv_install_environment, without_settings
 from envfix.model.plan import LockedPackage
 from envfix.model.target import PipConfig, Target
 from envfix.pep751 import lock_text
@@ -78,7 +78,7 @@ class Installer(abc.ABC):
         self.offline = offline
         self.from_urls = from_urls
         self.allowed = ["--break-system-packages"] if break_system_packages else []
-        self.folder = uv_folder(outside)
+        self.folder = outside.temporary_dir()
         self.fetched = False
         self.arrives: tuple[str, ...] | None = None
 
@@ -180,6 +180,7 @@ class UvInstaller(Installer):
 
     def from_lock(self, packages: Sequence[LockedPackage]) -> list[str]:
         """uv's arguments for exactly these packages; writes the file that they name."""
+        without_settings(self.outside, self.folder)
         if self.from_urls:
             # uv takes a file for a lock by its name: `pylock.*.toml`.
             path, text, checked = f"{self.folder}/pylock.envfix.toml", lock_text(packages), []
@@ -190,6 +191,7 @@ class UvInstaller(Installer):
         return [*checked, "--no-deps", "-r", path]
 
     def uninstall(self, names: Sequence[str]) -> Ran:
+        without_settings(self.outside, self.folder)
         return self._uv(["uninstall", *self.allowed, *names])
 
     @property

@@ -143,7 +143,14 @@ def uv_cache_folder(outside: Outside) -> str:
     env = uv_environment(outside.environ, PipConfig())
     if keeps_no_cache(env):
         return outside.temporary_dir()
-    ran = outside.run([uv_binary(outside), "cache", "dir"], timeout=30, env=env, cwd=uv_folder(outside))
+    try:
+        away = uv_folder(outside)
+    except OSError as problem:
+        raise InstallFailed(
+            f"`{problem.filename}` cannot be written: {problem.strerror}; the environment is as it was",
+            "name another folder: export TMPDIR=/path/on/another/disk",
+        ) from None
+    ran = outside.run([uv_binary(outside), "cache", "dir"], timeout=30, env=env, cwd=away)
     folder = ran.out.strip() if ran.ok and ran.out.strip() else uv_cache(env)
     if not outside.writable(folder):
         raise InputError(

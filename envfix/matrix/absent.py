@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -26,7 +25,9 @@ def absent(matrix: Matrix, request: Request) -> Absent:
 
 
 def _message(matrix: Matrix, request: Request) -> str:
-    asked = f"`{request.tf.text}`"
+    asked, package = f"`{request.tf.text}`", request.tf.package
+    if not any(row.package == package for row in matrix.releases):
+        return f"the matrix of {matrix.date} has no release of {package}"
     if matrix.listed is not None:
         both = f"neither the matrix of {matrix.date} nor the package index"
         return f"{both} has a TensorFlow release that {asked} names"
@@ -37,9 +38,10 @@ def _message(matrix: Matrix, request: Request) -> str:
 
 
 def _hints(matrix: Matrix, request: Request) -> Iterator[str]:
-    if request.offline:
-        command = shlex.join(["envfix", "report", "--tf", request.tf.text])
-        yield f"`{command}` looks there, and reads a release that is there from its wheels"
+    if not any(row.package == request.tf.package for row in matrix.releases):
+        yield "`envfix matrix check` says whether the index has one; without it: --tf tensorflow"
+    elif request.offline:
+        yield "without `--offline` it is asked, and a release that it has is read from its wheels"
     listed = matrix.listed or ()
     meant = [version for version in listed if _is_meant(version, request.tf)]
     for version in meant:

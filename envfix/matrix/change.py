@@ -51,15 +51,16 @@ def for_newer(matrix: Matrix, decision: Decision, asked: rank.Asked) -> Newer:
     """What would have to change for a release newer than the recommended one, of those that are asked for.
 
     The newest is explained, and below it each that something cheaper would do. Where there is no GPU
-    nothing is: no change to software brings one. `asked` is what the decision was made by.
+    nothing is: no change to software brings one; nor where something else than the release is in the way.
+    `asked` is what the decision was made by.
     """
-    if asked.wants_gpu and asked.machine.has_no_gpu:
+    if decision.unmet or (asked.wants_gpu and asked.machine.has_no_gpu):
         return Newer()
     remedies: list[Remedy] = []
     for candidate in _newer(decision, asked.request):
         world = _world(matrix, candidate, asked)
-        # Nobody changes the GPU for a release that may work as it is, nor for one that is not the newest.
-        another = candidate.fit is Fit.NO and not remedies
+        # Nobody changes the GPU for a release that is not the newest.
+        another = not remedies
         remedy = _cheapest(world, candidate) if another else _on_this_gpu(world, candidate)
         if remedy is None and not remedies:
             remedy = _remedy(candidate)
@@ -75,6 +76,8 @@ def for_newer(matrix: Matrix, decision: Decision, asked: rank.Asked) -> Newer:
 def for_each(matrix: Matrix, decision: Decision, asked: rank.Asked) -> tuple[Remedy, ...]:
     """The cheapest change for every release that does not fit or is not known to, newest first, with the
     release to take instead. `asked` is what the decision was made by."""
+    if decision.unmet:
+        return ()
     instead, found = _instead(decision), dict[Hashable, Remedy]()
     remedies = []
     for candidate in decision.candidates:

@@ -29,6 +29,8 @@ def check(matrix: Matrix) -> None:
         _specifier("wheels.yaml", f"wheels[{row}].tf", fact.tf)
         check_facts(fact, f"wheels.yaml: wheels[{row}]")
     _unique("gpus.yaml", "gpus", "name", [gpu.name for gpu in matrix.gpus.gpus])
+    begins = [row.since for row in matrix.gpus.drivers_begin]
+    _ascending("gpus.yaml", "drivers_begin", "since", begins)
     _ascending("gpus.yaml", "drivers_end", "up_to", [row.up_to for row in matrix.gpus.drivers_end])
     codes = {code.value for code in Code}
     if set(matrix.gpus.codes) != codes:

@@ -17,7 +17,7 @@ from envfix.matrix.rules.installed import RULE as INSTALLED
 from envfix.matrix.rules.libraries import judge_cudnn, judge_libraries
 from envfix.matrix.rules.proof import is_proven, proven_pythons
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
-from envfix.model.machine import Machine, known
+from envfix.model.machine import Arch, Machine, Os, known
 from envfix.model.matrix import Matrix, Release
 from envfix.model.request import ANY, Accelerator, CudaSource, Request, TensorFlowRequest
 from envfix.model.target import Distribution
@@ -205,6 +205,7 @@ def _advice(
         if verdict.fit is Fit.UNKNOWN:
             yield f"not known of {name}: {_why(verdict)}"
     yield from _proof(recommended, machine)
+    yield from _lost_gpus(machine, matrix)
     if recommended.code in _JIT_TIME:
         yield f"{name}: {_JIT_TIME[recommended.code]}"
     if recommended.code is not Code.NONE:
@@ -216,11 +217,28 @@ def _proof(candidate: Candidate, machine: Machine) -> Iterator[str]:
     pythons = proven_pythons(candidate.release)
     if candidate.proven or candidate.code is Code.NONE or not pythons:
         return
-    if machine.python is not UNSET and machine.python.cut(2) not in pythons:
+    if known(machine.os, Os.LINUX) is not Os.LINUX or known(machine.arch, Arch.X86_64) is not Arch.X86_64:
+        yield f"{candidate.name} is proven on Linux x86_64 alone"
+    elif machine.python is not UNSET and machine.python.cut(2) not in pythons:
         listed = ", ".join(map(str, pythons))
         yield f"{candidate.name} is proven on Python {listed}, and not yet on {machine.python.cut(2)}"
     else:
         yield f"{candidate.name} is proven with other NVIDIA libraries than those for this machine"
+
+
+def _lost_gpus(machine: Machine, matrix: Matrix) -> Iterator[str]:
+    """A driver that is too new for a GPU: it cannot drive it, so that one of the two is told wrongly."""
+    driver = known(machine.driver, None)
+    release = known(driver.release, None) if driver else None
+    for gpu in known(machine.gpus, ()):
+        capability = known(gpu.compute_capability, None)
+        for row in matrix.gpus.drivers_end:
+            if capability and release and capability <= row.up_to and release.major > row.last_branch:
+                yield (
+                    f"no driver after {row.last_branch} knows GPUs of compute capability {capability}, found "
+                    f"{release}: is the machine described rightly?"
+                )
+                break
 
 
 def _why(verdict: Verdict) -> str:

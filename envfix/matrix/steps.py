@@ -211,6 +211,8 @@ def update_driver(world: World) -> tuple[World, Change] | None:
     floors = [jit_floor(world.release, world.machine, world.matrix)]
     if world.release.built_with_cuda is not None:
         floors.append(driver.major_floor(world.release.built_with_cuda, world.machine, world.matrix))
+    if driver.gpus_are_known(world.machine):
+        floors.append(driver.first_for_gpus(world.machine, world.matrix))
     floors += _defect_floors(world)
     lacking = [floor for floor in floors if floor and driver.reaches(world.machine, floor) is not Fit.YES]
     if not lacking:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from envfix.model.decision import Fit, Verdict
-from envfix.model.machine import Machine, known
+from envfix.model.machine import Gpu, Machine, known
 from envfix.model.matrix import Matrix, Release
 from envfix.model.versions import CudaRelease, CudnnRelease
 from envfix.nvidia.support import cuda_knows, cudnn_knows
@@ -47,7 +47,7 @@ def judge_system_cuda(release: Release, machine: Machine, matrix: Matrix) -> Ver
 def _judge_gpus(
     machine: Machine, matrix: Matrix, toolkit: CudaRelease, cudnn: CudnnRelease, wanted: str, found: str
 ) -> Verdict:
-    for gpu in known(machine.gpus, ()):
+    for gpu in known(machine.gpus, (Gpu(),)):
         capability = gpu.compute_capability
         if capability is UNSET:
             return _verdict(Fit.UNKNOWN, wanted, f"{found}, a GPU of unknown compute capability")

@@ -84,15 +84,21 @@ class Bound(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """Every candidate, newest first, and the one that is recommended (None: nothing fits)."""
+    """Every candidate, newest first, and the one that is recommended (None: nothing fits).
+
+    `unmet` says in a sentence what no release can meet, as a `--with` that has no solution by itself.
+    """
 
     candidates: tuple[Candidate, ...]
     recommended: Candidate | None
     advice: tuple[str, ...] = ()
+    unmet: str = ""
 
     @property
     def refusal(self) -> str:
         """Why nothing is recommended, in one sentence: nothing fits, or nothing that was asked for does."""
+        if self.unmet:
+            return self.unmet
         if any(candidate.fit is not Fit.NO for candidate in self.candidates):
             return "no TensorFlow release that `--tf` names fits this machine"
         return "no TensorFlow release fits this machine"

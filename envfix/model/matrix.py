@@ -153,12 +153,21 @@ class DriverEnd(Row, frozen=True):
     source: str
 
 
+class DriverBegin(Row, frozen=True):
+    """The first driver branch that knows GPUs from a compute capability on, such as 570 for Blackwell."""
+
+    since: ComputeCapability
+    first_branch: int
+    source: str
+
+
 class GpuTable(Row, frozen=True):
     """`gpus.yaml`: names, what the words for `code` mean, and where drivers end (ascending)."""
 
     codes: dict[str, str]
     gpus: tuple[GpuName, ...]
     drivers_end: tuple[DriverEnd, ...] = ()
+    drivers_begin: tuple[DriverBegin, ...] = ()
 
 
 class Effect(str, Enum):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from msgspec import Struct
 from packaging.version import Version
 
+from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.outcome import InstallResult, RestartAdvice, Transaction, Verification
 from envfix.model.plan import Lock, Plan
 from envfix.model.private import Private
+from envfix.model.snapshot import Since
 from envfix.model.usage import Activity, Sample
 
 
@@ -18,16 +20,21 @@ class Report(Struct, frozen=True, kw_only=True):
     """A dry run: every release's verdicts on one machine and the plan for the recommended one.
 
     `named` are the keys of the releases that were asked for, where none of them fits; `remedies` says what
-    each that does not fit would take, where that was asked for.
+    each that does not fit would take, where that was asked for; `since` what is otherwise than in a
+    snapshot. `python` is the interpreter it is about (empty: one on a named machine). `ceilings` are what
+    the machine and the release allow of the libraries that the `bounds` hold.
     """
 
     machine: Machine
     decision: Decision
     plan: Plan | None
     bounds: tuple[Bound, ...] = ()
+    ceilings: tuple[Ceilings, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
     named: tuple[tuple[str, Version], ...] = ()
+    python: str = ""
+    since: Since | None = None
 
     @property
     def exit_code(self) -> int:
@@ -66,6 +73,7 @@ class Installed(Struct, frozen=True, kw_only=True):
 
 class Verified(Struct, frozen=True, kw_only=True):
     verification: Verification
+    machine: Machine | None = None
 
     @property
     def exit_code(self) -> int:

@@ -1,4 +1,4 @@
-"""Results as text, JSON and Markdown; nothing here decides or reads anything."""
+"""Results as text, JSON, Markdown and HTML; nothing here decides or reads anything."""
 
 from __future__ import annotations
 

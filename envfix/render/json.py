@@ -25,6 +25,7 @@ from envfix.model.results import (
     Verified,
     Watched,
 )
+from envfix.model.snapshot import Since, SnapshotList
 from envfix.reading import to_plain
 
 
@@ -54,6 +55,8 @@ def data(result: object) -> Any:
         }
     if isinstance(result, (Explained, RolledBack, TransactionList)):
         return to_plain(result)
+    if isinstance(result, SnapshotList):
+        return {"folder": result.folder, "snapshots": to_plain(result.snapshots)}
     if isinstance(result, MatrixCheck):
         return to_plain(result) | {"up_to_date": result.up_to_date}
     if isinstance(result, MatrixShown):
@@ -65,6 +68,8 @@ def data(result: object) -> Any:
 
 def _report(report: Report) -> dict[str, Any]:
     best = report.decision.recommended
+    # Only where it was asked for, so that the object is the contract's without it.
+    asked = {"since": _since(report.since)} if report.since is not None else {}
     return {
         "machine": to_plain(report.machine),
         "recommended": None if best is None else best.release.asked_for,
@@ -72,6 +77,16 @@ def _report(report: Report) -> dict[str, Any]:
         "plan": None if report.plan is None else to_plain(report.plan),
         "advice": list(report.advice),
         "remedies": [to_plain(remedy) for remedy in report.remedies],
+        **asked,
+    }
+
+
+def _since(since: Since) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(since.snapshot)
+    del plain["facts"]
+    return plain | {
+        "changes": [to_plain(difference) for difference in since.differences],
+        "unchanged": list(since.unchanged),
     }
 
 

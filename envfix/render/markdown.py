@@ -5,7 +5,9 @@ from __future__ import annotations
 from envfix.model.decision import Fit
 from envfix.model.plan import Change
 from envfix.model.results import Report
+from envfix.model.snapshot import Since
 from envfix.printable import clean
+from envfix.render import since
 from envfix.render.text import summary
 from envfix.render.words import reason, size
 
@@ -40,8 +42,20 @@ def report(value: Report) -> str:
                     package.because,
                 )
                 lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    if value.since is not None:
+        lines += ["", *_since(value.since)]
     lines += ["", *(f"- {_cell(line)}" for line in value.advice)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _since(value: Since) -> list[str]:
+    lines = [f"Since it worked: {_cell(since.headline(value))}."]
+    if value.differences:
+        lines += ["", "| what | then | now |", "|---|---|---|"]
+    for one in value.differences:
+        cells = (since.name(one.fact), since.value(one, one.before), since.value(one, one.after))
+        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    return lines
 
 
 def _cell(text: str) -> str:

@@ -27,8 +27,9 @@ from envfix.model.results import (
     Verified,
     Watched,
 )
+from envfix.model.snapshot import SnapshotList
 from envfix.printable import clean
-from envfix.render import undone
+from envfix.render import since, undone
 from envfix.render.findings import findings
 from envfix.render.outcome import installed, verification
 from envfix.render.plan import plan
@@ -80,6 +81,8 @@ def _result(value: object) -> str:
         return "\n".join(watched(value))
     if isinstance(value, Explained):
         return "\n".join(findings(value)).strip("\n")
+    if isinstance(value, SnapshotList):
+        return since.listed(value)
     if isinstance(value, MatrixCheck):
         return "\n".join(value.summary)
     if isinstance(value, MatrixShown):
@@ -153,6 +156,8 @@ def report(value: Report) -> str:
     lines.append(f"best     {_best(value.decision)}")
     if value.plan is not None:
         lines += plan(value.plan)
+    if value.since is not None:
+        lines += since.lines(value.since)
     lines += [f"note     {line}" for line in value.advice]
     return "\n".join(lines)
 

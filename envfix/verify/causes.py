@@ -53,7 +53,7 @@ class Case:
         """The check with the cause that the environment shows; as it was where it shows none."""
         if check.status is not Status.FAILED:
             return check
-        why = CAUSES.get(check.name, _of_operation)(self)
+        why = CAUSES.get(check.name, _of_operation)(self) or _of_words(self, check)
         if why is None:
             return check
         return structs.replace(check, cause=why.cause, hint=why.hint or check.hint)
@@ -121,6 +121,18 @@ def _of_visible(case: Case) -> Why | None:
             hint = lost.hint if lost else ""
             return Why(f"TensorFlow gives up the GPU when one library is missing: {names}", hint)
     return None
+
+
+def _of_words(case: Case, check: Check) -> Why | None:
+    """What the catalogue of failures makes of TensorFlow's words, where the environment tells nothing."""
+    finding = case.about.finding
+    spoken = check.name in ("build", "device visible") or check.observed.startswith("raised")
+    if finding is None or not spoken:
+        return None
+    fix = "; ".join(finding.fix)
+    # Packages that do not fit each other are envfix's to put right, before anything is tried by hand.
+    first = _run(case.about.repair) if check.name == "build" else ""
+    return Why(f"{check.cause}: {finding.explanation}", f"{first}, or: {fix}" if first else fix)
 
 
 def _of_operation(case: Case) -> Why | None:

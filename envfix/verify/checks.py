@@ -41,21 +41,21 @@ def verify(
     machine: Machine,
     stub: str | None = None,
     timeout: float = 180.0,
-    surroundings: Callable[[], Surroundings] = Surroundings,
+    surroundings: Callable[[str], Surroundings] = lambda said: Surroundings(),
     compiled_cudnn: Mapping[str, CudnnRelease] = MappingProxyType({}),
 ) -> Verification:
     """What TensorFlow does in `python`, each check with what was wanted and found.
 
     `stub` is the folder of the compiled driver stub: TensorFlow must register `machine`'s GPUs under it.
-    `surroundings` is asked only where a check failed, `compiled_cudnn` maps TensorFlow's versions to the
-    cuDNN that each was compiled against. Raises InputError for a machine whose GPUs cannot be described to
-    the stub.
+    `surroundings` is asked, with TensorFlow's words, only where a check failed; `compiled_cudnn` maps
+    TensorFlow's versions to the cuDNN that each was compiled against. Raises InputError for a machine whose
+    GPUs cannot be described to the stub.
     """
     proof = Proof.CPU if accelerator is Accelerator.CPU else Proof.LOADER if stub else Proof.GPU
     heard = _hear(outside, [python, CHILD, proof.value], timeout, environment(outside, machine, stub))
     checks = _judge(heard, proof, known(machine.gpus, ()), compiled_cudnn)
     if any(check.status is Status.FAILED for check in checks):
-        case = causes.Case(outside, heard, machine, surroundings(), stub)
+        case = causes.Case(outside, heard, machine, surroundings(heard.stderr), stub)
         checks = tuple(case.explained(check) for check in checks)
     proven = all(check.status is Status.PASSED or check.cause == NO_KERNELS for check in checks)
     return Verification(

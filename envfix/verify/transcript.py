@@ -98,8 +98,7 @@ def _last_answer(out: str) -> Mapping[str, Any]:
             except (ValueError, RecursionError):
                 continue  # cut short by the crash: the one before it is whole
             if _is_sound(answer):
-                sound: Mapping[str, Any] = answer
-                return sound
+                return {"libraries": {}, **answer}
     return {}
 
 
@@ -136,7 +135,7 @@ class _Raised(Struct):
 class _Answer(Struct):
     done: dict[str, dict[str, Any]]
     doing: str | None
-    libraries: dict[str, str]
+    libraries: dict[str, str] = {}
 
 
 _STEPS: dict[str, type[Struct]] = {
@@ -153,7 +152,7 @@ def _is_sound(answer: object) -> bool:
         done = msgspec.convert(answer, _Answer).done
         for step, value in done.items():
             msgspec.convert(value, _Raised if "error" in value else _STEPS.get(step, dict[str, Any]))
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for half a surrogate pair
         return False
     return True
 

@@ -8,9 +8,9 @@ from msgspec import UNSET, Struct
 
 from envfix.matrix.rules.case import Case
 from envfix.model.decision import Fit, Verdict
-from envfix.model.machine import Machine, Os
+from envfix.model.machine import Gpu, Machine, Os, known
 from envfix.model.matrix import DriverFloor, Matrix, PtxFloor, ToolkitSupport
-from envfix.model.versions import CudaRelease, DriverRelease
+from envfix.model.versions import ComputeCapability, CudaRelease, DriverRelease
 
 RULE = "driver"
 MINOR_VERSIONS = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"
@@ -45,7 +45,41 @@ def judge_driver(case: Case) -> Verdict:
         wanted = f"a driver for CUDA {release.built_with_cuda.major}"
         return _verdict(Fit.UNKNOWN, wanted, "no floor known", MINOR_VERSIONS)
     wanted = f"{floor.wanted} for CUDA {release.built_with_cuda.major}.x"
-    return _verdict(reaches(machine, floor), wanted, shown(machine), floor.source)
+    reached = reaches(machine, floor)
+    first = first_for_gpus(machine, matrix)
+    if reached is Fit.YES and first is not None and reaches(machine, first) is Fit.NO:
+        sure = Fit.NO if gpus_are_known(machine) else Fit.UNKNOWN
+        return _verdict(sure, f"{first.wanted}, the first for this GPU", shown(machine), first.source)
+    return _verdict(reached, wanted, shown(machine), floor.source)
+
+
+def first_for_gpus(machine: Machine, matrix: Matrix) -> Floor | None:
+    """The first driver that knows every GPU of the machine, the newest kind where one is not known; None
+    where they are older than the table."""
+    capabilities = [known(gpu.compute_capability, None) for gpu in known(machine.gpus, (Gpu(),))]
+    floors = [
+        Floor(
+            driver=DriverRelease(str(row.first_branch)), cuda=_cuda_for(row.since, matrix), source=row.source
+        )
+        for capability in capabilities
+        for row in matrix.gpus.drivers_begin
+        if capability is None or capability >= row.since
+    ]
+    return max(floors, key=lambda floor: floor.cuda.key, default=None)
+
+
+def gpus_are_known(machine: Machine) -> bool:
+    """Whether the compute capability of every GPU is known."""
+    return all(gpu.compute_capability is not UNSET for gpu in known(machine.gpus, (Gpu(),)))
+
+
+def _cuda_for(capability: ComputeCapability, matrix: Matrix) -> CudaRelease:
+    """The CUDA of the first toolkit that knows the compute capability."""
+    return next(
+        row.cuda
+        for row in matrix.cuda.releases
+        if row.first <= capability <= row.last and capability not in row.without
+    )
 
 
 def major_floor(cuda: CudaRelease, machine: Machine, matrix: Matrix) -> Floor | None:

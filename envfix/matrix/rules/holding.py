@@ -70,8 +70,9 @@ def _against(case: Case, ask: Ask) -> Iterator[str]:
         yield f"{tensorflow} needs {ours}, whose files have the same names"
     for one in brought_by(case, ask.name):
         if contradict(ask.specifier, one.specifier):
-            # Its own range says it better than the one version of it that would be taken.
-            own = [text for text in release.and_cuda if name_in(text) == ask.name]
+            # Its own range says it better than the one version of it that would be taken. A pin is a floor
+            # here: beside a package that asks for a newer one of the same major, that is taken.
+            own = [text.replace("==", ">=") for text in release.and_cuda if name_in(text) == ask.name]
             told = [text for text in own if _contradicts(ask.specifier, text)]
             yield f"{tensorflow} needs {told[0]}" if told else one.text
     for other in asks_of(case.beside):

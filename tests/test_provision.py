@@ -1,0 +1,135 @@
+"""A lock is installed without its index: from a folder of wheels, and from the installer's cache."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.environments import TF
+from tests.index_server import IndexServer, build_wheel
+
+NOWHERE = "http://127.0.0.1:9/simple/"
+FEATURE = f"{sys.version_info.major}.{sys.version_info.minor}"
+MACHINE = (
+    "driver: {release: 550.54.15}\ngpus: [{name: Tesla T4, compute_capability: '7.5'}]\n"
+    f"os: linux\narch: x86_64\nglibc: '2.35'\npython: '{FEATURE}'\ncpu_flags: [avx]\n"
+)
+
+
+@pytest.fixture
+def locked(envfix: Any, index: IndexServer, tmp_path: Path) -> Path:
+    """A folder with the wheels of a lock whose index is gone, and no cache of an installer."""
+    (tmp_path / "here.yaml").write_text(MACHINE)
+    made = envfix("lock", "--machine", "here.yaml", "--tf", TF)
+    assert made.returncode == 0, made.stderr
+    lock = tmp_path / "pylock.envfix.toml"
+    names = [
+        line.rsplit("/", 1)[-1].strip('"') for line in lock.read_text().splitlines() if line.startswith("url")
+    ]
+    lock.write_text(lock.read_text().replace(index.url, "http://127.0.0.1:9"))
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(index.wheels[name].data)
+    return folder
+
+
+def offline(envfix: Any, **extra: str) -> Any:
+    return envfix(
+        "install",
+        "--lock",
+        "pylock.envfix.toml",
+        "--offline",
+        "--machine",
+        "here.yaml",
+        "--venv",
+        "demo",
+        "--yes",
+        "--no-verify",
+        "--json",
+        PIP_INDEX_URL=NOWHERE,
+        UV_CACHE_DIR=extra.pop("cache", "fresh"),
+        **extra,
+    )
+
+
+def test_a_lock_is_installed_from_a_folder_of_wheels(envfix: Any, index: IndexServer, locked: Path) -> None:
+    index.asked.clear()
+    done = offline(envfix, PIP_FIND_LINKS=str(locked), PIP_NO_INDEX="1")
+    assert done.returncode == 0, done.stderr
+    assert "tensorflow" in json.loads(done.stdout)["data"]["changed"]
+    assert not index.asked
+
+
+def test_what_no_folder_has_is_named(envfix: Any, locked: Path, tmp_path: Path) -> None:
+    (lacking,) = locked.glob("absl_py-*")
+    lacking.unlink()
+    done = offline(envfix, PIP_FIND_LINKS=str(locked), PIP_NO_INDEX="1")
+    assert done.returncode == 4
+    (error,) = json.loads(done.stdout)["errors"]
+    assert f"in no folder of `find-links`: {lacking.name}" in error["hint"].splitlines()
+    assert "PIP_FIND_LINKS" in error["hint"]
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_wheel_of_the_folder_that_is_not_the_locked_one_is_refused(
+    envfix: Any, locked: Path, tmp_path: Path
+) -> None:
+    (changed,) = locked.glob("absl_py-*")
+    changed.write_bytes(build_wheel("absl-py", "2.1.0", modules={"absl_py/__init__.py": "evil = 1\n"}).data)
+    done = offline(envfix, PIP_FIND_LINKS=str(locked), PIP_NO_INDEX="1")
+    assert done.returncode == 4, done.stdout
+    assert "hash" in json.loads(done.stdout)["errors"][0]["message"].lower()
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_lock_is_installed_from_the_cache_alone(envfix: Any, index: IndexServer, tmp_path: Path) -> None:
+    (tmp_path / "here.yaml").write_text(MACHINE)
+    assert envfix("lock", "--machine", "here.yaml", "--tf", TF).returncode == 0
+    first = envfix(
+        "install",
+        "--lock",
+        "pylock.envfix.toml",
+        "--machine",
+        "here.yaml",
+        "--venv",
+        "one",
+        "--yes",
+        "--no-verify",
+        UV_CACHE_DIR="kept",
+    )
+    assert first.returncode == 0, first.stderr
+    index.asked.clear()
+    done = offline(envfix, cache="kept")
+    assert done.returncode == 0, done.stderr
+    assert not index.asked
+
+
+CREDENTIALS = "someone:s3cr3t"
+
+
+@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "pip.conf"])
+def test_credentials_are_sent_and_told_to_nobody(
+    name: str, envfix: Any, index: IndexServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "credentials", CREDENTIALS)
+    url = index.simple.replace("://", f"://{CREDENTIALS}@")
+    (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {url}\n")
+    extra = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")} if name == "pip.conf" else {name: url}
+    extra = {"PIP_INDEX_URL": "", **extra}
+    for argv in (["report", "--json"], ["lock"], ["lock", "--json", "-o", "again.toml"]):
+        done = envfix(*argv, "--machine", "colab-t4", "--tf", TF, **extra)
+        assert done.returncode == 0, done.stderr
+        assert "s3cr3t" not in done.stdout + done.stderr
+    monkeypatch.setattr(index, "credentials", "someone:else")
+    done = envfix("lock", "--machine", "colab-t4", "--tf", TF, UV_CACHE_DIR="fresh", **extra)
+    assert done.returncode == 4
+    assert "s3cr3t" not in done.stdout + done.stderr
+    (tmp_path / "pip.conf").unlink()
+    for path in tmp_path.rglob("*"):
+        assert "s3cr3t" not in path.name
+        assert not path.is_file() or b"s3cr3t" not in path.read_bytes(), path
