@@ -172,6 +172,10 @@ class Transaction(Change):
         return Changes(paths), places, held
 
     def after_failure(self) -> str:
+        with self.outside.undisturbed():
+            return self._put_back()
+
+    def _put_back(self) -> str:
         if self.journal is None or self.journal.state is State.PREPARED:
             # It may have been stopped before there was a folder.
             if self.outside.is_dir(self.folder):
@@ -179,7 +183,7 @@ class Transaction(Change):
             return "the environment is as it was"
         if self.journal.state is State.COMMITTED:
             return "what was to be installed is installed"
-        with Patience(self.outside, "putting the environment back ..."), self.outside.undisturbed():
+        with Patience(self.outside, "putting the environment back ..."):
             outcome = recover.back(self.outside, self.folder, self.journal)
         said = recover.said_of(outcome)
         if said:

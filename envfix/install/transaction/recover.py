@@ -123,17 +123,23 @@ def acquire(outside: Outside, home: str, *, wait: bool = True) -> tuple[Held | N
 def leave(outside: Outside, home: str, held: Held) -> None:
     """Give the lock up; where no transaction is left, take the folder away, as if it had never been."""
     try:
-        if not journal.numbers(outside, home):
-            # Without a transaction the rest is what an envfix that was killed has left; the lock goes last.
-            for name in sorted(outside.listdir(home), key=lambda name: name == LOCK):
-                outside.remove(f"{home}/{name}")
-            # Another one may have come, and has a lock of its own in it.
-            if not outside.listdir(home):
-                _unseen(outside, home, lambda: outside.remove_dir(home))
+        with outside.undisturbed():
+            _tidy(outside, home)
     except OSError as problem:
         outside.say(f"warning: `{home}` is empty and cannot be removed: {problem.strerror}")
     finally:
         held.release()
+
+
+def _tidy(outside: Outside, home: str) -> None:
+    if journal.numbers(outside, home):
+        return
+    # Without a transaction the rest is what an envfix that was killed has left; the lock goes last.
+    for name in sorted(outside.listdir(home), key=lambda name: name == LOCK):
+        outside.remove(f"{home}/{name}")
+    # Another one may have come, and has a lock of its own in it.
+    if not outside.listdir(home):
+        _unseen(outside, home, lambda: outside.remove_dir(home))
 
 
 def _unseen(outside: Outside, home: str, step: Callable[[], object]) -> None:
