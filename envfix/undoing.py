@@ -10,6 +10,7 @@ from envfix import mending
 from envfix.errors import EnvironmentChanged, InputError
 from envfix.install.transaction import history, recover
 from envfix.install.transaction.journal import Journal, home_of
+from envfix.install.transaction.putback import Outcome
 from envfix.install.transaction.recover import Recovered
 from envfix.model.outcome import PackageMove, RestartAdvice, Transaction
 from envfix.model.results import RolledBack, TransactionList
@@ -21,7 +22,8 @@ from envfix.situation import Parts, Situation, Where, situate
 
 def transactions(parts: Parts, where: Where) -> TransactionList:
     """The changes of the environment that can be undone, newest first; nothing is written."""
-    here = _there(parts, where)
+    here = mending.look(parts, where)
+    _refuse_new(here, where)
     found = history.complete(parts.outside, here.target.purelib)
     return TransactionList(python=here.target.executable, transactions=tuple(map(_transaction, found)))
 
@@ -43,19 +45,27 @@ def rollback(
     """
     here = _there(parts, where)
     home = home_of(parts.outside, here.target.purelib)
-    done = [one for one in earlier if one.home == home]
+    found = [one for one in earlier if one.home == home]
     for one in mending.put_back(parts, here):
         parts.outside.say(str(one))
-        done.append(one)
+        found.append(one)
+    # One of which only the end was missing stays, and can be undone like any other.
+    done = [one for one in found if not one.completed]
     if done and number in (None, done[0].journal.number):
-        return _rolled_back(here.target, done[0].journal)
+        return _undone(parts, here, _rolled_back(here.target, done[0].journal), done[0].outcome)
     site = here.target.purelib
     entry = history.undoable(parts.outside, site, number)
     planned = _rolled_back(here.target, entry)
     approve(planned)
-    outcome = history.undo(parts.outside, site, entry.number)
+    return _undone(parts, here, planned, history.undo(parts.outside, site, entry.number))
+
+
+def _undone(parts: Parts, here: Situation, planned: RolledBack, outcome: Outcome) -> RolledBack:
+    """What was put back, with what a notebook must do. Raises EnvironmentChanged where not all of it was."""
     if outcome.lost or outcome.strange:
-        raise EnvironmentChanged(f"transaction {entry.number} was put back{recover.said_of(outcome)}")
+        raise EnvironmentChanged(
+            f"transaction {planned.transaction.id} was put back{recover.said_of(outcome)}"
+        )
     return structs.replace(planned, restart=_restart(parts, here, planned.transaction))
 
 
@@ -70,9 +80,13 @@ def _restart(parts: Parts, here: Situation, undone: Transaction) -> RestartAdvic
 
 def _there(parts: Parts, where: Where) -> Situation:
     here = situate(parts, where, to_install=True)
+    _refuse_new(here, where)
+    return here
+
+
+def _refuse_new(here: Situation, where: Where) -> None:
     if here.new_venv:
         raise InputError(f"`{where.venv}` is no virtual environment", "name one that is there")
-    return here
 
 
 def _rolled_back(target: Target, entry: Journal) -> RolledBack:

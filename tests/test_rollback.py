@@ -36,6 +36,20 @@ sys.exit(main(sys.argv[4:]))
 """
 KILLED = [sys.executable, "-c", KILLER]
 
+# Kills envfix when the journal says that all was checked, and only the end is missing.
+KILLED_AT_THE_END = """
+import os, signal, sys
+from envfix.install.transaction import journal
+real = journal.write
+def write(outside, folder, entry):
+    real(outside, folder, entry)
+    if entry.state is journal.State.CHECKED:
+        os.kill(os.getpid(), signal.SIGKILL)
+journal.write = write
+from envfix.cli import main
+sys.exit(main(sys.argv[4:]))
+"""
+
 # What envfix needs, and what that needs.
 NEEDED = (
     "msgspec", "packaging", "platformdirs", "pypi-simple", "PyYAML", "remotezip", "requests", "tomli-w",
@@ -170,3 +184,17 @@ def test_envfix_outlives_a_change_of_the_packages_that_it_needs_itself(inside: A
     assert tree(tmp_path / "own") == before
     done = answer(inside(*argv))["data"]
     assert {"packaging", "msgspec", "tensorflow"} <= set(done["changed"])
+
+
+def test_what_was_complete_but_for_its_end_is_undone_when_that_is_asked_for(
+    envfix: Any, standing: Callable[[str], Path], tmp_path: Path
+) -> None:
+    standing(TF)
+    before = tree(tmp_path / "demo")
+    envfix(*install("--tf", UNAIDED), under=[sys.executable, "-c", KILLED_AT_THE_END])
+    assert tree(tmp_path / "demo") != before
+    listed = envfix("rollback", "--venv", "demo", "--list")
+    assert listed.returncode == 0, listed.stderr
+    undone = answer(envfix("rollback", "--venv", "demo", "--yes", "--json"))
+    assert undone["data"]["transaction"]["id"] == "1"
+    assert tree(tmp_path / "demo") == before

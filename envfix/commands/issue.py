@@ -19,6 +19,10 @@ def for_issue(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         "--tf": options.tf,
         "--with": options.companions,
         "--cuda": options.cuda != "auto",
+        "--resolver": options.resolver != "auto",
+        "--offline": options.offline,
+        "--since": options.since,
+        f"--format {options.format}": options.format not in ("text", "json", "markdown"),
     }
     wrong = next((name for name, value in given.items() if value), None)
     if wrong:

@@ -43,7 +43,8 @@ def recorded(
     try:
         result, exit_code = command(parts, options)
     except EnvfixError as error:
-        if options.command in ("install", "verify") and error.exit_code not in _NO_RUN:
+        ran = options.command in ("install", "verify") and not getattr(options, "dry_run", False)
+        if ran and error.exit_code not in _NO_RUN:
             seen = error.data.machine if isinstance(error.data, Report) else Machine()
             _keep(parts, options, seen, "", {}, Ended(worked=False, failed=(error.code,)))
         raise

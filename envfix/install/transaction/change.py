@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from envfix.errors import EnvfixError, EnvironmentChanged, InputError, InstallFailed, Interrupted
+from envfix.errors import EnvironmentChanged, InputError, InstallFailed
 from envfix.install import loader
 from envfix.install.transaction import contents, history, imports, journal, recover, requirements, snapshot
+from envfix.install.transaction.ending import ended, message_of
 from envfix.install.transaction.journal import Changes, Journal, Moved, Snapshot, State
 from envfix.install.transaction.kept import Keeper
 from envfix.install.transaction.patience import Patience
@@ -16,7 +18,7 @@ from envfix.install.transaction.surroundings import present, wanted
 from envfix.model.plan import Break
 from envfix.model.target import Target
 from envfix.ports import Outside
-from envfix.tree import FOLDER, LINK, Entry
+from envfix.tree import FOLDER, LINK, Entry, Held
 
 CACHE = "__pycache__"
 
@@ -138,7 +140,14 @@ class Transaction(Change):
             journal.write_changes(self.outside, self.folder, changes, places)
             self._to(self.journal._replace(state=State.CHECKED, packages=rows, kept_bytes=held))
             self.journal = recover.complete(self.outside, self.folder, self.journal)
+            self._prune()
+
+    def _prune(self) -> None:
+        """What is installed is installed, whether or not the oldest transactions can be forgotten."""
+        try:
             history.prune(self.outside, self.home)
+        except OSError as problem:
+            self.outside.say(f"warning: old transactions cannot be removed: {message_of(problem)}")
 
     def _rows(self, now: Target) -> list[Moved]:
         """What really moved: of the loader nobody knew before whether it would."""
@@ -156,7 +165,7 @@ class Transaction(Change):
     def _changes(self, before: Snapshot) -> tuple[Changes, dict[str, object], int]:
         """What became different, where its old files are kept, and how many bytes those hold."""
         assert self.keeper is not None
-        others = [path for path in before.entries if not path.startswith(before.sites)]
+        others = [path for path in before.entries if not recover.within(path, before.sites)]
         now = present(self.outside, before.sites, (*others, *before.arrives))
         aims, _ = wanted(before, now)
         paths = {path: (was, now.get(path)) for path, was in aims.items() if _became(was, now.get(path))}
@@ -220,20 +229,47 @@ def changing(
     for folder in dict.fromkeys((target.purelib, target.platlib)):
         if not outside.writable(folder):
             raise InputError(f"`{folder}` cannot be written by this user", "envfix install --venv .venv")
+        _check_owner(outside, folder)
     home = journal.home_of(outside, target.purelib)
-    held, waited = recover.acquire(outside, home)
-    assert held is not None
+    held, waited = _locked(outside, home)
     try:
         # What was decided holds for the environment as it was before the lock.
-        ended = recover.ended(outside, home)
-        for one in ended:
-            outside.say(str(one))
-        if waited or ended or reread().installed != target.installed:
+        if _tidied(outside, home) or waited or reread().installed != target.installed:
             raise Contended
         with _put_right(Transaction(outside, target, reread, home)) as change:
             yield change
     finally:
         recover.leave(outside, home, held)
+
+
+def _check_owner(outside: Outside, folder: str) -> None:
+    """Only its owner, or the administrator, can give a file back its times and its owner."""
+    entry, user = outside.look(folder), getattr(os, "geteuid", int)()
+    if entry is not None and user != 0 and entry.uid not in (-1, user):
+        raise InputError(
+            f"`{folder}` belongs to another user, so that it could not be put back as it was",
+            "envfix install --venv .venv",
+        )
+
+
+def _locked(outside: Outside, home: str) -> tuple[Held, bool]:
+    try:
+        held, waited = recover.acquire(outside, home)
+    except OSError as problem:
+        raise InstallFailed(f"{message_of(problem)}; the environment is as it was") from None
+    assert held is not None
+    return held, waited
+
+
+def _tidied(outside: Outside, home: str) -> bool:
+    """Whether something that did not finish was ended first; it is said."""
+    try:
+        found = recover.ended(outside, home)
+    except OSError as problem:
+        raise InstallFailed(f"a change that did not finish cannot be ended: {message_of(problem)}") from None
+    for one in found:
+        outside.say(str(one))
+    return bool(found)
 
 
 @contextmanager
@@ -242,33 +278,4 @@ def _put_right(change: Change) -> Iterator[Change]:
         yield change
         change.finish()
     except BaseException as problem:
-        raise _ended(change, problem) from problem
-
-
-def _ended(change: Change, problem: BaseException) -> BaseException:
-    """The exception that says how it ended, once everything is put back."""
-    message = _message(problem)
-    try:
-        words = change.after_failure()
-    except EnvironmentChanged as more:
-        return EnvironmentChanged(f"{message}; {more.message}", more.hint)
-    except (OSError, journal.Unreadable) as trouble:
-        return EnvironmentChanged(
-            f"{message}; the environment is changed, and cannot be put back now: {_message(trouble)}",
-            f"envfix rollback --python {change.target.executable}",
-        )
-    if isinstance(problem, KeyboardInterrupt):
-        return Interrupted(f"{message}; {words}")
-    if isinstance(problem, (InstallFailed, OSError)):
-        return InstallFailed(f"{message}; {words}", getattr(problem, "hint", None))
-    return problem
-
-
-def _message(problem: BaseException) -> str:
-    if isinstance(problem, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(problem, EnvfixError):
-        return problem.message
-    if isinstance(problem, OSError):
-        return f"`{problem.filename}` cannot be written: {problem.strerror or problem}"
-    return f"{type(problem).__name__}: {problem}"
+        raise ended(change, problem) from problem

@@ -7,8 +7,9 @@ import importlib
 
 # What any module of envfix imports, at its top or later; a test holds this.
 MODULES = (
-    "jinja2", "markupsafe", "msgspec", "packaging.markers", "packaging.pylock", "packaging.requirements", "packaging.specifiers",
-    "packaging.tags", "packaging.utils", "packaging.version", "platformdirs", "pypi_simple", "remotezip",
+    "jinja2", "markupsafe", "msgspec", "packaging.markers", "packaging.pylock", "packaging.requirements",
+    "packaging.specifiers", "packaging.tags", "packaging.utils", "packaging.version", "platformdirs",
+    "pypi_simple", "remotezip",
     "requests", "requests.adapters", "tomli", "tomli_w", "urllib3",
     "urllib3.exceptions", "uv", "yaml",
 )  # fmt: skip

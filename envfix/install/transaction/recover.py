@@ -227,13 +227,14 @@ def _aims(
         aims.update(_newer_byte_code(outside, aims))
         return aims, places, ()
     snapshot, places = journal.read_snapshot(outside, folder)
-    others = [path for path in snapshot.entries if not _within(path, snapshot.sites)]
+    others = [path for path in snapshot.entries if not within(path, snapshot.sites)]
     now = present(outside, snapshot.sites, (*others, *snapshot.arrives))
     aims, strange = wanted(snapshot, now)
     return aims, places, strange
 
 
-def _within(path: str, sites: tuple[str, ...]) -> bool:
+def within(path: str, sites: tuple[str, ...]) -> bool:
+    """Whether the path is below one of the folders."""
     return any(path.startswith(f"{site}/") for site in sites)
 
 
