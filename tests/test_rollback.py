@@ -198,3 +198,28 @@ def test_what_was_complete_but_for_its_end_is_undone_when_that_is_asked_for(
     undone = answer(envfix("rollback", "--venv", "demo", "--yes", "--json"))
     assert undone["data"]["transaction"]["id"] == "1"
     assert tree(tmp_path / "demo") == before
+
+
+def test_a_copy_of_an_environment_never_changes_the_one_it_was_copied_from(
+    envfix: Any, standing: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """What is kept names its files by their absolute paths."""
+    standing(TF)
+    assert answer(envfix(*install("--tf", UNAIDED)))["data"]["changed"]
+    shutil.copytree(tmp_path / "demo", tmp_path / "copy", symlinks=True)
+    before = tree(tmp_path / "demo"), tree(tmp_path / "copy")
+    refused = answer(envfix("rollback", "--venv", "copy", "--yes", "--json"), 2)
+    assert "the environment was copied or moved since" in refused["errors"][0]["message"]
+    assert (tree(tmp_path / "demo"), tree(tmp_path / "copy")) == before
+
+
+def test_a_copy_that_was_taken_half_way_says_what_it_is(
+    envfix: Any, standing: Callable[[str], Path], tmp_path: Path
+) -> None:
+    standing(TF)
+    assert envfix(*install("--tf", UNAIDED), under=KILLED).returncode == -9
+    shutil.copytree(tmp_path / "demo", tmp_path / "copy", symlinks=True)
+    before = tree(tmp_path / "demo")
+    refused = answer(envfix("rollback", "--venv", "copy", "--yes", "--json"), 5)
+    assert "the environment was copied or moved since" in refused["errors"][0]["message"]
+    assert tree(tmp_path / "demo") == before

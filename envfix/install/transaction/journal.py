@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from envfix.ports import Outside
 
 FOLDER = ".envfix"
-FORMAT = 1
 LIMIT = 1 << 30  # bytes of a file of ours; the snapshot of 200,000 files is 40 MB
 
 
@@ -131,6 +130,7 @@ def write(outside: Outside, folder: str, journal: Journal) -> None:
 
 def write_snapshot(outside: Outside, folder: str, snapshot: Snapshot, kept: Mapping[str, Any]) -> None:
     value = {
+        "home": _home(folder),
         "entries": snapshot.entries,
         "sites": snapshot.sites,
         "names": sorted(snapshot.names),
@@ -145,8 +145,7 @@ def read_snapshot(outside: Outside, folder: str) -> tuple[Snapshot, dict[str, An
     """The snapshot, and where each file is kept. Raises Unreadable."""
     value = _read(outside, f"{folder}/before.json")
     try:
-        if value is None:
-            raise ValueError("it is not there")
+        _check_home(value, folder)
         snapshot = Snapshot(
             entries={path: Entry(*row) for path, row in value["entries"].items()},
             sites=tuple(value["sites"]),
@@ -160,19 +159,31 @@ def read_snapshot(outside: Outside, folder: str) -> tuple[Snapshot, dict[str, An
 
 
 def write_changes(outside: Outside, folder: str, changes: Changes, kept: Mapping[str, Any]) -> None:
-    _write(outside, f"{folder}/after.json", {"paths": changes.paths, "kept": kept})
+    value = {"home": _home(folder), "paths": changes.paths, "kept": kept}
+    _write(outside, f"{folder}/after.json", value)
 
 
 def read_changes(outside: Outside, folder: str) -> tuple[Changes, dict[str, Any]]:
     """The changes, and where each file is kept. Raises Unreadable."""
     value = _read(outside, f"{folder}/after.json")
     try:
-        if value is None:
-            raise ValueError("it is not there")
+        _check_home(value, folder)
         paths = {path: (_entry(before), _entry(after)) for path, (before, after) in value["paths"].items()}
         return Changes(paths=paths), dict(value["kept"])
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise Unreadable(f"`{folder}/after.json`: {problem}") from None
+
+
+def _home(folder: str) -> str:
+    return folder.rpartition("/")[0]
+
+
+def _check_home(value: Any, folder: str) -> None:
+    """Paths are absolute: those of a copied or moved environment are another environment's."""
+    if value is None:
+        raise ValueError("it is not there")
+    if value["home"] != _home(folder):
+        raise ValueError(f"it is about `{_home(value['home'])}`: the environment was copied or moved since")
 
 
 def _entry(row: list[Any] | None) -> Entry | None:
