@@ -34,14 +34,11 @@ def _claims(outside: Outside, dist: Distribution, target: Target) -> Iterator[tu
     place = record.place_of(outside, dist, target)
     if place is None:
         return
-    hashes = [
-        (path, file.digest)
-        for path, file in (record.recorded_files(outside, place.info) or {}).items()
-        if file.digest is not None
-    ]
-    for path, digest in hashes:
-        yield os.path.normpath(f"{place.base}/{path}"), digest
-    if not hashes:
+    files = record.recorded_files(outside, place.info)
+    for path, file in (files or {}).items():
+        if file.digest is not None:  # another hash than SHA-256 is allowed, and not looked at
+            yield os.path.normpath(f"{place.base}/{path}"), file.digest
+    if not files:
         yield f"{place.info}/RECORD", b""  # nothing says what belongs to it, which no installer leaves so
 
 
