@@ -38,6 +38,8 @@ _OPTION = re.compile(
     r"(?i)(--[\w-]{0,60}(?:token|secret|passw|key|auth|credential)[\w-]{0,60}\s{1,9})[^\s-]\S*"
 )
 _AUTHORISED = re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{6,}")
+# Whatever scheme the header names.
+_HEADER = re.compile(r"(?i)\b(authorization[\"']?\s{0,9}[=:]\s{0,9}[\"']?)[^\s\"'][^\n\"']*")
 _SERIAL = re.compile(r"(?i)\b(serial(?:[ _-]?(?:number|no))?\s*[=:#]?\s*)(?=[\w-]*\d)[\w-]{4,}")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://[^\s\"'`<>|]*")
 _PUBLIC = re.compile(r"https?://(?:[\w-]+\.)*(?:tensorflow\.org|nvidia\.com)(?:/[\w./#%-]*)?")
@@ -58,6 +60,8 @@ _ADDRESS = re.compile(
 _HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s:;,\"'`()<>|]+")
 _PATH = re.compile(r"(?<![\w/.…>-])(?:~|<folder>|\.{1,2}(?=/)|/(?=[^\s/]))[^\s:;,\"'`()<>|\[\]]*")
 _WINDOWS_PATH = re.compile(r"(?<!\w)(?:[A-Za-z]:[\\/]|\\\\)[^\s:;,\"'`()<>|]*")
+# As nvidia-smi's table of processes shows the end of a long one.
+_CUT_PATH = re.compile(r"(?<![\w/.])\.{3}[^\s|\"'`]{0,200}/[^\s|\"'`]*")
 FOLDER = "<folder>"
 _PACKAGES = re.compile(r"^.*?/((?:lib/python[\d.]+/)?(?:site|dist)-packages)(?:/(.*))?$")
 # Folders and files whose names say nothing of a user.
@@ -81,13 +85,14 @@ def redact(text: str, private: Private, *, addresses: bool = True) -> str:
     `addresses=False` leaves numbers such as 12.4.5.8 alone, which are versions where only versions stand.
     """
     text = _known(clean(text), private.secrets, "<secret>", whole_words=False)
-    for named in (_NAMED, _OPTION, _AUTHORISED):
+    for named in (_HEADER, _NAMED, _OPTION, _AUTHORISED):
         text = named.sub(r"\1<secret>", text)
     text = _TOKENS.sub("<token>", _UUID.sub(_uuid, text))
     text = _URL.sub(_url, text)
     text = _MAC.sub("<mac>", _SERIAL.sub(r"\1<serial>", _EMAIL.sub("<email>", text)))
     text = _QUOTED_PATH.sub(lambda found: f"{found[1]}{_shown(found[2])}{found[1]}", text)
     text = _HOMES.sub("~", _without_folders(text, private))
+    text = _CUT_PATH.sub("<path>", text)
     text = _PATH.sub(_path, _WINDOWS_PATH.sub("<path>", text))
     if addresses:
         text = _ADDRESS.sub(_address, text)

@@ -218,3 +218,15 @@ def test_a_line_of_twenty_kilobytes_takes_no_time(piece: str) -> None:
 
 def test_control_characters_do_not_get_through() -> None:
     assert "\x1b" not in issue(everywhere("a\x1b[31mb\u202e", NOBODY))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "|    0   N/A  N/A   12345      C   ...a3/envs/hush/bin/python   1000MiB |",
+        "Authorization: token hush123",
+        '{"authorization": "Negotiate hush123 more"}',
+    ],
+)
+def test_what_other_programs_cut_or_name_otherwise_goes_too(text: str) -> None:
+    assert "hush" not in redact(text, Private())

@@ -35,7 +35,10 @@ def follow(outside: Outside, interval: float, count: int, take: Callable[[Sample
     def hear(line: str) -> None:
         if not line.startswith(MARK):
             return
-        answer: dict[str, Any] = json.loads(line[len(MARK) :])
+        try:
+            answer: dict[str, Any] = json.loads(line[len(MARK) :])
+        except ValueError:
+            return  # cut short: how it ended is said below
         if answer.get("status") == "ok":
             take(convert(answer, Sample, "NVML's answer"))
         else:

@@ -89,7 +89,14 @@ class Sampler:
         self.child.kill()
         self.child.wait()
         self.reader.join(5)
-        return [json.loads(line.partition(":")[2]) for line in self.lines if line.endswith("}")]
+        return [look for look in map(self._look, self.lines) if look is not None]
+
+    @staticmethod
+    def _look(line: str) -> Any:
+        try:
+            return json.loads(line.partition(":")[2])
+        except ValueError:
+            return None  # cut short as the sampler was ended
 
 
 class Run:
