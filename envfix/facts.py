@@ -28,7 +28,7 @@ _PACKAGES = TENSORFLOWS | {
     "envfix-loader", "h5py", "jax", "jax-cuda12-pjrt", "jax-cuda12-plugin", "jaxlib", "keras", "ml-dtypes",
     "numpy", "protobuf", "tf-keras", "torch",
 }  # fmt: skip
-_HOME = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\:;,\s\"']+")
+_HOME = re.compile(r"(?<![\w.-])(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\:;,\s\"']+")
 _GPU_ID = re.compile(r"\b(GPU|MIG)-[0-9a-fA-F-]{8,}")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 # What matters most comes first; what is not named follows by the alphabet, packages last.
