@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 from envfix.beside import with_beside
 from envfix.choosing import choose
 from envfix.deciding import ranked
-from envfix.errors import EnvfixError, IndexUnreachable
+from envfix.errors import IndexUnreachable, NothingFits, ResolutionFailed
 from envfix.holders import holder_in, published
 from envfix.matrix import rank
 from envfix.model.decision import Candidate, Decision, Fit
@@ -148,9 +148,7 @@ def _tried(search: _Search, request: Request) -> tuple[Situation, Decision, Reso
             return None
         choice = choose(search.parts, there, search.matrix, structs.replace(request, upgrade=True), decision)
         return there, decision, solve(search.parts, there, request, choice)
-    except IndexUnreachable:
-        raise
-    except EnvfixError:
+    except (ResolutionFailed, NothingFits):
         return None  # the resolver, or a rule, says no: the next one is tried
 
 
