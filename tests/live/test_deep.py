@@ -66,6 +66,6 @@ def test_the_step_is_run_and_measured_on_the_cpu(folder: Path) -> None:
     environ = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": stub.build(outside)}
     environ |= {"ENVFIX_STUB_GPUS": "Tesla T4|7.5|15360", "ENVFIX_STUB_UTILISATION": "10,20"}
     argv = [str(folder / "env/bin/python"), deep.CHILD, "cpu", json.dumps(usage.sampler(0.2))]
-    heard = transcript.read(outside.run(argv, timeout=180, env=environ))
+    heard = transcript.read(outside.run(argv, timeout=180, env=environ), deep=True)
     looks = heard.answer["done"]["training"]["samples"]
     assert len(looks) >= 10 and {look["gpus"][0]["gpu_percent"] for look in looks} == {10, 20}
