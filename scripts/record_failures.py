@@ -29,17 +29,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import uv
-from msgspec import Struct
+from failure_cases import CASES, DATA, RELEASE, Case, Generation, Recordings, file_name, pairs, read
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from envfix.errors import EnvfixError
-from envfix.reading import convert, parse_yaml
 from envfix.system.outside import RealOutside
 from envfix.verify.stub import build
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data" / "failures" / "real"
-CASES = "recordings.yaml"
-RELEASE = "550.54.15"
 # As on Colab, where the driver comes from the host.
 DRIVER_FOLDER = "/usr/lib64-nvidia"
 FRONT_FOLDER = "/usr/local/cuda/lib64"
@@ -76,51 +72,6 @@ TOGETHER: dict[str, Any] = {
 INSTALLER = {"PIP_CONFIG_FILE": os.devnull, "PIP_PROGRESS_BAR": "off", "UV_NO_CONFIG": "1", "LANG": "C.UTF-8"}
 INSTALLS = "installs"
 Interpreters = Mapping[str, str]
-
-
-class Generation(Struct, frozen=True, forbid_unknown_fields=True):
-    tf: str
-    python: str
-    accelerator: str = "gpu"
-    noise: tuple[str, ...] = ()
-
-
-class Case(Struct, frozen=True, forbid_unknown_fields=True):
-    """`stub` sets ENVFIX_STUB_*; `kernel` is the release of the kernel module (null: none is loaded).
-
-    `install` and `uninstall` change the environment for this case alone; `broken` names empty files that
-    LD_LIBRARY_PATH leads to. `expect` and a generation's `noise` are for the tests.
-    """
-
-    name: str
-    how: str
-    generations: tuple[str, ...]
-    programs: tuple[str, ...]
-    stub: dict[str, str] = {}
-    kernel: str | None = RELEASE
-    driver: bool = True
-    environment: dict[str, str] = {}
-    install: tuple[str, ...] = ()
-    uninstall: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
-    expect: dict[str, str] = {}
-
-
-class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
-    """An install that an installer refuses, in an environment with nothing in it."""
-
-    name: str
-    how: str
-    python: str
-    argv: tuple[str, ...]
-    expect: dict[str, str] = {}
-
-
-class Recordings(Struct, frozen=True, forbid_unknown_fields=True):
-    programs: dict[str, str]
-    generations: dict[str, Generation]
-    installs: tuple[Refusal, ...]
-    cases: tuple[Case, ...]
 
 
 class Place(NamedTuple):
@@ -179,22 +130,6 @@ def refused(
             env = {"PATH": os.environ["PATH"], "VIRTUAL_ENV": str(place.venv), **INSTALLER}
             text = subprocess.run(command, **TOGETHER, env={**_certificates(), **env}).stdout
             yield f"{case.name}.log", scrubbed(text, place, str(folder))
-
-
-def read(path: Path) -> Recordings:
-    return convert(parse_yaml(path.read_text(), path.name), Recordings, path.name)
-
-
-def pairs(recordings: Recordings, generation: str) -> Iterator[tuple[Case, str]]:
-    """The cases of a generation with their programs, those that change the environment last."""
-    cases = [case for case in recordings.cases if generation in case.generations]
-    for case in sorted(cases, key=lambda case: bool(case.install or case.uninstall)):
-        for program in case.programs:
-            yield case, program
-
-
-def file_name(generation: str, case: Case, program: str) -> str:
-    return f"tf-{generation}-{case.name}{'' if program == 'list' else '-' + program}.log"
 
 
 def make(folder: Path, generation: Generation, interpreters: Mapping[str, str]) -> Place:

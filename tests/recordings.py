@@ -10,6 +10,8 @@ from types import ModuleType
 
 def _script() -> ModuleType:
     path = Path(__file__).parents[1] / "scripts" / "record_failures.py"
+    # It has the cases from a module beside it.
+    sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location("record_failures", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -82,14 +82,14 @@ def test_what_is_private_is_read_from_the_session_and_its_files() -> None:
         environ={
             "HOME": "/home/anna", "GITHUB_TOKEN": "t0k3n-value", "SSH_AUTH_SOCK": "/run/user/1000/agent",
             "PIP_INDEX_URL": "https://robot:pass-word@index.example/", "KEYBOARD": "qwertz",
-            "PWD": "/data/work",
+            "PWD": "/data/project",
         },
     )  # fmt: skip
-    here = Situation(target=structs.replace(TARGET, prefix="/data/work/env"), machine=T4, named=False)
+    here = Situation(target=structs.replace(TARGET, prefix="/data/project/env"), machine=T4, named=False)
     private = private_of(outside, here)
     assert {"anna", "Anna Example"} <= set(private.users) and "root" not in private.users
     assert private.hosts == ("ws17.corp.example", "ws17")
-    assert {"/home/anna", "/data/work", "/data/work/env"} <= set(private.folders)
+    assert {"/home/anna", "/data/project", "/data/project/env"} <= set(private.folders)
     assert {"t0k3n-value", "robot", "pass-word"} <= set(private.secrets)
     assert "qwertz" not in private.secrets
 
