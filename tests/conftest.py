@@ -19,7 +19,7 @@ os.environ["ENVFIX_STATE_DIR"] = _state.name
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker for each core; none where environments of gigabytes or a browser are to have the machine alone.
+    """One worker for each core; none where environments of gigabytes or a browser want the machine alone.
 
     `-n N` says otherwise.
     """
