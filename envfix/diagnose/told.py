@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -36,14 +37,21 @@ COMPARED = {
     "many-libraries-missing",
     "only-cudnn-missing",
     "some-libraries-missing",
+    "toolkit-of-the-missing",
+    "toolkit-not-of-the-missing",
 }
 FACTS = {
-    "tensorflow", "python", "driver", "driver-cuda", "gpu", "capability", "toolkit", "cudnn", 
+    "tensorflow", "python", "driver", "driver-cuda", "gpu", "capability", "toolkit", "cuda-named", "cudnn", 
     "cudnn-compiled", "libcuda", "kernel", "package", "variable", "memory", "missing",
 }  # fmt: skip
 _FULL = 0.9
 FIRST_COMPAT = 384  # the oldest kernel driver that NVIDIA's cuda-compat packages go with
 MANY = 4  # of the seven or eight that TensorFlow opens
+LAST_WITH_MINOR = 10
+# The others have numbers of their own (CUDA 11 brings libcufft.so.10), but for the ones with a minor: CUDA <= 10.0.
+_RELEASED = re.compile(
+    r"(?:lib(?:cudart|cublas)\.so\.(?P<so>\d{1,2}(?:\.\d)?)|cudart64_(?P<dll>\d{2,3})\.dll)$"
+)
 # TensorRT and CUPTI are optional, and the driver is no CUDA library.
 _OPTIONAL = ("libnvinfer", "libcupti", "cupti", "libcuda.", "nvcuda")
 
@@ -204,7 +212,45 @@ def _compared(
             found.append(("cudnn-other-major", line))
         elif loaded < wanted:
             found.append(("cudnn-older-than-compiled", line))
-    return [*found, *_missing(values), *_memory(values, table)]
+    return [*found, *_missing(values), *_releases(values), *_memory(values, table)]
+
+
+def _releases(values: dict[str, list[dict[str, str]]]) -> list[tuple[str, str]]:
+    """Whether the CUDA that is named is the one that the missing library belongs to.
+
+    Up to CUDA 10 a soname carries the minor release, later the major alone (NVIDIA's CUDA Compatibility guide).
+    """
+    names = [caught["value"] for caught in values.get("missing", ())]
+    wanted = next((release for release in map(_release_of, names) if release), None)
+    driver = {caught["value"] for caught in values.get("driver-cuda", ())}
+    named = [caught["value"] for caught in values.get("cuda-named", ()) if caught["value"] not in driver]
+    if wanted is None or not named:
+        return []
+    line = f"CUDA {wanted} is asked for, CUDA {', '.join(dict.fromkeys(named))} is named"
+    if all(_serves(each, wanted) for each in named):
+        return [("toolkit-of-the-missing", line)]
+    return [("toolkit-not-of-the-missing", line)]
+
+
+def _release_of(name: str) -> str | None:
+    """The CUDA release that a library's name tells: `10.1` of libcudart.so.10.1, `11` of cudart64_110.dll."""
+    found = _RELEASED.match(name)
+    if found is None:
+        return None
+    if found["so"]:
+        major, _, minor = found["so"].partition(".")
+        return f"{major}.{minor}" if minor and int(major) <= LAST_WITH_MINOR else major
+    number = found["dll"]
+    if len(number) == 2 and number[0] in "123":
+        return number
+    major, minor = number[:-1], number[-1]
+    return f"{major}.{minor}" if int(major) <= LAST_WITH_MINOR else major
+
+
+def _serves(named: str, wanted: str) -> bool:
+    if "." in named and "." in wanted:
+        return named == wanted
+    return named.partition(".")[0] == wanted.partition(".")[0]
 
 
 def _missing(values: dict[str, list[dict[str, str]]]) -> list[tuple[str, str]]:
