@@ -48,7 +48,7 @@ _FULL = 0.9
 FIRST_COMPAT = 384  # the oldest kernel driver that NVIDIA's cuda-compat packages go with
 MANY = 4  # of the seven or eight that TensorFlow opens
 LAST_WITH_MINOR = 10
-# The others have numbers of their own (CUDA 11 brings libcufft.so.10), but for the ones with a minor: CUDA <= 10.0.
+# The other libraries have numbers of their own: CUDA 11 brings libcufft.so.10.
 _RELEASED = re.compile(
     r"(?:lib(?:cudart|cublas)\.so\.(?P<so>\d{1,2}(?:\.\d)?)|cudart64_(?P<dll>\d{2,3})\.dll)$"
 )
@@ -218,7 +218,7 @@ def _compared(
 def _releases(values: dict[str, list[dict[str, str]]]) -> list[tuple[str, str]]:
     """Whether the CUDA that is named is the one that the missing library belongs to.
 
-    Up to CUDA 10 a soname carries the minor release, later the major alone (NVIDIA's CUDA Compatibility guide).
+    Up to CUDA 10 a soname carries the minor release, later the major alone (NVIDIA, CUDA Compatibility).
     """
     names = [caught["value"] for caught in values.get("missing", ())]
     wanted = next((release for release in map(_release_of, names) if release), None)
