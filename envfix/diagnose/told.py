@@ -32,6 +32,7 @@ COMPARED = {
     "compat-possible",
     "memory-full",
     "memory-free",
+    "memory-held-by",
     "cudnn-older-than-compiled",
     "cudnn-other-major",
     "many-libraries-missing",
@@ -46,6 +47,7 @@ FACTS = {
 }  # fmt: skip
 _FULL = 0.9
 FIRST_COMPAT = 384  # the oldest kernel driver that NVIDIA's cuda-compat packages go with
+MOST_HOLDERS = 4
 MANY = 4  # of the seven or eight that TensorFlow opens
 LAST_WITH_MINOR = 10
 # The other libraries have numbers of their own: CUDA 11 brings libcufft.so.10.
@@ -272,7 +274,14 @@ def _memory(values: dict[str, list[dict[str, str]]], table: smi_table.Table) -> 
         if total:
             free = int(caught["value"])
             shares.append((1 - free / total, f"{free} of {total} bytes free"))
+    found = [("memory-held-by", _holders(table.processes))] if table.processes else []
     if not shares:
-        return []
+        return found
     used, line = max(shares)
-    return [("memory-full" if used > _FULL else "memory-free", line)]
+    return [*found, ("memory-full" if used > _FULL else "memory-free", line)]
+
+
+def _holders(processes: tuple[smi_table.Process, ...]) -> str:
+    """The processes with the most GPU memory, by name and id."""
+    most = [f"{each.name} (pid {each.pid}) {each.used_mib} MiB" for each in processes[:MOST_HOLDERS]]
+    return f"nvidia-smi lists as holding GPU memory: {', '.join(most)}"
