@@ -82,8 +82,11 @@ class RealOutside(RealTree, Outside):
         return os.environ
 
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
-        with open(path, "rb", opener=open_at_once) as file:
-            return read_patiently(file, limit)
+        descriptor = open_at_once(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            return read_patiently(descriptor, limit, path)
+        finally:
+            os.close(descriptor)
 
     def pieces(self, path: str | None, size: int = 1 << 20) -> Iterator[bytes]:
         if path is None:

@@ -47,10 +47,13 @@ class RealTree(Tree):
 
     def sha256(self, path: str) -> bytes:
         digest = hashlib.sha256()
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        try:
             # Large pieces: the interpreter's lock is given up while each is hashed.
-            while piece := file.read(1 << 20):
+            while piece := os.read(descriptor, 1 << 20):
                 digest.update(piece)
+        finally:
+            os.close(descriptor)
         return digest.digest()
 
     def link(self, path: str, other: str) -> None:

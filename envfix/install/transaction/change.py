@@ -139,7 +139,7 @@ class Transaction(Change):
         with self.outside.undisturbed():
             journal.write_changes(self.outside, self.folder, changes, places)
             self._to(self.journal._replace(state=State.CHECKED, packages=rows, kept_bytes=held))
-            self.journal = recover.complete(self.outside, self.folder, self.journal)
+            self.journal = recover.complete(self.outside, self.folder, self.journal, places)
             self._prune()
 
     def _prune(self) -> None:
