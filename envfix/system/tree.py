@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -147,7 +148,7 @@ def _own(path: str, entry: Entry) -> None:
 
 
 def _sync_filesystem(path: str) -> bool:
-    """`syncfs(2)`, which waits for one filesystem only; False where the C library has none."""
+    """`syncfs(2)`, which waits for one filesystem only; False where there is none. Raises OSError."""
     import ctypes
 
     try:
@@ -156,6 +157,11 @@ def _sync_filesystem(path: str) -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     try:
-        return bool(syncfs(descriptor) == 0)
+        if syncfs(descriptor) == 0:
+            return True
+        code = ctypes.get_errno()
+        if code == errno.ENOSYS:
+            return False
+        raise OSError(code, os.strerror(code), path)  # what was written is not on the disk
     finally:
         os.close(descriptor)

@@ -280,8 +280,12 @@ def discard(outside: Outside, folder: str) -> None:
     outside.remove_tree(folder)
 
 
-def _unreadable(home: str, problem: Unreadable) -> EnvironmentChanged:
-    return EnvironmentChanged(
+class CannotTell(EnvironmentChanged):
+    """A change did not finish, and nobody can say any more what it was."""
+
+
+def _unreadable(home: str, problem: Unreadable) -> CannotTell:
+    return CannotTell(
         f"a change did not finish, and its record cannot be read: {problem}",
         f"make the environment anew, or remove `{home}` to keep it as it is",
     )
