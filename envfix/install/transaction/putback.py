@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from envfix.install.transaction.kept import Kept
@@ -62,12 +62,9 @@ def _make_folders(outside: Outside, wanted: Mapping[str, Entry | None], kept: Ke
 
     Such a folder held files, and none of them was kept: the change did not touch it.
     """
-    held = {path.rpartition("/")[0] for path, entry in wanted.items() if entry}
-    needed = {path for path, entry in wanted.items() if entry and (entry.kind == LINK or path in kept)}
-    for path in tuple(needed):
-        while (path := path.rpartition("/")[0]) and path not in needed:
-            needed.add(path)
-    left = []
+    held = _above(path for path, entry in wanted.items() if entry and entry.kind != FOLDER)
+    needed = _above(path for path, entry in wanted.items() if entry and (entry.kind == LINK or path in kept))
+    left: list[str] = []
     for path in sorted(path for path, entry in wanted.items() if entry and entry.kind == FOLDER):
         if outside.look(path) is not None:
             continue
@@ -76,6 +73,17 @@ def _make_folders(outside: Outside, wanted: Mapping[str, Entry | None], kept: Ke
         else:
             left.append(path)
     return left
+
+
+def _above(paths: Iterable[str]) -> set[str]:
+    """Every folder above the paths."""
+    found: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def _clear(outside: Outside, wanted: Mapping[str, Entry | None], work: _Work) -> None:
