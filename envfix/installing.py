@@ -192,7 +192,12 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
             restart = restart_advice(parts, here, choice, result, new)
             result = structs.replace(result, loader=install_loader(parts, here, choice))
     return structs.replace(
-        installed, python=here.target.executable, plan=plan, result=result, restart=restart
+        installed,
+        python=here.target.executable,
+        plan=plan,
+        result=result,
+        transaction=str(change.number or ""),
+        restart=restart,
     )
 
 
@@ -206,4 +211,4 @@ def _add_loader(work: _Work, installed: Installed) -> Installed:
     reread = partial(read_again, work.parts, work.here)
     with changing(work.parts.outside, work.here.target, reread) as change:
         result, restart = add_loader(work.parts, work.here, work.choice, change)
-    return structs.replace(installed, result=result, restart=restart)
+    return structs.replace(installed, result=result, transaction=str(change.number or ""), restart=restart)

@@ -67,6 +67,7 @@ def apply(
     changing = {package.name for package in plan.changes}
     packages = tuple(package for package in lock.resolution.packages if package.name in changing)
     if not packages:
+        change.begin((), (), plan.breaks)  # the loader may be written yet
         return InstallResult(python=target.executable, changed=(), before={}, after={}, loader="")
     everything = (package.name for package in lock.resolution.packages)
     same = (package.name for package in packages if target.version_of(package.name) == package.version)
@@ -107,6 +108,7 @@ def _uncached(job: _Job) -> frozenset[str] | None:
 
 
 def _change(job: _Job, plan: Plan, change: Change) -> None:
+    change.installer = job.installer.name
     if change.needs_fetch:
         job.outside.say("fetching everything before the first change ...")
         _finish(job, job.installer.fetch(job.packages), "download")

@@ -52,7 +52,8 @@ class LockWritten(Struct, frozen=True, kw_only=True):
 
 
 class Installed(Struct, frozen=True, kw_only=True):
-    """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run."""
+    """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run;
+    `transaction` is the id of the one that `envfix rollback` takes, empty where there is none."""
 
     machine: Machine
     python: str
@@ -63,6 +64,7 @@ class Installed(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     dry_run: bool = False
     result: InstallResult | None = None
+    transaction: str = ""
     restart: RestartAdvice | None = None
     verification: Verification | None = None
 

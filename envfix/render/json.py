@@ -113,6 +113,7 @@ def _installed(installed: Installed) -> dict[str, Any]:
         "dry_run": installed.dry_run,
         "changed": list(result.changed) if result else [],
         "loader": result.loader if result else "",
+        "transaction": installed.transaction or None,
         "plan": to_plain(installed.plan),
         "restart": to_plain(installed.restart or RestartAdvice(needed=False, reason="nothing was changed")),
         "verification": None if installed.verification is None else _verification(installed.verification),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -37,6 +38,9 @@ def installed(value: Installed) -> list[str]:
     if value.verification is not None:
         # What has just been run is no advice.
         lines += [line for line in verification(value.verification) if line != _hint(REPAIR)]
+    if value.transaction:
+        again = shlex.join(["envfix", "rollback", value.transaction, "--python", value.python])
+        lines.append(f"undo     {again}")
     lines.append(_outcome(value))
     if value.restart is not None:
         lines += restart(value.restart)

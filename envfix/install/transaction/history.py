@@ -87,6 +87,9 @@ def undo(outside: Outside, site: str, number: int) -> Outcome:
     held, _ = recover.acquire(outside, home)
     assert held is not None
     try:
+        # Another envfix may have been killed since it was looked at: its change stands on this one.
+        for one in recover.ended(outside, home):
+            outside.say(str(one))
         entry = undoable(outside, site, number)
         with outside.undisturbed():
             return recover.back(outside, f"{home}/{number}", entry)

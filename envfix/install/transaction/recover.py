@@ -6,8 +6,8 @@ Only the standard library is needed, for the packages that envfix imports may be
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envfix.errors import EnvironmentChanged
 from envfix.install.transaction import journal
@@ -255,9 +255,15 @@ def _newer_byte_code(outside: Outside, aims: dict[str, Entry | None]) -> dict[st
     return found
 
 
-def complete(outside: Outside, folder: str, entry: Journal) -> Journal:
-    """End a transaction that was checked: it stays, and only what it changed is kept of it."""
-    _, places = journal.read_changes(outside, folder)
+def complete(
+    outside: Outside, folder: str, entry: Journal, places: Mapping[str, Any] | None = None
+) -> Journal:
+    """End a transaction that was checked: it stays, and only what it changed is kept of it.
+
+    `places` are those of its changes, where they need not be read again.
+    """
+    if places is None:
+        _, places = journal.read_changes(outside, folder)
     entry = entry._replace(state=State.COMMITTED, committed=True)
     journal.write(outside, folder, entry)
     names = {place[1] for place in places.values()}
@@ -274,8 +280,12 @@ def discard(outside: Outside, folder: str) -> None:
     outside.remove_tree(folder)
 
 
-def _unreadable(home: str, problem: Unreadable) -> EnvironmentChanged:
-    return EnvironmentChanged(
+class CannotTell(EnvironmentChanged):
+    """A change did not finish, and nobody can say any more what it was."""
+
+
+def _unreadable(home: str, problem: Unreadable) -> CannotTell:
+    return CannotTell(
         f"a change did not finish, and its record cannot be read: {problem}",
         f"make the environment anew, or remove `{home}` to keep it as it is",
     )

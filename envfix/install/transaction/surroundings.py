@@ -33,13 +33,29 @@ def present(outside: Outside, sites: Sequence[str], others: Iterable[str]) -> di
                 for path, entry in outside.walk(site)
                 if path != home and not path.startswith(below)
             )
+    return with_others(outside, found, sites, others)
+
+
+def with_others(
+    outside: Outside, found: dict[str, Entry], sites: Sequence[str], others: Iterable[str]
+) -> dict[str, Entry]:
+    """What was `found` in the `sites`, and those of the `others` that are there."""
     starts = tuple(f"{site}/" for site in sites)
+    there: dict[str, bool] = {}
     for path in others:
-        if path not in found and not path.startswith(starts):
+        if path not in found and not path.startswith(starts) and _is_there(outside, path, there):
             entry = outside.look(path)
             if entry is not None:
                 found[path] = entry
     return found
+
+
+def _is_there(outside: Outside, path: str, known: dict[str, bool]) -> bool:
+    """Whether the folder of the path is there: most that may arrive in two places come to one of them."""
+    folder = path.rpartition("/")[0]
+    if folder not in known:
+        known[folder] = not folder or (_is_there(outside, folder, known) and outside.look(folder) is not None)
+    return known[folder]
 
 
 def wanted(snapshot: Snapshot, now: dict[str, Entry]) -> tuple[dict[str, Entry | None], tuple[str, ...]]:
