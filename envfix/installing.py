@@ -8,6 +8,7 @@ from functools import partial
 from msgspec import Struct, structs
 
 from envfix.aftercare import add_loader, install_loader, restart_advice
+from envfix.attesting import attestations_of
 from envfix.choice import Choice, Lacks
 from envfix.choosing import choice_of_lock, choose
 from envfix.deciding import refuse_without_gpu, settled
@@ -167,7 +168,8 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
         parts.outside.say(f"resolving {choice.candidate.name} for Python {here.target.feature} ...")
         made = make_lock(here, work.matrix, choice, solve(parts, here, work.request, choice))
     plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline)
-    installed = structs.replace(installed, plan=plan)
+    attested = attestations_of(parts, here, work.request, made.changed_by(plan))
+    installed = structs.replace(installed, plan=plan, attestations=attested)
     harm = harm_of(plan, here.target, work.request, locked=options.lock is not None)
     if options.dry_run:
         notes = (*installed.notes, f"not done without consent: {harm.message}") if harm else installed.notes

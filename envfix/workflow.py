@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from envfix.attesting import attestations_of
 from envfix.choosing import choice_of_lock, choose
 from envfix.circumstances import with_kernel, with_wheels
 from envfix.deciding import no_gpu_advice, ranked, settled
@@ -109,6 +110,7 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
     choice = choose(parts, here, matrix, request, decision)
     resolution = solve(parts, here, request, choice)
     made = make_lock(here, matrix, choice, resolution)
+    attested = attestations_of(parts, here, request, resolution.packages)
     notes = (*notes_of(here, matrix, request, decision, choice), *broken_by(here, choice, resolution))
     texts = {path: pylock.render_pylock(made), requirements_path: requirements.render_requirements(made)}
     for name, text in texts.items():
@@ -116,7 +118,7 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
             parts.outside.write_text(name, text)
         except OSError as problem:
             raise InputError(f"`{name}` cannot be written: {problem.strerror}") from None
-    return LockWritten(lock=made, files=(path, requirements_path), notes=notes)
+    return LockWritten(lock=made, files=(path, requirements_path), notes=notes, attestations=attested)
 
 
 def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) -> LockWritten:

@@ -64,8 +64,7 @@ def apply(
     `reread` reads the target anew. Nothing is resolved: only the packages the plan changes are handed to the
     installer, each with its hashes. Raises InstallFailed and OSError, whereupon `change` puts things back.
     """
-    changing = {package.name for package in plan.changes}
-    packages = tuple(package for package in lock.resolution.packages if package.name in changing)
+    packages = lock.changed_by(plan)
     if not packages:
         return InstallResult(python=target.executable, changed=(), before={}, after={}, loader="")
     everything = (package.name for package in lock.resolution.packages)

@@ -6,6 +6,7 @@ from typing import Any
 
 from envfix import envelope
 from envfix.errors import EnvfixError
+from envfix.model.attestation import Attestations, Standing
 from envfix.model.conflicts import PACKAGES
 from envfix.model.decision import Candidate
 from envfix.model.diagnosis import Explained
@@ -117,6 +118,7 @@ def _installed(installed: Installed) -> dict[str, Any]:
         "restart": to_plain(installed.restart or RestartAdvice(needed=False, reason="nothing was changed")),
         "verification": None if installed.verification is None else _verification(installed.verification),
         "notes": list(installed.notes),
+        "attestations": _attestations(installed.attestations),
     }
 
 
@@ -137,6 +139,20 @@ def _lock(written: LockWritten) -> dict[str, Any]:
         "matrix_digest": written.lock.matrix_digest,
         "warnings": list(written.warnings),
         "notes": list(written.notes),
+        "attestations": _attestations(written.attestations),
+    }
+
+
+def _attestations(found: Attestations | None) -> dict[str, Any] | None:
+    """Null where nobody asked; one that does not verify is an error, and never here."""
+    if found is None:
+        return None
+    return {
+        "files": found.looked_up,
+        "published": len(found.published),
+        "verified": len(found.those(Standing.VERIFIED)),
+        "not_checked": found.not_checked or None,
+        "publishers": {file.filename: file.publisher for file in found.those(Standing.VERIFIED)},
     }
 
 

@@ -31,7 +31,7 @@ from envfix.model.snapshot import SnapshotList
 from envfix.printable import clean
 from envfix.render import since, undone
 from envfix.render.findings import findings
-from envfix.render.outcome import installed, verification
+from envfix.render.outcome import attested, installed, verification
 from envfix.render.plan import plan
 from envfix.render.usage import watched
 from envfix.render.words import columns, one_line, reason
@@ -219,6 +219,7 @@ def lock(value: LockWritten) -> str:
         lines.append(f"fits     {value.checked} fits this machine")
     lines.append(f"lock     {what} (resolved by {made.resolution.resolver})")
     lines += [f"note     {note}" for note in value.notes]
+    lines += attested(value.attestations)
     lines += [f"warning  {warning}" for warning in value.warnings]
     return "\n".join(lines)
 
