@@ -81,8 +81,8 @@ class Outside(Tree):
     # -- reading
     @abc.abstractmethod
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
-        """At most `limit` bytes of the file; OSError as `open` raises it, also for a pipe that nobody writes
-        into."""
+        """At most `limit` bytes of the file; OSError as `open` raises it, also for a named pipe, and for a
+        nameless one that nobody writes into."""
 
     def read_text(self, path: str, limit: int = 16 << 20) -> str:
         """`read_bytes` decoded as UTF-8, undecodable bytes replaced."""
