@@ -27,7 +27,7 @@ from envfix.model.results import Installed
 from envfix.neighbours import harm_of, refuse_companions
 from envfix.notes import notes_of
 from envfix.proving import driver_stub, proven
-from envfix.provision import from_folders, naming_what_lacks
+from envfix.provision import from_folders
 from envfix.situation import Parts, Situation, Where, complete, config_of
 from envfix.solution import make_lock, plan_of, plan_of_keeping, solve, with_loader
 from envfix.standing import unjudged
@@ -189,8 +189,7 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
         )
         config, reread = config_of(parts, here.target), partial(read_again, parts, here)
         with changing(parts.outside, here.target, reread, disposable=new) as change:
-            with naming_what_lacks(made, offline=work.request.offline):
-                result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread, change)
+            result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread, change)
             restart = restart_advice(parts, here, choice, result, new)
             result = structs.replace(result, loader=install_loader(parts, here, choice))
     return structs.replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,29 @@ def test_a_lock_is_installed_from_the_cache_alone(envfix: Any, index: IndexServe
     done = offline(envfix, cache="kept")
     assert done.returncode == 0, done.stderr
     assert not index.asked
+
+
+def test_only_what_lacks_and_only_where_that_is_why_is_named(
+    envfix: Any, locked: Path, index: IndexServer, tmp_path: Path
+) -> None:
+    lock = tmp_path / "pylock.envfix.toml"
+    lock.write_text(lock.read_text().replace("http://127.0.0.1:9", index.url))
+    argv = ["install", "--lock", str(lock), "--machine", "here.yaml", "--yes", "--no-verify", "--json"]
+    assert envfix(*argv, "--venv", "one", UV_CACHE_DIR="kept").returncode == 0
+    (evil,) = locked.glob("absl_py-*")
+    for wheel in set(locked.iterdir()) - {evil}:
+        wheel.unlink()  # what the cache has
+    evil.write_bytes(build_wheel("absl-py", "2.1.0", modules={"absl_py/__init__.py": "evil = 1\n"}).data)
+    argv += ["--offline", "--venv", "two"]
+    done = envfix(*argv, UV_CACHE_DIR="kept", PIP_FIND_LINKS=str(locked))
+    (error,) = json.loads(done.stdout)["errors"]
+    assert (done.returncode, error["hint"]) == (4, None), error
+    assert "hash" in error["message"]
+    for folder in list((tmp_path / "kept").rglob("absl-py")):
+        shutil.rmtree(folder)
+    done = envfix(*argv, UV_CACHE_DIR="kept")
+    (error,) = json.loads(done.stdout)["errors"]
+    assert error["hint"].splitlines()[0] == f"in no folder of `find-links`: {evil.name}"
 
 
 CREDENTIALS = "someone:s3cr3t"
