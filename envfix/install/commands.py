@@ -5,6 +5,8 @@ from __future__ import annotations
 import abc
 import json
 import os
+import secrets
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import ClassVar
@@ -139,13 +141,15 @@ class UvInstaller(Installer):
         # what is there, which take no space.
         cache = own or uv_cache_folder(self.outside)
         self._forget_the_killed(cache)
-        aside = f"{cache}/envfix-{os.getpid()}"
+        # Containers that share a cache have the same process numbers.
+        aside = f"{cache}/envfix-{os.getpid()}-{secrets.token_hex(4)}"
         self.outside.make_dirs(aside)
         held = self.outside.hold(f"{aside}.lock")
         try:
             offline = ["--offline"] if self.offline else []
             ran = self._uv(["install", "--target", aside, *offline, *self.from_lock(packages)])
-            self.arrives = tuple(path[len(aside) + 1 :] for path, _ in self.outside.walk(aside))
+            if ran.ok:
+                self.arrives = tuple(path[len(aside) + 1 :] for path, _ in self.outside.walk(aside))
         finally:
             self.outside.remove_tree(aside)
             self.outside.remove(f"{aside}.lock")
@@ -260,7 +264,8 @@ class PipInstaller(Installer):
         if self.outside.run([sys.executable, "-c", "import pip"], timeout=60, env=env).ok:
             return sys.executable, ["--python", target]
         raise InputError(
-            f"`{target}` has no pip, and neither has envfix", f"{target} -m ensurepip, or --resolver uv"
+            f"`{target}` has no pip, and neither has envfix",
+            f"{shlex.quote(target)} -m ensurepip, or --resolver uv",
         )
 
 
