@@ -7,6 +7,8 @@ Each public function is one command, read from top to bottom; what a step does i
 
 from __future__ import annotations
 
+import shlex
+
 from msgspec import structs
 
 from envfix.attesting import attestations_of
@@ -142,7 +144,8 @@ def verify(
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = put_right(parts, where, matrix)
     if here.new_venv:
-        raise InputError(f"`{where.venv}` is no virtual environment", f"envfix install --venv {where.venv}")
+        hint = shlex.join(["envfix", "install", "--venv", str(where.venv)])
+        raise InputError(f"`{where.venv}` is no virtual environment", hint)
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)
