@@ -14,13 +14,12 @@ from envfix.install.transaction.ending import ended, message_of
 from envfix.install.transaction.journal import Changes, Journal, Moved, Snapshot, State
 from envfix.install.transaction.kept import Keeper
 from envfix.install.transaction.patience import Patience
+from envfix.install.transaction.putback import few
 from envfix.install.transaction.surroundings import present, wanted
 from envfix.model.plan import Break
 from envfix.model.target import Target
 from envfix.ports import Outside
-from envfix.tree import FOLDER, LINK, Entry, Held
-
-CACHE = "__pycache__"
+from envfix.tree import BYTE_CODE, FOLDER, LINK, Entry, Held
 
 
 class Contended(Exception):
@@ -67,7 +66,7 @@ class Change:
             wrong = contents.wrong_files(self.outside, now, self._changed(now))
             settling.join()
         if wrong:
-            raise InstallFailed(f"not as its RECORD says: {_first(wrong)}")
+            raise InstallFailed(f"not as its RECORD says: {few(wrong)}")
         unmet = requirements.newly_unmet(self.target, now, self.accepted)
         if unmet:
             raise InstallFailed("; ".join(map(str, unmet[:3])))
@@ -105,7 +104,7 @@ class Transaction(Change):
         imports.import_all()
         leaving = {row.name for row in moved} | {loader.NAME}
         own = loader.describe(outside, self.target)
-        names = None if arrives is None else [*arrives, *own.files, *own.compiled.values(), CACHE]
+        names = None if arrives is None else [*arrives, *own.files, *own.compiled.values(), BYTE_CODE]
         with Patience(outside, "keeping what is going to be replaced ..."):
             self.taken = snapshot.take(outside, self.target, leaving, names)
             self.keeper = Keeper(outside, self.folder)
@@ -206,10 +205,6 @@ def _became(before: Entry | None, now: Entry | None) -> bool:
     if before.kind == now.kind == FOLDER:
         return before._replace(size=0, inode=0) != now._replace(size=0, inode=0)
     return not before.same(now) or (before.kind != LINK and before.inode != now.inode)
-
-
-def _first(paths: Sequence[str]) -> str:
-    return ", ".join(f"`{path}`" for path in paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
 
 
 @contextmanager
