@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.environments import TF
+from tests.environments import TF, UNAIDED, install
 from tests.index_server import IndexServer, build_wheel
 
 NOWHERE = "http://127.0.0.1:9/simple/"
@@ -131,6 +131,18 @@ def test_only_what_lacks_and_only_where_that_is_why_is_named(
     done = envfix(*argv, UV_CACHE_DIR="kept")
     (error,) = json.loads(done.stdout)["errors"]
     assert error["hint"].splitlines()[0] == f"in no folder of `find-links`: {evil.name}"
+
+
+def test_a_users_uv_toml_that_wants_no_cache_is_heard(envfix: Any, standing: Any, tmp_path: Path) -> None:
+    standing(TF)
+    (tmp_path / "settings/uv").mkdir(parents=True)
+    (tmp_path / "settings/uv/uv.toml").write_text("no-cache = true\n")
+    (tmp_path / "tmp").mkdir()
+    extra = {"XDG_CONFIG_HOME": str(tmp_path / "settings"), "UV_CACHE_DIR": "unwanted"}
+    done = envfix(*install("--tf", UNAIDED), **extra, TMPDIR=str(tmp_path / "tmp"))
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "tmp").iterdir())
+    assert not (tmp_path / "unwanted").exists()
 
 
 CREDENTIALS = "someone:s3cr3t"

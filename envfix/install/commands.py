@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from envfix.errors import InputError
-from envfix.install.disk import keeps_no_cache, uv_cache_folder
+from envfix.install.disk import uv_kept_cache
 from envfix.install.progress import UvProgress, pip_progress
 from envfix.installers import pip_environment, uv_binary, uv_install_environment, without_settings
 from envfix.model.plan import LockedPackage
@@ -134,12 +134,12 @@ class UvInstaller(Installer):
 
     def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
         # Where the user wants no cache, one is kept from here to the end of `install`.
-        own = self._own_cache if keeps_no_cache(self.outside.environ) else None
-        if own:
-            self.outside.make_dirs(own)
+        kept = uv_kept_cache(self.outside)
+        if kept is None:
+            self.outside.make_dirs(self._own_cache)
         # uv has no command that only downloads (0.13.9). In a folder of its cache the files are links to
         # what is there, which take no space.
-        cache = own or uv_cache_folder(self.outside)
+        cache = kept or self._own_cache
         self._forget_the_killed(cache)
         # Containers that share a cache have the same process numbers.
         aside = f"{cache}/envfix-{os.getpid()}-{secrets.token_hex(4)}"
@@ -205,8 +205,9 @@ class UvInstaller(Installer):
     def _uv(self, arguments: list[str]) -> Ran:
         env = uv_install_environment(self.outside.environ, self.config)
         if self.outside.exists(self._own_cache):
-            env.pop("UV_NO_CACHE")
+            env.pop("UV_NO_CACHE", None)
             env["UV_CACHE_DIR"] = self._own_cache
+            self.outside.write_text(f"{self.folder}/uv.toml", "no-cache = false\n")  # the user's may say true
         argv = [uv_binary(self.outside), "pip", *arguments, "--python", self.target.executable]
         fetches = "--target" in arguments
         if fetches:
