@@ -19,7 +19,7 @@ from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
 from envfix.model.results import Report
 from envfix.model.target import PipConfig
-from envfix.ports import Index, Outside, Resolver
+from envfix.ports import Attester, Index, Outside, Resolver
 from envfix.render import Rendered, json, markdown, text
 from envfix.situation import Parts
 from envfix.system.outside import RealOutside
@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> Rendered:
         matrix_dir=load.matrix_dir(),
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
+        attester=_attester,
     )
     result, exit_code = recorded(parts, options, COMMANDS[options.command])
     if options.json:
@@ -122,6 +123,12 @@ def _index(config: PipConfig) -> Index:
     from envfix.system.index import RealIndex
 
     return RealIndex(config)
+
+
+def _attester() -> Attester | None:
+    from envfix.system import attestations
+
+    return attestations.attester()
 
 
 def _resolver(outside: Outside, name: ResolverName, config: PipConfig) -> Resolver:

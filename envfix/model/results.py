@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from packaging.version import Version
 
+from envfix.model.attestation import Attestations
 from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
@@ -49,6 +50,7 @@ class LockWritten(Struct, frozen=True, kw_only=True):
     checked: str = ""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    attestations: Attestations | None = None
 
 
 class Installed(Struct, frozen=True, kw_only=True):
@@ -62,6 +64,7 @@ class Installed(Struct, frozen=True, kw_only=True):
     accelerator: str
     plan: Plan
     notes: tuple[str, ...] = ()
+    attestations: Attestations | None = None
     dry_run: bool = False
     result: InstallResult | None = None
     transaction: str = ""

@@ -13,9 +13,8 @@ from envfix.install.transaction.kept import SMALL
 from envfix.install.transaction.surroundings import present, with_others
 from envfix.model.target import Distribution, Target
 from envfix.ports import Outside
-from envfix.tree import FILE, FOLDER, LINK, Entry
+from envfix.tree import BYTE_CODE, FILE, FOLDER, LINK, Entry
 
-_CACHE = "__pycache__"
 # Names several packages at once, so that removing one of them rewrites it.
 _SHARED = (".pth", ".egg-link")
 
@@ -163,9 +162,9 @@ def _byte_code(entries: dict[str, Entry], going: Collection[str], sites: Collect
     folders = {path.rpartition("/")[0] for path in going}
     for path, entry in entries.items():
         above, _, name = path.rpartition("/")
-        if entry.kind == FOLDER or not above.endswith(f"/{_CACHE}"):
+        if entry.kind == FOLDER or not above.endswith(f"/{BYTE_CODE}"):
             continue
-        folder = above[: -len(_CACHE) - 1]
+        folder = above[: -len(BYTE_CODE) - 1]
         if folder not in folders:
             continue
         # At the top the folder is shared by all packages that are a single module.
