@@ -93,8 +93,12 @@ class Room:
         self.outside = Apart(folder / "cache")
         self.config = PipConfig(index_url=index.simple)
         self.index = index
-        self.python = str(folder / "env/bin/python")
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
+        self.python = self._make(folder / "env")
+
+    def _make(self, env: Path) -> str:
+        """The path of the interpreter of a new environment."""
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", env], check=True)
+        return str(env / "bin/python")
 
     def target(self) -> Target:
         return read_target(RealOutside(), self.python)
