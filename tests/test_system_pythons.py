@@ -107,7 +107,7 @@ def system(only: System) -> System:
     return only
 
 
-@pytest.mark.parametrize("installer", ["uv", "pip"])
+@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.live)])
 def test_a_rollback_is_exact(system: System, installer: str) -> None:
     system.install("numb==2.0", installer)
     assert system.room.installed()["numb"] == "2.0"

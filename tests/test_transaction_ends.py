@@ -38,10 +38,17 @@ def served() -> Iterator[IndexServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def made(served: IndexServer, tmp_path_factory: pytest.TempPathFactory) -> Room:
+    found = Room(tmp_path_factory.mktemp("room"), served)
+    found.apply(found.lock("one<2", "an-other<2"), disposable=True)
+    found.keep()
+    return found
+
+
 @pytest.fixture
-def room(tmp_path: Path, served: IndexServer) -> Room:
-    made = Room(tmp_path, served)
-    made.apply(made.lock("one<2", "an-other<2"), disposable=True)
+def room(made: Room) -> Room:
+    made.renew()
     return made
 
 
