@@ -34,19 +34,26 @@ def main(argv: Sequence[str]) -> int:
     command = next((word for word in argv if not word.startswith("-")), "")
     as_json = "--json" in argv or "--format=json" in argv or _follows(argv, "--format", "json")
     try:
-        options = build_parser(command).parse_args(argv)
-        options.argv = argv
-        if getattr(options, "format", None) == "json":
-            options.json = as_json = True
-        command = options.command
+        options = parsed(argv)
+        as_json, command = options.json, options.command
         rendered = _run(options)
     except EnvfixError as error:
         return _fail(command, error, as_json)
     except KeyboardInterrupt:
         return _fail(command, Interrupted("interrupted"), as_json)
-    except Exception as bug:
-        return _bug(command, bug, as_json)
+    except Exception as problem:
+        return _fail(command, bug(problem), as_json)
     return deliver(rendered.text, rendered.exit_code)
+
+
+def parsed(argv: Sequence[str]) -> Namespace:
+    """The options of a command line. Raises UsageError."""
+    command = next((word for word in argv if not word.startswith("-")), "")
+    options = build_parser(command).parse_args(argv)
+    options.argv = argv
+    if getattr(options, "format", None) == "json":
+        options.json = True
+    return options
 
 
 def _follows(argv: Sequence[str], option: str, value: str) -> bool:
@@ -84,13 +91,12 @@ def _as_json(command: str, error: EnvfixError) -> str:
     return json.failure(command, error)
 
 
-def _bug(command: str, bug: Exception, as_json: bool) -> int:
+def bug(problem: Exception) -> EnvfixError:
     """A bug of ours: said as one, with the traceback on standard error for the report."""
     import traceback
 
-    complain("".join(traceback.format_exception(bug)))
-    error = EnvfixError(
-        f"this is a bug in envfix {__version__}: {type(bug).__name__}: {bug}",
+    complain("".join(traceback.format_exception(problem)))
+    return EnvfixError(
+        f"this is a bug in envfix {__version__}: {type(problem).__name__}: {problem}",
         "please report it with the traceback above",
     )
-    return _fail(command, error, as_json)

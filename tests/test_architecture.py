@@ -24,6 +24,7 @@ ROWS = (
     "installing issue render undoing watching workflow",
     "commands options own",
     "cli",
+    "notebook",
     "__main__",
 )
 LAYERS = {name: number for number, row in enumerate(ROWS) for name in row.split()}

@@ -18,7 +18,7 @@ from envfix.errors import InputError, UsageError
 from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
 from envfix.model.results import Report
-from envfix.model.target import PipConfig
+from envfix.model.target import Caller, PipConfig
 from envfix.ports import Index, Outside, Resolver
 from envfix.render import Rendered, json, markdown, text
 from envfix.situation import Parts
@@ -27,6 +27,12 @@ from envfix.system.outside import RealOutside
 
 def run(options: argparse.Namespace) -> Rendered:
     """The rendered result of one command. Raises EnvfixError for everything it refuses or fails in."""
+    result, exit_code = perform(options)
+    return render(options, result, exit_code)
+
+
+def perform(options: argparse.Namespace, caller: Caller | None = None) -> tuple[object, int]:
+    """The result of one command, asked for by `caller` from within Python, and the exit code."""
     _end_like_ctrl_c()
     outside = RealOutside(quiet=False)
     outside.in_cell = options.command == "install" and in_cell(outside)
@@ -35,8 +41,13 @@ def run(options: argparse.Namespace) -> Rendered:
         matrix_dir=load.matrix_dir(),
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
+        caller=caller,
     )
-    result, exit_code = recorded(parts, options, COMMANDS[options.command])
+    return recorded(parts, options, COMMANDS[options.command])
+
+
+def render(options: argparse.Namespace, result: object, exit_code: int) -> Rendered:
+    """The result in the form that the options name; a report for a file is written there."""
     if options.json:
         rendered = json.success(options.command, result, exit_code)
     elif isinstance(result, Report) and options.format == "markdown":
@@ -48,7 +59,7 @@ def run(options: argparse.Namespace) -> Rendered:
     else:
         rendered = text.result(result)
     if options.command == "report" and options.output:
-        _write(outside, options.output, rendered)
+        _write(RealOutside(), options.output, rendered)
         rendered = ""
     return Rendered(rendered, exit_code)
 
@@ -78,7 +89,7 @@ def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         return for_issue(parts, options)
     if options.since is not None and options.since.lower() == "list":
         return listed(parts, options), 0
-    every = options.json or options.format == "html"
+    every = options.json or options.format == "html" or parts.caller is not None
     report = workflow.report(parts, request(options), where(options), every=every)
     if options.since is not None:
         report = compared(parts, options, report)

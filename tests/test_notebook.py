@@ -1,0 +1,145 @@
+"""envfix from within Python: the functions, the magic in a real IPython, and what is in memory."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import envfix as package
+from envfix.notebook import api, loaded, restarting
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Any]:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    made = InteractiveShell()
+    made.run_line_magic("load_ext", "envfix")
+    yield made
+    made.run_line_magic("unload_ext", "envfix")
+
+
+def test_the_package_alone_imports_nothing_of_itself() -> None:
+    code = "import sys, envfix; print([name for name in sys.modules if name.startswith('envfix.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_stages_do_not_take_the_functions_names() -> None:
+    for name in ("lock", "install", "verify"):
+        stage = importlib.import_module(f"envfix.{name}")
+        assert isinstance(stage, ModuleType)
+        assert getattr(package, name) is getattr(api, name)
+    with pytest.raises(AttributeError, match="`nothing`"):
+        _ = package.nothing
+
+
+def test_a_report_is_the_json_object_and_a_page() -> None:
+    result = package.report(machine="colab-t4", tf="2.20.*", offline=True)
+    argv = ["report", "--machine", "colab-t4", "--tf", "2.20.*", "--offline", "--json"]
+    done = subprocess.run([sys.executable, "-m", "envfix", *argv], capture_output=True, text=True)
+    assert result.to_dict() == json.loads(done.stdout)
+    assert result.ok and result.recommended == "2.20.0"
+    assert "2.20.0" in repr(result) and "prefers-color-scheme: dark" in result._repr_html_()
+    assert "<script" not in result._repr_html_() and "@import" not in result._repr_html_()
+    with pytest.raises(AttributeError):
+        _ = result.nothing
+
+
+def test_what_the_command_line_refuses_is_raised_and_what_it_found_is_returned() -> None:
+    with pytest.raises(package.EnvfixError) as raised:
+        package.report(machine="no-such-machine")
+    assert (raised.value.code, raised.value.exit_code) == ("bad-input", 2)
+    nothing = package.report(machine="no-gpu", offline=True)
+    assert nothing.exit_code == 3 and not nothing.ok and nothing.recommended is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"machine": "t4", "tf": None, "offline": True, "no_verify": False}, ["--machine=t4", "--offline"]),
+        ({"with_": ["torch", "jax"], "timeout": 3}, ["--with=torch", "--with=jax", "--timeout=3"]),
+        ({"venv": Path("demo")}, ["--venv=demo"]),
+    ],
+)
+def test_options_are_those_of_the_command_line(options: dict[str, Any], words: list[str]) -> None:
+    assert api.words(options) == words
+
+
+def test_the_magic_returns_a_result_and_keeps_the_exit_code(shell: Any) -> None:
+    shell.run_cell("r = %envfix report --machine no-gpu --offline").raise_error()
+    assert shell.user_ns["r"].exit_code == shell.user_ns["_exit_code"] == 3
+
+
+def test_a_cell_is_explained_as_a_log(shell: Any) -> None:
+    done = shell.run_cell("%%envfix explain\nCould not load dynamic library 'libcudart.so.11.0'\n")
+    done.raise_error()
+    assert done.result.findings[0]["cause"] == "gpu-libraries-not-found"
+    assert "gpu-libraries-not-found" in done.result._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("report --nothing", "error: unrecognized arguments: --nothing"),
+        ("restart now", "takes nothing: `now`"),
+        ("restart", "this is no notebook's kernel"),
+        ("report 'open", "cannot be split into words"),
+        ("watch", "`watch` runs until it is stopped"),
+    ],
+)
+def test_an_error_is_a_sentence(shell: Any, capsys: Any, line: str, words: str) -> None:
+    done = shell.run_cell(f"%envfix {line}")
+    said = capsys.readouterr().out
+    assert not done.success and words in said and "Traceback" not in said
+    assert shell.user_ns["_exit_code"] == 2
+
+
+def test_help_is_shown_and_ends_nothing(shell: Any) -> None:
+    done = shell.run_cell("%envfix install --help")
+    assert done.success and "usage: envfix install" in repr(done.result)
+
+
+def test_stale_is_what_is_in_memory_and_not_on_disk() -> None:
+    held = loaded.versions()
+    assert held["msgspec"] and loaded.stale(held) == []
+    old = {**held, "msgspec": "0.1"}
+    assert [(one.name, one.loaded) for one in loaded.stale(old)] == [("msgspec", "0.1")]
+    module = ModuleType("packaging")
+    module.__version__ = "1.0"  # type: ignore[attr-defined]
+    assert loaded.stale({}, {"packaging": module})[0][:2] == ("packaging", "1.0")
+
+
+def test_the_hook_is_taken_where_an_install_has_added_it(tmp_path: Path, monkeypatch: Any) -> None:
+    assert not loaded.take_hook([str(tmp_path)])
+    (tmp_path / "_envfix_loader.pth").write_text("import _envfix_loader\n")
+    (tmp_path / "_envfix_loader.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    assert loaded.take_hook([str(tmp_path)]) and sys.modules.pop("_envfix_loader")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("/usr/bin/python3 /usr/local/bin/jupyter-lab --port 8888", True),
+        ("/usr/bin/python3 -m jupyterlab", True),
+        ("/usr/bin/python3 /usr/local/bin/jupyter-notebook", True),
+        ("/usr/bin/python3 /usr/local/bin/jupyter lab", True),
+        ("/usr/bin/python3 /usr/local/bin/papermill a.ipynb b.ipynb", False),
+        ("/usr/bin/python3 /usr/local/bin/jupyter nbconvert --execute notebook.ipynb", False),
+        ("/usr/bin/python3 /home/notebook/run.py", False),
+        ("/usr/bin/python3 -m pytest", False),
+        ("", False),
+    ],
+)
+def test_only_a_notebook_server_brings_a_kernel_back(command: str, expected: bool) -> None:
+    assert restarting.watches(tuple(command.split())) is expected
