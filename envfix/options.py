@@ -128,6 +128,11 @@ def _install(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-verify", action="store_true", help="do not start TensorFlow afterwards")
     parser.add_argument(
+        "--kernel",
+        metavar="NAME",
+        help="into an environment of its own, registered as a Jupyter kernel; the notebook's is not touched",
+    )
+    parser.add_argument(
         "--allow-break",
         metavar="NAME",
         action="append",

@@ -22,6 +22,7 @@ ROWS = (
     "aftercare beside choosing circumstances deciding diagnosing environment future holders mending notes "
     "pairs proving provision since solution standing together",
     "installing issue render undoing watching workflow",
+    "isolating",
     "commands options own",
     "cli",
     "notebook",

@@ -51,6 +51,14 @@ class RestartAdvice(Struct, frozen=True, kw_only=True):
     if_imported: tuple[str, ...] = ()
 
 
+class Kernelspec(Struct, frozen=True, kw_only=True):
+    """A Jupyter kernel that envfix has registered: `path` is the folder of its `kernel.json`."""
+
+    name: str
+    path: str
+    display_name: str
+
+
 class Status(str, Enum):
     PASSED = "passed"
     FAILED = "failed"

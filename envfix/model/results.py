@@ -9,7 +9,7 @@ from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
-from envfix.model.outcome import InstallResult, RestartAdvice, Transaction, Verification
+from envfix.model.outcome import InstallResult, Kernelspec, RestartAdvice, Transaction, Verification
 from envfix.model.plan import Lock, Plan
 from envfix.model.private import Private
 from envfix.model.snapshot import Since
@@ -52,7 +52,8 @@ class LockWritten(Struct, frozen=True, kw_only=True):
 
 
 class Installed(Struct, frozen=True, kw_only=True):
-    """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run."""
+    """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run;
+    `kernelspec` is the kernel that was registered, or would be."""
 
     machine: Machine
     python: str
@@ -65,6 +66,7 @@ class Installed(Struct, frozen=True, kw_only=True):
     result: InstallResult | None = None
     restart: RestartAdvice | None = None
     verification: Verification | None = None
+    kernelspec: Kernelspec | None = None
 
     @property
     def exit_code(self) -> int:

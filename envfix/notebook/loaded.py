@@ -48,7 +48,7 @@ def stale(before: Mapping[str, str], modules: Mapping[str, ModuleType | None] | 
     now = versions(there)
     held = {name: version for name, version in before.items() if _still_there(name, there, now)}
     for module, names in metadata.packages_distributions().items():
-        said = getattr(there.get(module), "__version__", None)
+        said = vars(there[module]).get("__version__") if there.get(module) is not None else None
         # Of a folder that several share (`google`, `nvidia`) it is not known whose version that is.
         if isinstance(said, str) and len(names) == 1 and names[0] not in held:
             held[names[0]] = said

@@ -104,6 +104,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 
 def _installed(installed: Installed) -> dict[str, Any]:
     result = installed.result
+    spec = installed.kernelspec
+    kernel = {"kernelspec": {"name": spec.name, "path": spec.path}} if spec else {}
     return {
         "machine": to_plain(installed.machine),
         "python": result.python if result else installed.python,
@@ -117,6 +119,7 @@ def _installed(installed: Installed) -> dict[str, Any]:
         "restart": to_plain(installed.restart or RestartAdvice(needed=False, reason="nothing was changed")),
         "verification": None if installed.verification is None else _verification(installed.verification),
         "notes": list(installed.notes),
+        **kernel,
     }
 
 

@@ -31,16 +31,26 @@ def installed(value: Installed) -> list[str]:
     """The last lines say the outcome, then whether and how to restart."""
     lines = [f"note     {note}" for note in value.notes]
     if value.dry_run:
-        return [*lines, *plan(value.plan), "dry run  nothing was changed"]
+        return [*lines, *plan(value.plan), *_kernel(value), "dry run  nothing was changed"]
     if value.result is not None and value.result.loader:
         lines.append(f"loader   {value.result.loader}")
     if value.verification is not None:
         # What has just been run is no advice.
         lines += [line for line in verification(value.verification) if line != _hint(REPAIR)]
     lines.append(_outcome(value))
+    lines += _kernel(value)
     if value.restart is not None:
         lines += restart(value.restart)
     return lines
+
+
+def _kernel(value: Installed) -> list[str]:
+    spec = value.kernelspec
+    if spec is None:
+        return []
+    if value.dry_run:
+        return [f"kernel   `{spec.display_name}` would be registered in {spec.path}"]
+    return [f"kernel   `{spec.display_name}` is registered in {spec.path}: choose it in the notebook's menu"]
 
 
 def _outcome(value: Installed) -> str:
