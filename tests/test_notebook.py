@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import envfix as package
-from envfix.notebook import api, loaded, restarting
+from envfix.notebook import api, loaded, magic, restarting
+from envfix.notebook.results import Result
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,20 @@ def test_an_error_is_a_sentence(shell: Any, capsys: Any, line: str, words: str) 
 def test_help_is_shown_and_ends_nothing(shell: Any) -> None:
     done = shell.run_cell("%envfix install --help")
     assert done.success and "usage: envfix install" in repr(done.result)
+
+
+@pytest.mark.parametrize(("needed", "goes_on"), [(True, False), (False, True), (None, True)])
+def test_only_a_needed_restart_stops_the_notebook(
+    shell: Any, capsys: Any, monkeypatch: Any, needed: bool | None, goes_on: bool
+) -> None:
+    advice = {"needed": needed, "reason": "1 library was replaced", "how": "Kernel → Restart"}
+    answer = {"command": "install", "exit_code": 0, "data": {"restart": advice}, "errors": []}
+    monkeypatch.setattr(magic, "ask", lambda *given: Result(answer, "done     tensorflow", ""))
+    monkeypatch.setattr(loaded, "take_hook", lambda: False)
+    done = shell.run_cell("%envfix install")
+    said = capsys.readouterr().out
+    assert done.success is goes_on and "done     tensorflow" in said and "Traceback" not in said
+    assert ("restart the kernel before you go on: 1 library was replaced" in said) is not goes_on
 
 
 def test_stale_is_what_is_in_memory_and_not_on_disk() -> None:
