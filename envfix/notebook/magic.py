@@ -11,6 +11,7 @@ The exit code is left in `_exit_code`, as `!` does.
 from __future__ import annotations
 
 import shlex
+from importlib import import_module
 from typing import Any
 
 from envfix.errors import EnvfixError, UsageError
@@ -80,9 +81,7 @@ class Magic:
             return
         if advice.get("needed") is not True:
             return
-        from IPython.display import display
-
-        display(result)  # type: ignore[no-untyped-call]
+        import_module("IPython.display").display(result)
         held = [_spoken(one) for one in loaded.stale(self.before)]
         what = f"; it holds {', '.join(held[:4])}" + (" ..." if len(held) > 4 else "") if held else ""
         how = restarting.how(advice.get("how", ""))
