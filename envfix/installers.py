@@ -116,8 +116,9 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
         env.update({name: proxy for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")})
     if config.timeout is not None:
         env.setdefault("UV_HTTP_TIMEOUT", str(max(1, round(config.timeout))))
-    # envfix names the interpreter; these would contradict it.
-    for name in ("UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_REQUIRE_HASHES", "UV_NO_PROGRESS"):
+    # envfix names the interpreter, which the first two would contradict, and reads what uv says, which uv
+    # breaks into lines of COLUMNS.
+    for name in ("UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_REQUIRE_HASHES", "UV_NO_PROGRESS", "COLUMNS"):
         env.pop(name, None)
     return env
 

@@ -104,7 +104,18 @@ def _lock(parser: argparse.ArgumentParser) -> None:
     _target_options(parser)
     _machine_option(parser)
     _deciding_options(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="the lock (default: pylock.envfix.toml)")
+    parser.add_argument(
+        "--format",
+        choices=("pylock", "dockerfile", "conda", "pyproject", "uv"),
+        default="pylock",
+        help="write the lock for another tool; a Dockerfile comes with the lock that it installs",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="default: pylock.envfix.toml, or the name the other tool looks for",
+    )
     parser.add_argument("--requirements", metavar="FILE", help="default: requirements.envfix.txt beside it")
     parser.add_argument("--check", metavar="FILE", help="only check that this lock fits the machine")
     _json_option(parser)

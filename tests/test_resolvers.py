@@ -267,6 +267,7 @@ def test_an_index_that_answers_with_something_else_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("envfix.system.session.BACKOFF", 0)
+    monkeypatch.setenv("COLUMNS", "40")  # uv breaks its lines there
     index.faults["/"] = fault
     config = configured(index, index_url=index.simple.replace("//", "//me:s3cr3t@"))
     with pytest.raises(IndexUnreachable) as caught:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from envfix import workflow
-from envfix.commands.asking import alone, in_cell, request, where
+from envfix.commands.asking import in_cell, request, where
 from envfix.commands.explaining import explain
 from envfix.commands.installing import install
 from envfix.commands.issue import for_issue
+from envfix.commands.locking import lock
 from envfix.commands.matrix import matrix
 from envfix.commands.recording import compared, listed, recorded
 from envfix.commands.undoing import rollback
@@ -96,19 +96,6 @@ def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     return report, report.exit_code
 
 
-def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    if options.check:
-        given = {"--tf": options.tf, "--with": options.companions, "-o": options.output}
-        given["--requirements"] = options.requirements
-        alone("--check", given)
-        return workflow.check_lock(parts, where(options), options.check, offline=options.offline), 0
-    path = options.output or "pylock.envfix.toml"
-    beside = options.requirements or str(Path(path).with_name("requirements.envfix.txt"))
-    if Path(path).resolve() == Path(beside).resolve():
-        raise UsageError(f"`-o` and `--requirements` both name `{path}`", "name two files")
-    return workflow.lock(parts, request(options), where(options), path, beside), 0
-
-
 def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if not 0 < options.timeout < 1e6:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
@@ -124,7 +111,7 @@ def _machines(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 COMMANDS = {
     "probe": _probe,
     "report": _report,
-    "lock": _lock,
+    "lock": lock,
     "install": install,
     "verify": _verify,
     "rollback": rollback,

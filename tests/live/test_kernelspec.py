@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_kernel_started_by_its_name_sees_the_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """2.16.1 as published finds no library: the kernel has nothing but its own environment to find them by."""
+    """2.16.1 as published finds no library: the kernel has only its own environment to find them by."""
     manager = pytest.importorskip("jupyter_client.manager")
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(folder / "jupyter"))
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
