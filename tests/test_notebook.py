@@ -158,3 +158,11 @@ def test_the_hook_is_taken_where_an_install_has_added_it(tmp_path: Path, monkeyp
 )
 def test_only_a_notebook_server_brings_a_kernel_back(command: str, expected: bool) -> None:
     assert restarting.watches(tuple(command.split())) is expected
+
+
+def test_a_program_that_cannot_show_progress_ends_the_work_and_hears_of_it(tmp_path: Path) -> None:
+    def say(line: str) -> None:
+        raise OSError(f"no room for {line}")
+
+    with pytest.raises(OSError, match="no room for resolving"):
+        package.install(machine="colab-t4", venv=tmp_path / "x", dry_run=True, offline=True, say=say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -33,8 +34,9 @@ def versions(modules: Mapping[str, ModuleType | None] | None = None) -> dict[str
     found: dict[str, str] = {}
     for module, names in metadata.packages_distributions().items():
         if there.get(module) is not None:
-            for name in names:
-                found[name] = metadata.version(name)
+            for name in filter(None, names):  # one whose METADATA is gone has none
+                with contextlib.suppress(metadata.PackageNotFoundError):
+                    found[name] = metadata.version(name)
     return found
 
 

@@ -23,7 +23,8 @@ class Ended(NamedTuple):
 def ask(words: list[str], stdin: bytes, say: Callable[[str], None]) -> Ended:
     """Run `python -m envfix --asked` with the words; its standard error goes line by line to `say`.
 
-    An interrupt is handed on once, and the child waited for: it ends when everything is put back.
+    An interrupt is handed on once, and the child waited for: it ends when everything is put back. So it is
+    where `say` raises, whose exception is raised then.
     """
     # -P (Python 3.11): the folder that the notebook lies in supplies no module named `envfix`.
     argv = [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else []), "-m", "envfix", "--asked"]
@@ -43,22 +44,33 @@ def ask(words: list[str], stdin: bytes, say: Callable[[str], None]) -> Ended:
     ]
     for thread in threads:
         thread.start()
-    interrupted = False
+    heard = _hear(child, say)
+    for thread in threads:
+        thread.join()
+    code = child.wait()
+    if heard is not None and not isinstance(heard, KeyboardInterrupt):
+        raise heard
+    return Ended(code, b"".join(out), heard is not None)
+
+
+def _hear(child: subprocess.Popen[bytes], say: Callable[[str], None]) -> BaseException | None:
+    """Every line of standard error until the child closes it; what has interrupted that, if anything."""
+    first: BaseException | None = None
     source = child.stderr
     while source is not None:
         try:
             line = source.readline()
             if not line:
                 break
-            say(line.decode("utf-8", "replace").rstrip("\r\n"))
-        except KeyboardInterrupt:
-            if not interrupted:
-                interrupted = True
+            if first is None or isinstance(first, KeyboardInterrupt):
+                say(line.decode("utf-8", "replace").rstrip("\r\n"))
+        except BaseException as problem:
+            if first is None:
                 with contextlib.suppress(ProcessLookupError):
                     child.send_signal(signal.SIGINT)
-    for thread in threads:
-        thread.join()
-    return Ended(child.wait(), b"".join(out), interrupted)
+            if first is None or not isinstance(problem, KeyboardInterrupt):
+                first = problem
+    return first
 
 
 def _feed(target: IO[bytes] | None, data: bytes) -> None:
