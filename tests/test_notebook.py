@@ -14,8 +14,13 @@ from typing import Any
 import pytest
 
 import envfix as package
+from envfix.model.machine import Machine
+from envfix.model.outcome import Check, RestartAdvice, Status, Verification
+from envfix.model.plan import Plan
+from envfix.model.results import Installed
 from envfix.notebook import api, loaded, magic, restarting
 from envfix.notebook.results import Result
+from envfix.render.cell import cell
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +86,13 @@ def test_the_magic_returns_a_result_and_keeps_the_exit_code(shell: Any) -> None:
 
 
 def test_a_cell_is_explained_as_a_log(shell: Any) -> None:
-    done = shell.run_cell("%%envfix explain\nCould not load dynamic library 'libcudart.so.11.0'\n")
+    log = "Could not load dynamic library 'libcudart.so.11.0'; dlerror: <script>"
+    done = shell.run_cell(f"%%envfix explain\n{log}\n")
     done.raise_error()
     assert done.result.findings[0]["cause"] == "gpu-libraries-not-found"
-    assert "gpu-libraries-not-found" in done.result._repr_html_()
+    page = done.result._repr_html_()
+    assert "<h3>gpu-libraries-not-found: " in page and "dlerror: &lt;script&gt;" in page
+    assert "<script" not in page and "prefers-color-scheme: dark" in page
 
 
 @pytest.mark.parametrize(
@@ -166,3 +174,31 @@ def test_a_program_that_cannot_show_progress_ends_the_work_and_hears_of_it(tmp_p
 
     with pytest.raises(OSError, match="no room for resolving"):
         package.install(machine="colab-t4", venv=tmp_path / "x", dry_run=True, offline=True, say=say)
+
+
+def test_a_cell_says_the_outcome_the_checks_and_the_restart() -> None:
+    checks = (
+        Check(name="build", status=Status.PASSED, expected="a GPU build", observed="tensorflow 2.21.0"),
+        Check(
+            name="libraries",
+            status=Status.FAILED,
+            expected="all open",
+            observed="`a.so`",
+            cause="<b>gone</b>",
+        ),
+    )
+    proof = Verification(checks=checks, proof=None, python="/bin/python3", tensorflow="2.21.0")
+    done = Installed(
+        machine=Machine(),
+        python="/bin/python3",
+        tensorflow="2.21.0",
+        accelerator="gpu",
+        plan=Plan(packages=(), download_bytes=0, installed_bytes=0),
+        restart=RestartAdvice(needed=True, reason="numpy was replaced", how="Kernel → Restart Kernel"),
+        verification=proof,
+    )
+    page = cell(done, "as <text>")
+    assert "Failed: tensorflow 2.21.0 in /bin/python3: verification failed" in page
+    assert "needed: numpy was replaced" in page and "Kernel → Restart Kernel" in page
+    assert "&lt;b&gt;gone" in page and "<code>a.so</code>" in page and "as &lt;text&gt;" in page
+    assert cell("other", "text") == ""

@@ -7,6 +7,7 @@ from envfix.model.diagnosis import Explained
 from envfix.model.outcome import RestartAdvice, Status, Verification
 from envfix.model.results import Installed, Report, RolledBack, Verified
 from envfix.render import html, outcome
+from envfix.render.findings import how_sure
 
 MARKS = {Status.PASSED: ("yes", "passed"), Status.FAILED: ("no", "failed"), Status.SKIPPED: ("", "not run")}
 
@@ -55,7 +56,9 @@ def _headline(result: Installed | Verified | Explained | RolledBack) -> tuple[bo
     if isinstance(result, RolledBack):
         return True, f"Transaction {result.transaction.id} is put back in {result.python}"
     causes = [one for one in result.findings if not one.benign]
-    return None, causes[0].explanation if causes else "No known cause was found"
+    if not causes:
+        return None, "No known cause was found"
+    return None, f"{causes[0].cause}: {how_sure(causes[0].confidence)}"
 
 
 OUTCOMES = {"done": "Done", "keep": "Kept", "failed": "Failed"}
