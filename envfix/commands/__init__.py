@@ -19,7 +19,7 @@ from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
 from envfix.model.results import Report
 from envfix.model.target import Caller, PipConfig
-from envfix.ports import Index, Outside, Resolver
+from envfix.ports import Attester, Index, Outside, Resolver
 from envfix.render import Rendered, json, markdown, text
 from envfix.situation import Parts
 from envfix.system.outside import RealOutside
@@ -42,6 +42,7 @@ def perform(options: argparse.Namespace, caller: Caller | None = None) -> tuple[
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
         caller=caller,
+        attester=_attester,
     )
     return recorded(parts, options, COMMANDS[options.command])
 
@@ -133,6 +134,12 @@ def _index(config: PipConfig) -> Index:
     from envfix.system.index import RealIndex
 
     return RealIndex(config)
+
+
+def _attester() -> Attester | None:
+    from envfix.system import attestations
+
+    return attestations.attester()
 
 
 def _resolver(outside: Outside, name: ResolverName, config: PipConfig) -> Resolver:

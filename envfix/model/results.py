@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from packaging.version import Version
 
+from envfix.model.attestation import Attestations
 from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
@@ -49,11 +50,13 @@ class LockWritten(Struct, frozen=True, kw_only=True):
     checked: str = ""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    attestations: Attestations | None = None
 
 
 class Installed(Struct, frozen=True, kw_only=True):
     """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run;
-    `kernelspec` is the kernel that was registered, or would be."""
+    `kernelspec` is the kernel that was registered, or would be.
+    `transaction` is the id of the one that `envfix rollback` takes, empty where there is none."""
 
     machine: Machine
     python: str
@@ -62,8 +65,10 @@ class Installed(Struct, frozen=True, kw_only=True):
     accelerator: str
     plan: Plan
     notes: tuple[str, ...] = ()
+    attestations: Attestations | None = None
     dry_run: bool = False
     result: InstallResult | None = None
+    transaction: str = ""
     restart: RestartAdvice | None = None
     verification: Verification | None = None
     kernelspec: Kernelspec | None = None

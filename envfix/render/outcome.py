@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
+from envfix.model.attestation import Attestations, Standing
 from envfix.model.outcome import Check, Proof, RestartAdvice, Status, Verification
 from envfix.model.results import Installed
 from envfix.render.plan import plan
@@ -29,7 +31,7 @@ IF_IMPORTED = 6  # names that are worth being read
 
 def installed(value: Installed) -> list[str]:
     """The last lines say the outcome, then whether and how to restart."""
-    lines = [f"note     {note}" for note in value.notes]
+    lines = [f"note     {note}" for note in value.notes] + attested(value.attestations)
     if value.dry_run:
         return [*lines, *plan(value.plan), *_kernel(value), "dry run  nothing was changed"]
     if value.result is not None and value.result.loader:
@@ -37,6 +39,9 @@ def installed(value: Installed) -> list[str]:
     if value.verification is not None:
         # What has just been run is no advice.
         lines += [line for line in verification(value.verification) if line != _hint(REPAIR)]
+    if value.transaction:
+        again = shlex.join(["envfix", "rollback", value.transaction, "--python", value.python])
+        lines.append(f"undo     {again}")
     lines.append(_outcome(value))
     lines += _kernel(value)
     if value.restart is not None:
@@ -51,6 +56,18 @@ def _kernel(value: Installed) -> list[str]:
     if value.dry_run:
         return [f"kernel   `{spec.display_name}` would be registered in {spec.path}"]
     return [f"kernel   `{spec.display_name}` is registered in {spec.path}: choose it in the notebook's menu"]
+
+
+def attested(found: Attestations | None) -> list[str]:
+    """One line on the attestations, where they were asked for."""
+    if found is None:
+        return []
+    count, verified = len(found.published), len(found.those(Standing.VERIFIED))
+    words = f"{count} of {_number(found.looked_up, 'file')} {'has' if count == 1 else 'have'} attestations"
+    checked = f"{verified} of them verified, " if verified else ""
+    if found.not_checked:
+        return [f"attested {words}; {checked}not checked: {found.not_checked}"]
+    return [f"attested {words}{', and they verify' if verified else ''}"]
 
 
 def _outcome(value: Installed) -> str:
