@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from envfix import workflow
+from envfix import restarting, workflow
 from envfix.commands.asking import alone, in_cell, request, where
 from envfix.commands.explaining import explain
 from envfix.commands.installing import install
@@ -17,11 +17,12 @@ from envfix.commands.watch import watch
 from envfix.errors import InputError, UsageError
 from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
-from envfix.model.results import Report
+from envfix.model.results import Installed, Report
 from envfix.model.target import PipConfig
 from envfix.ports import Index, Outside, Resolver
 from envfix.render import Rendered, json, markdown, text
 from envfix.situation import Parts
+from envfix.system.jupyter import RealKernelHost
 from envfix.system.outside import RealOutside
 
 
@@ -37,6 +38,9 @@ def run(options: argparse.Namespace) -> Rendered:
         resolver=lambda name, config: _resolver(outside, name, config),
     )
     result, exit_code = recorded(parts, options, COMMANDS[options.command])
+    last_act = None
+    if isinstance(result, Installed):
+        result, last_act = restarting.prepared(outside, RealKernelHost(), result, options.restart)
     if options.json:
         rendered = json.success(options.command, result, exit_code)
     elif isinstance(result, Report) and options.format == "markdown":
@@ -50,7 +54,7 @@ def run(options: argparse.Namespace) -> Rendered:
     if options.command == "report" and options.output:
         _write(outside, options.output, rendered)
         rendered = ""
-    return Rendered(rendered, exit_code)
+    return Rendered(rendered, exit_code, last_act)
 
 
 def _end_like_ctrl_c() -> None:
@@ -80,6 +84,7 @@ def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         return listed(parts, options), 0
     every = options.json or options.format == "html"
     report = workflow.report(parts, request(options), where(options), every=every)
+    report = restarting.reported(parts.outside, report)
     if options.since is not None:
         report = compared(parts, options, report)
     return report, report.exit_code
@@ -103,6 +108,7 @@ def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
     accelerator = Accelerator(options.accelerator)
     done = workflow.verify(parts, where(options), accelerator, options.timeout, deep=options.deep)
+    done = restarting.verified(parts.outside, done)
     return done, done.exit_code
 
 

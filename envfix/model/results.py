@@ -9,7 +9,7 @@ from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
-from envfix.model.outcome import InstallResult, RestartAdvice, Transaction, Verification
+from envfix.model.outcome import InstallResult, NotebookKernel, RestartAdvice, Transaction, Verification
 from envfix.model.plan import Lock, Plan
 from envfix.model.private import Private
 from envfix.model.snapshot import Since
@@ -64,6 +64,7 @@ class Installed(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     result: InstallResult | None = None
     restart: RestartAdvice | None = None
+    kernel: NotebookKernel | None = None
     verification: Verification | None = None
 
     @property
@@ -74,6 +75,7 @@ class Installed(Struct, frozen=True, kw_only=True):
 class Verified(Struct, frozen=True, kw_only=True):
     verification: Verification
     machine: Machine | None = None
+    restart: RestartAdvice | None = None
 
     @property
     def exit_code(self) -> int:

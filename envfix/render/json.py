@@ -46,7 +46,8 @@ def data(result: object) -> Any:
     if isinstance(result, Installed):
         return _installed(result)
     if isinstance(result, Verified):
-        return _verification(result.verification)
+        owed = {} if result.restart is None else {"restart": to_plain(result.restart)}
+        return _verification(result.verification) | owed
     if isinstance(result, LockWritten):
         return _lock(result)
     if isinstance(result, MachineList):
@@ -115,6 +116,7 @@ def _installed(installed: Installed) -> dict[str, Any]:
         "loader": result.loader if result else "",
         "plan": to_plain(installed.plan),
         "restart": to_plain(installed.restart or RestartAdvice(needed=False, reason="nothing was changed")),
+        "kernel": to_plain(installed.kernel),
         "verification": None if installed.verification is None else _verification(installed.verification),
         "notes": list(installed.notes),
     }
