@@ -202,8 +202,9 @@ class KernelHost(abc.ABC):
         """Whether the server answers here and runs the kernel of that id; nothing is changed."""
 
     @abc.abstractmethod
-    def restart(self, server: Server, kernel: str) -> str:
-        """Have the server restart the kernel. What the kernel has started, envfix included, may end by it."""
+    def restart(self, server: Server, kernel: str, pid: int) -> str:
+        """Have the server restart the kernel, whose process `pid` runs no further cell meanwhile. What it has
+        started, envfix included, may end by it."""
 
     @abc.abstractmethod
     def end(self, pid: int) -> str:

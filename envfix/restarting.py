@@ -95,7 +95,7 @@ def _act(host: KernelHost, running: Kernel, way: watched.Way) -> LastAct | None:
     if way.by is RestartBy.KERNEL_ENDED:
         return lambda: host.end(running.pid)
     server = way.server
-    return None if server is None else lambda: host.restart(server, way.kernel)
+    return None if server is None else lambda: host.restart(server, way.kernel, running.pid)
 
 
 def _kernel(outside: Outside, running: Kernel | None, python: str) -> NotebookKernel | None:

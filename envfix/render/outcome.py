@@ -73,7 +73,7 @@ def _outcome(value: Installed) -> str:
 def other_kernel(kernel: NotebookKernel, python: str) -> list[str]:
     """That the notebook imports from another environment, and what to run for its own."""
     return [
-        f"WARNING  this notebook runs {kernel.python}, and that is not {python}: its cells see nothing of this",
+        f"WARNING  this notebook runs {kernel.python}, not {python}: its cells see nothing of this",
         f"         for the notebook's own: envfix install --python {shlex.quote(kernel.python)}",
     ]
 
