@@ -70,7 +70,6 @@ def test_run_all_stops_at_the_cell_and_the_next_kernel_has_the_new_packages(page
     cell.get_by_text("the Jupyter server starts the kernel anew").wait_for()
     before = kernels(room.folder)
     until_changed(page, room, before)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     shoot(page, "restarted")
     said = output(page, 1)
     assert f"tensorflow {UNAIDED}" in said and "run the cells from the top" in said
