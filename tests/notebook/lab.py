@@ -1,4 +1,4 @@
-"""A kernel environment with a small index beside it, and JupyterLab on loopback, for what a user would do in a cell."""
+"""A kernel's environment with a small index beside it, and JupyterLab on loopback."""
 
 from __future__ import annotations
 
