@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -150,8 +151,10 @@ class Lab(BaseHTTPRequestHandler):
         asked: list[tuple[str, str, str | None]] = self.server.asked  # type: ignore[attr-defined]
         asked.append((self.command, self.path, self.headers.get("Authorization")))
         if self.kernel:
-            state = Path(f"/proc/{self.kernel}/stat").read_text().rpartition(") ")[2]
-            self.states.append(state[0])
+            state, until = "", time.monotonic() + 2
+            while state != "T" and time.monotonic() < until:  # a signal takes a moment to a running process
+                state = Path(f"/proc/{self.kernel}/stat").read_text().rpartition(") ")[2][0]
+            self.states.append(state)
         right = self.headers.get("Authorization") == f"token {TOKEN}"
         status = 403 if not right else 200 if ID in self.path else 404
         body = json.dumps({"id": self.path.split("/")[4]}).encode()
