@@ -7,7 +7,7 @@ import shlex
 from envfix.errors import InputError
 from envfix.install import making
 from envfix.install.transaction import recover
-from envfix.install.transaction.recover import Recovered
+from envfix.install.transaction.recover import CannotTell, Recovered
 from envfix.model.matrix import Matrix
 from envfix.situation import Parts, Situation, Where, situate
 
@@ -16,7 +16,8 @@ def put_right(parts: Parts, where: Where, matrix: Matrix | None = None, *, makes
     """`situate` for what may write: a change that did not finish is put back first.
 
     With `makes`, an environment that was never finished is removed, to be made anew. Raises InputError for
-    one without it, EnvironmentChanged where a change cannot be put back.
+    one without it, EnvironmentChanged where a change cannot be put back. Without it, a change whose record
+    cannot be read is only said.
     """
     outside = parts.outside
     if where.venv is not None and _unfinished_venv(parts, where.venv, makes):
@@ -25,7 +26,13 @@ def put_right(parts: Parts, where: Where, matrix: Matrix | None = None, *, makes
     if here.new_venv:
         return here
     _refuse_unfinished(parts, here)
-    done = recover.recover(outside, here.target.purelib)
+    try:
+        done = recover.recover(outside, here.target.purelib)
+    except CannotTell as problem:
+        if makes:
+            raise
+        done = ()
+        _warn(parts, problem)
     for one in done:
         outside.say(str(one))
     return situate(parts, where, matrix, to_install=True) if done else here
@@ -46,12 +53,26 @@ def look(parts: Parts, where: Where, matrix: Matrix | None = None, *, to_install
             f"warning: `{where.venv}` was not finished by the envfix that makes it; "
             f"to make it anew: {shlex.join(['envfix', 'install', '--venv', where.venv])}"
         )
-    elif not here.new_venv and (cut := recover.unfinished(outside, here.target.purelib)):
-        outside.say(
+    elif not here.new_venv:
+        _say_unfinished(parts, here)
+    return here
+
+
+def _say_unfinished(parts: Parts, here: Situation) -> None:
+    try:
+        cut = recover.unfinished(parts.outside, here.target.purelib)
+    except CannotTell as problem:
+        _warn(parts, problem)
+        return
+    if cut is not None:
+        parts.outside.say(
             f"warning: a change of `{here.target.executable}` ({recover.spoken(cut)}) is under way or did "
             f"not finish; to put it back: {_rollback(here)}"
         )
-    return here
+
+
+def _warn(parts: Parts, problem: CannotTell) -> None:
+    parts.outside.say(f"warning: {problem.message} ({problem.hint})")
 
 
 def _rollback(here: Situation) -> str:

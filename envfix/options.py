@@ -104,9 +104,21 @@ def _lock(parser: argparse.ArgumentParser) -> None:
     _target_options(parser)
     _machine_option(parser)
     _deciding_options(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="the lock (default: pylock.envfix.toml)")
+    parser.add_argument(
+        "--format",
+        choices=("pylock", "dockerfile", "conda", "pyproject", "uv"),
+        default="pylock",
+        help="write the lock for another tool; a Dockerfile comes with the lock that it installs",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="default: pylock.envfix.toml, or the name the other tool looks for",
+    )
     parser.add_argument("--requirements", metavar="FILE", help="default: requirements.envfix.txt beside it")
     parser.add_argument("--check", metavar="FILE", help="only check that this lock fits the machine")
+    _attestations_option(parser)
     _json_option(parser)
 
 
@@ -119,6 +131,7 @@ def _install(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--lock", metavar="FILE", help="install exactly this lock")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    _attestations_option(parser)
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     parser.add_argument(
         "--restart",
@@ -234,6 +247,14 @@ def _deciding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cuda", choices=("auto", "wheels", "system"), default="auto")
     parser.add_argument("--resolver", choices=("auto", "uv", "pip-tools"), default="auto")
     parser.add_argument("--offline", action="store_true", help="touch no network")
+
+
+def _attestations_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--attestations",
+        action="store_true",
+        help="check what the index attests of each file (PEP 740), and stop where it does not verify",
+    )
 
 
 class _Version(argparse.Action):

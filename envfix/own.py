@@ -33,10 +33,17 @@ def put_right(options: Namespace) -> None:
     from envfix.system.outside import RealOutside
 
     outside = RealOutside()
-    if recover.unfinished(outside, site) is None:
-        return
     looks = getattr(options, "list", False) or getattr(options, "dry_run", False)
-    if options.command not in MAY_WRITE or looks:
+    writes = options.command in MAY_WRITE and not looks
+    try:
+        if recover.unfinished(outside, site) is None:
+            return
+    except recover.CannotTell:
+        if writes and options.command != "verify":
+            raise
+        _check_imports()  # what works on the environment says it
+        return
+    if not writes:
         _check_imports()
         return
     options.recovered = recover.recover(outside, site)

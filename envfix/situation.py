@@ -13,7 +13,7 @@ from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, ResolverName
 from envfix.model.target import Distribution, PipConfig, Target
 from envfix.model.versions import PythonRelease
-from envfix.ports import Index, Outside, Resolver
+from envfix.ports import Attester, Index, Outside, Resolver
 from envfix.probe import interpreter, machine_file, survey
 from envfix.resolve import pip_config
 
@@ -25,6 +25,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     matrix_dir: str
     index: Callable[[PipConfig], Index]
     resolver: Callable[[ResolverName, PipConfig], Resolver]
+    attester: Callable[[], Attester | None] = lambda: None
 
 
 class Where(Struct, frozen=True, kw_only=True):

@@ -7,20 +7,25 @@ Each public function is one command, read from top to bottom; what a step does i
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Mapping
+
 from msgspec import structs
 
+from envfix.attesting import attestations_of
 from envfix.choosing import choice_of_lock, choose
 from envfix.circumstances import with_kernel, with_wheels
 from envfix.deciding import no_gpu_advice, ranked, settled
 from envfix.errors import EnvfixError, InputError, NothingFits, ResolutionFailed
 from envfix.future import knowing, knowing_locked, said_of
 from envfix.lock import check as lock_check
-from envfix.lock import pylock, requirements
+from envfix.lock import pylock
 from envfix.matrix import change, load, rank
 from envfix.matrix.ceilings import ceilings
 from envfix.mending import look, put_right
 from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
+from envfix.model.plan import Lock
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.notes import broken_by, notes_of
@@ -98,8 +103,10 @@ def _with_plan(parts: Parts, here: Situation, matrix: Matrix, request: Request, 
     return structs.replace(result, plan=plan, bounds=choice.bounds, ceilings=allowed, advice=(*advice, *said))
 
 
-def lock(parts: Parts, request: Request, where: Where, path: str, requirements_path: str) -> LockWritten:
-    """Decide, resolve, and write both lock files."""
+def lock(
+    parts: Parts, request: Request, where: Where, files: Callable[[Lock], Mapping[str, str]]
+) -> LockWritten:
+    """Decide, resolve, and write the lock as the `files` that are made of it: each text by its path."""
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = look(parts, where, matrix)
     request = settled(request, here, matrix)
@@ -109,14 +116,15 @@ def lock(parts: Parts, request: Request, where: Where, path: str, requirements_p
     choice = choose(parts, here, matrix, request, decision)
     resolution = solve(parts, here, request, choice)
     made = make_lock(here, matrix, choice, resolution)
+    attested = attestations_of(parts, here, request, resolution.packages)
     notes = (*notes_of(here, matrix, request, decision, choice), *broken_by(here, choice, resolution))
-    texts = {path: pylock.render_pylock(made), requirements_path: requirements.render_requirements(made)}
+    texts = files(made)
     for name, text in texts.items():
         try:
             parts.outside.write_text(name, text)
         except OSError as problem:
             raise InputError(f"`{name}` cannot be written: {problem.strerror}") from None
-    return LockWritten(lock=made, files=(path, requirements_path), notes=notes)
+    return LockWritten(lock=made, files=tuple(texts), notes=notes, attestations=attested)
 
 
 def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) -> LockWritten:
@@ -140,7 +148,8 @@ def verify(
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = put_right(parts, where, matrix)
     if here.new_venv:
-        raise InputError(f"`{where.venv}` is no virtual environment", f"envfix install --venv {where.venv}")
+        hint = shlex.join(["envfix", "install", "--venv", str(where.venv)])
+        raise InputError(f"`{where.venv}` is no virtual environment", hint)
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)

@@ -133,12 +133,12 @@ def lock(times: int, work: Path) -> Row:
     wanted = work / "wanted.in"
     wanted.write_text("\n".join(_requirements(locked)) + "\n")
     uv = [
-        _uv(), "pip", "compile", "--generate-hashes", "--quiet", "--python",
+        uv_program(), "pip", "compile", "--generate-hashes", "--quiet", "--python",
         sys.executable,
         "--python-version", "3.12",
         "--python-platform", "x86_64-manylinux_2_35", "-o", str(work / "uv.txt"), str(wanted),
     ]  # fmt: skip
-    indexes = _indexes()
+    indexes = own_indexes()
     ours, theirs = alternate(lambda: seconds(argv), lambda: seconds(uv, indexes), times)
     return Row(
         "envfix lock / uv pip compile --generate-hashes",
@@ -159,11 +159,11 @@ def install(work: Path, rounds: int) -> Row:
         f"os: linux\narch: x86_64\nglibc: 2.35\npython: {feature}\ncpu_flags: [avx]\n"
     )
     seconds([*ENVFIX, "lock", "--machine", str(machine), "-o", str(locked)])
-    venv, indexes = work / "venv", _indexes()
+    venv, indexes = work / "venv", own_indexes()
     python = str(venv / "bin" / "python")
     theirs = [
-        [_uv(), "venv", "--quiet", "--seed", "--python", sys.executable, str(venv)],
-        [_uv(), "pip", "install", "--quiet", "--python", python, "-r", str(locked)],
+        [uv_program(), "venv", "--quiet", "--seed", "--python", sys.executable, str(venv)],
+        [uv_program(), "pip", "install", "--quiet", "--python", python, "-r", str(locked)],
     ]
     ours = [[
         *ENVFIX, "install", "--machine", "colab-t4", "--lock", str(locked), "--venv", str(venv),
@@ -182,7 +182,7 @@ def install(work: Path, rounds: int) -> Row:
     return Row("envfix install / uv pip install, cold", mine / uvs, 1.1, "x", detail)
 
 
-def _indexes() -> dict[str, str]:
+def own_indexes() -> dict[str, str]:
     """uv's environment with the indexes that envfix takes from pip's configuration."""
     from envfix.installers import uv_environment
     from envfix.resolve.pip_config import read_pip_config
@@ -198,7 +198,7 @@ def _requirements(locked: Path) -> list[str]:
     return list(parse_toml(locked.read_text(), str(locked))["tool"]["envfix"]["requirements"])
 
 
-def _uv() -> str:
+def uv_program() -> str:
     import uv
 
     return str(uv.find_uv_bin())

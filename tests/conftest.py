@@ -8,6 +8,7 @@ import signal
 import tempfile
 
 import pytest
+from hypothesis import settings
 
 from tests.environments import byte_code, envfix, index, made, parsed, standing
 
@@ -16,6 +17,10 @@ __all__ = ["byte_code", "envfix", "index", "made", "parsed", "standing"]
 # What tests install and verify is not recorded for the user who runs them.
 _state = tempfile.TemporaryDirectory(prefix="envfix-state-")
 os.environ["ENVFIX_STATE_DIR"] = _state.name
+
+# One example's wall time says nothing on a machine that others use too.
+settings.register_profile("envfix", deadline=None)
+settings.load_profile("envfix")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -19,8 +19,8 @@ ROWS = (
     "cache explanation installers nvidia pep751 record redaction state",
     f"system {' '.join(sorted(STAGES))}",
     "choice facts neighbours output refusing situation snapshots",
-    "aftercare beside choosing circumstances deciding diagnosing environment future holders mending notes "
-    "pairs proving provision restarting since solution standing together",
+    "aftercare attesting beside choosing circumstances deciding diagnosing environment future holders "
+    "mending notes pairs proving provision restarting since solution standing together",
     "installing issue render undoing watching workflow",
     "commands options own",
     "cli",

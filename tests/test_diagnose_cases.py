@@ -22,7 +22,7 @@ from envfix.system.outside import RealOutside
 from tests import shipped
 
 DATA = Path(__file__).parent / "data" / "failures"
-NAMES = ("cases.yaml", "holdout.yaml", "holdout2.yaml")
+NAMES = ("cases.yaml", "holdout.yaml", "holdout2.yaml", "holdout3.yaml", "holdout4.yaml", "holdout5.yaml")
 
 
 @cache
@@ -34,6 +34,15 @@ def whole() -> Catalogue:
 def cases(*names: str) -> list[dict[str, Any]]:
     there = [name for name in names if (DATA / name).exists()]
     return [case for name in there for case in parse_yaml((DATA / name).read_text(), name)["cases"]]
+
+
+def told_right(*names: str) -> list[Any]:
+    """The cases, those that are known to be told wrong marked to fail until they are told right."""
+    missed = pytest.mark.xfail(strict=True, reason="known to be told wrong")
+    return [
+        pytest.param(case, id=case["id"], marks=[missed] if case.get("missed") else [])
+        for case in cases(*names)
+    ]
 
 
 def found(case: dict[str, Any], known: Catalogue) -> tuple[Finding, ...]:
@@ -52,7 +61,7 @@ def right(chosen: Sequence[dict[str, Any]], known: Catalogue) -> list[str]:
     return good
 
 
-@pytest.mark.parametrize("case", cases(*NAMES), ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", told_right(*NAMES))
 def test_the_first_finding_is_of_the_right_family(case: dict[str, Any]) -> None:
     findings = found(case, whole())
     assert findings, "nothing was recognised"
@@ -121,8 +130,8 @@ def left_out(by_seen: bool) -> list[str]:
 
 
 def test_leaving_out_what_was_written_from_a_case() -> None:
-    assert len(left_out(by_seen=True)) >= 45
+    assert len(left_out(by_seen=True)) >= 62
 
 
 def test_leaving_out_all_that_only_one_case_shows() -> None:
-    assert len(left_out(by_seen=False)) >= 48
+    assert len(left_out(by_seen=False)) >= 62

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from envfix import diagnosing
+from envfix.diagnose import told as telling
+from envfix.diagnose.document import Document
 from envfix.diagnose.explain import explain
 from envfix.diagnose.remedy import INSTALL
 from envfix.matrix.load import matrix_dir
@@ -106,8 +108,49 @@ def test_nvidia_smi_names_a_ceiling_and_its_table_is_read() -> None:
         "|    0   N/A  N/A      4321      C   /usr/bin/python3                15890MiB |\n"
     )
     assert causes(table)[:2] == ["compat-in-use", "gpu-memory-held"]
+    assert any("/usr/bin/python3 (pid 4321) 15890 MiB" in line for line in found(table)[1].evidence)
     plain = table.replace("CUDA Version: 11.8", "CUDA Version: 11.4").replace("15900MiB", "  100MiB")
     assert causes(plain) == []
+
+
+MISSING = "ImportError: {}: cannot open shared object file: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("soname", "named", "family"),
+    [
+        ("libcudart.so.11.0", "CUDA 11.2", "cuda-libs-not-found"),
+        ("libcudart.so.11.0", "CUDA 10.2", "cuda-major-mismatch"),
+        ("libcublas.so.10.0", "Cuda version: 10.0", "cuda-libs-not-found"),
+        ("libcublas.so.10.0", "Cuda version: 10.1", "cuda-major-mismatch"),
+        ("libcublas.so.12", "cuda 12 installed", "cuda-libs-not-found"),
+        ("libcudart.so.11.0", "Driver Version: 535.129.03   CUDA Version: 12.2", "cuda-major-mismatch"),
+    ],
+)
+def test_the_named_cuda_is_compared_with_that_of_the_library(soname: str, named: str, family: str) -> None:
+    text = MISSING.format(soname) + named
+    assert families(text)[0] == family
+    # What nvidia-smi calls CUDA Version is the driver's, which says nothing of a toolkit.
+    markers = telling.read(Document(text), whole()).markers
+    assert ("toolkit-not-of-the-missing" in markers) == (
+        family.endswith("mismatch") and "Driver" not in named
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Traceback (most recent call last):\njson.decoder.JSONDecodeError: Expecting value: line 1",
+        "docker run -it ubuntu bash\nConnectionRefusedError: [Errno 111] Connection refused",
+        "npm ERR! ERESOLVE unable to resolve dependency tree",
+        "on the host it is fine and in the container it is not",
+        "CUDA 12.4, tensorflow 2.18, an RTX 3090: all works, also after a suspend",
+        "ssh: connect to host 10.0.0.5 port 802: Connection refused",
+        "1875/1875 [==============================] - 8s 4ms/step - loss: 0.2927 - accuracy: 0.9157",
+    ],
+)
+def test_what_is_no_such_failure_is_recognised_as_nothing(text: str) -> None:
+    assert causes(text) == []
 
 
 def test_a_soname_is_said_to_belong_to_its_libraries() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.environments import TF
+from tests.environments import TF, UNAIDED, install
 from tests.index_server import IndexServer, build_wheel
 
 NOWHERE = "http://127.0.0.1:9/simple/"
@@ -107,6 +108,41 @@ def test_a_lock_is_installed_from_the_cache_alone(envfix: Any, index: IndexServe
     done = offline(envfix, cache="kept")
     assert done.returncode == 0, done.stderr
     assert not index.asked
+
+
+def test_only_what_lacks_and_only_where_that_is_why_is_named(
+    envfix: Any, locked: Path, index: IndexServer, tmp_path: Path
+) -> None:
+    lock = tmp_path / "pylock.envfix.toml"
+    lock.write_text(lock.read_text().replace("http://127.0.0.1:9", index.url))
+    argv = ["install", "--lock", str(lock), "--machine", "here.yaml", "--yes", "--no-verify", "--json"]
+    assert envfix(*argv, "--venv", "one", UV_CACHE_DIR="kept").returncode == 0
+    (evil,) = locked.glob("absl_py-*")
+    for wheel in set(locked.iterdir()) - {evil}:
+        wheel.unlink()  # what the cache has
+    evil.write_bytes(build_wheel("absl-py", "2.1.0", modules={"absl_py/__init__.py": "evil = 1\n"}).data)
+    argv += ["--offline", "--venv", "two"]
+    done = envfix(*argv, UV_CACHE_DIR="kept", PIP_FIND_LINKS=str(locked))
+    (error,) = json.loads(done.stdout)["errors"]
+    assert (done.returncode, error["hint"]) == (4, None), error
+    assert "hash" in error["message"]
+    for folder in list((tmp_path / "kept").rglob("absl-py")):
+        shutil.rmtree(folder)
+    done = envfix(*argv, UV_CACHE_DIR="kept")
+    (error,) = json.loads(done.stdout)["errors"]
+    assert error["hint"].splitlines()[0] == f"in no folder of `find-links`: {evil.name}"
+
+
+def test_a_users_uv_toml_that_wants_no_cache_is_heard(envfix: Any, standing: Any, tmp_path: Path) -> None:
+    standing(TF)
+    (tmp_path / "settings/uv").mkdir(parents=True)
+    (tmp_path / "settings/uv/uv.toml").write_text("no-cache = true\n")
+    (tmp_path / "tmp").mkdir()
+    extra = {"XDG_CONFIG_HOME": str(tmp_path / "settings"), "UV_CACHE_DIR": "unwanted"}
+    done = envfix(*install("--tf", UNAIDED), **extra, TMPDIR=str(tmp_path / "tmp"))
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "tmp").iterdir())
+    assert not (tmp_path / "unwanted").exists()
 
 
 CREDENTIALS = "someone:s3cr3t"

@@ -13,7 +13,7 @@ from envfix.model.machine import Machine
 from envfix.model.outcome import Check, InstallResult, Proof, RestartAdvice, Status, Verification
 from envfix.model.plan import NEEDED, Break, Change, Plan, PlannedPackage
 from envfix.model.results import Installed, Report, Verified
-from envfix.render import json, markdown, text
+from envfix.render import json, markdown, outcome, text
 from envfix.render.words import columns, size
 from envfix.verify.checks import REPAIR
 from tests.values import RELEASE, T4
@@ -292,3 +292,16 @@ def test_sizes(count: int | None, shown: str) -> None:
 def test_columns_align() -> None:
     assert columns([("a", "bb", "c"), ("aaa", "b", "c")]) == ["a    bb  c", "aaa  b   c"]
     assert columns([]) == []
+
+
+def test_an_install_says_how_to_undo_it_before_the_outcome() -> None:
+    result = InstallResult(
+        python="/env/bin/python", changed=("numpy",), before={"numpy": "1"}, after={"numpy": "2"}, loader=""
+    )
+    value = structs.replace(install_of(None, result), transaction="3")
+    lines = outcome.installed(value)
+    assert lines[-2:] == [
+        "undo     envfix rollback 3 --python /env/bin/python",
+        "done     tensorflow 2.20.0 in /env/bin/python: 1 package changed",
+    ]
+    assert not any(line.startswith("undo") for line in outcome.installed(install_of(None, result)))

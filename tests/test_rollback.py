@@ -65,6 +65,32 @@ def answer(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, A
     return whole
 
 
+def test_an_install_that_keeps_everything_names_no_transaction(
+    envfix: Any, standing: Callable[[str], Path]
+) -> None:
+    standing(TF)
+    assert answer(envfix(*install("--tf", TF)))["data"]["transaction"] is None
+
+
+def test_a_record_that_cannot_be_read_is_only_said_by_what_reads(
+    envfix: Any, standing: Callable[[str], Path]
+) -> None:
+    site = standing(TF)
+    (site / HOME / "1").mkdir(parents=True)
+    (site / HOME / "1/journal.json").write_text("{")
+    before = tree(site)
+    at = ["--machine", "colab-t4", "--venv", "demo", "--json"]
+    reads = [
+        envfix("report", "--offline", *at),
+        envfix("lock", "--tf", TF, "-o", "pylock.envfix.toml", "--requirements", "locked.txt", *at),
+        envfix("verify", "--accelerator", "cpu", "--json", "--venv", "demo"),
+    ]
+    for done in reads:
+        assert done.returncode != 5 and "its record cannot be read" in done.stderr, done.stderr
+    assert answer(envfix(*install("--tf", UNAIDED)), 5)["errors"]
+    assert tree(site) == before
+
+
 def test_an_install_is_listed_and_undone(
     envfix: Any, standing: Callable[[str], Path], index: IndexServer, tmp_path: Path
 ) -> None:
@@ -73,7 +99,9 @@ def test_an_install_is_listed_and_undone(
     argv = ["rollback", "--venv", "demo", "--json"]
     assert answer(envfix(*argv, "--list"))["data"]["transactions"] == []
     assert "nothing" in answer(envfix(*argv), 2)["errors"][0]["message"]
-    assert answer(envfix(*install("--tf", UNAIDED)))["data"]["changed"]
+    done = envfix(*install("--tf", UNAIDED))
+    data = answer(done)["data"]
+    assert data["changed"] and data["transaction"] == "1"
     after = tree(tmp_path / "demo", ("__pycache__",))
     (one,) = answer(envfix(*argv, "--list"))["data"]["transactions"]
     assert one["id"] == "1" and one["kept_bytes"] > 0

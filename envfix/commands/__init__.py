@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from envfix import restarting, workflow
-from envfix.commands.asking import alone, in_cell, request, where
+from envfix.commands.asking import in_cell, request, where
 from envfix.commands.explaining import explain
 from envfix.commands.installing import install
 from envfix.commands.issue import for_issue
+from envfix.commands.locking import lock
 from envfix.commands.matrix import matrix
 from envfix.commands.recording import compared, listed, recorded
 from envfix.commands.undoing import rollback
@@ -19,7 +19,7 @@ from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
 from envfix.model.results import Installed, Report
 from envfix.model.target import PipConfig
-from envfix.ports import Index, Outside, Resolver
+from envfix.ports import Attester, Index, Outside, Resolver
 from envfix.render import Rendered, json, markdown, text
 from envfix.situation import Parts
 from envfix.system.jupyter import RealKernelHost
@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> Rendered:
         matrix_dir=load.matrix_dir(),
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
+        attester=_attester,
     )
     result, exit_code = recorded(parts, options, COMMANDS[options.command])
     last_act = None
@@ -90,19 +91,6 @@ def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     return report, report.exit_code
 
 
-def _lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    if options.check:
-        given = {"--tf": options.tf, "--with": options.companions, "-o": options.output}
-        given["--requirements"] = options.requirements
-        alone("--check", given)
-        return workflow.check_lock(parts, where(options), options.check, offline=options.offline), 0
-    path = options.output or "pylock.envfix.toml"
-    beside = options.requirements or str(Path(path).with_name("requirements.envfix.txt"))
-    if Path(path).resolve() == Path(beside).resolve():
-        raise UsageError(f"`-o` and `--requirements` both name `{path}`", "name two files")
-    return workflow.lock(parts, request(options), where(options), path, beside), 0
-
-
 def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if not 0 < options.timeout < 1e6:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
@@ -119,7 +107,7 @@ def _machines(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
 COMMANDS = {
     "probe": _probe,
     "report": _report,
-    "lock": _lock,
+    "lock": lock,
     "install": install,
     "verify": _verify,
     "rollback": rollback,
@@ -141,6 +129,12 @@ def _index(config: PipConfig) -> Index:
     from envfix.system.index import RealIndex
 
     return RealIndex(config)
+
+
+def _attester() -> Attester | None:
+    from envfix.system import attestations
+
+    return attestations.attester()
 
 
 def _resolver(outside: Outside, name: ResolverName, config: PipConfig) -> Resolver:

@@ -12,12 +12,14 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple
 
 HEAD = 256 << 10
 BODY, TAIL = 512 << 10, 256 << 10
 LONGEST_LINE = 64 << 10
 ALIKE = 12
+FEW = 500  # places of words in a block that are looked at one by one
 BEGINNING = 5
 SHAPES = 50_000
 _BOMS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -28,6 +30,7 @@ _LINE_END = bytes.maketrans(b"\r", b"\n")
 _IDLE = b"0123456789=.#>-+:%|[]() \t"
 # Everything but letters and digits parts words.
 _PLAIN = bytes(number if chr(number).isalnum() and number < 128 else 32 for number in range(256))
+_BEGINNING = itemgetter(slice(BEGINNING))
 _ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -36,6 +39,10 @@ class Wanted(NamedTuple):
 
     tokens: frozenset[bytes]
     parts: tuple[bytes, ...]
+
+    @property
+    def beginnings(self) -> frozenset[bytes]:
+        return frozenset(part[:BEGINNING] for part in self.parts)
 
 
 def condense(pieces: Iterable[bytes], wanted: Callable[[], Wanted]) -> str:
@@ -46,14 +53,14 @@ def condense(pieces: Iterable[bytes], wanted: Callable[[], Wanted]) -> str:
     head, rest = _head(_utf8(pieces))
     shapes = _Shapes()
     keep = _Kept()
-    for lines, forms in _blocks(iter((head,))):
-        keep.add(shapes.fresh(lines, forms))
+    for block in _blocks(iter((head,))):
+        keep.add(shapes.fresh(*_split(block)))
     asked: Wanted | None = None
-    for lines, forms in _blocks(rest):
-        fresh = shapes.fresh(lines, forms)
-        if fresh:
-            asked = asked or wanted()
-            keep.add(_telling(fresh, asked))
+    for block in _blocks(rest):
+        asked = asked or wanted()
+        there = _wanted_in(block.lower(), asked)
+        if there:
+            keep.add(_telling(shapes.fresh(*_split(_around(block, there))), there))
     return keep.text().decode("utf-8", "replace")
 
 
@@ -83,13 +90,36 @@ class _Shapes:
         return kept
 
 
-def _telling(lines: list[bytes], wanted: Wanted) -> list[bytes]:
-    """The lines with something wanted, at most ALIKE for each, and the line after each."""
+def _wanted_in(text: bytes, wanted: Wanted) -> list[bytes]:
+    """What is wanted and stands in the text, without looking at its lines: most of a long log has none."""
+    there = text.translate(_PLAIN).split()
+    # Intersections read the list in C; a set of all its words would cost more than everything else here.
+    found = list(wanted.tokens.intersection(there))
+    beginnings = wanted.beginnings.intersection(map(_BEGINNING, there))
+    return found + [part for part in wanted.parts if part[:BEGINNING] in beginnings and part in text]
+
+
+def _around(block: bytes, found: list[bytes]) -> bytes:
+    """The lines with one of the words and the line after each; the whole block where they are many."""
+    text = block.translate(_LINE_END)
+    lower = text.lower()
+    if sum(map(lower.count, found)) > FEW:
+        return block
+    spans: set[tuple[int, int]] = set()
+    for word in found:
+        at = lower.find(word)
+        while at >= 0:
+            end = (text.find(b"\n", at) + 1) or len(text)
+            spans.add((text.rfind(b"\n", 0, at) + 1, end))
+            if end < len(text):
+                spans.add((end, (text.find(b"\n", end) + 1) or len(text)))
+            at = lower.find(word, end)
+    return b"".join(text[start:end] for start, end in sorted(spans)).rstrip(b"\n")
+
+
+def _telling(lines: list[bytes], found: list[bytes]) -> list[bytes]:
+    """The lines with one of the words, at most ALIKE for each, and the line after each."""
     text = b"\n".join(lines).lower()
-    there = set(text.translate(_PLAIN).split())
-    found = list(wanted.tokens & there)
-    beginnings = {word[:BEGINNING] for word in there}
-    found += [part for part in wanted.parts if part[:BEGINNING] in beginnings]
     starts = [0, *accumulate(len(line) + 1 for line in lines)]
     numbers: set[int] = set()
     for word in found:
@@ -145,8 +175,8 @@ def _again(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Lines with their shapes, a piece at a time; a line without end is cut."""
+def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Whole lines, a piece at a time; a line without end is cut."""
     rest = b""
     for piece in pieces:
         block = rest + piece
@@ -157,12 +187,13 @@ def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[list[bytes], list[bytes]]
             end = len(block)
         rest = block[end:]
         if end:
-            yield _split(block[: end - 1] if block[end - 1 : end] in (b"\n", b"\r") else block[:end])
+            yield block[: end - 1] if block[end - 1 : end] in (b"\n", b"\r") else block[:end]
     if rest:
-        yield _split(rest)
+        yield rest
 
 
 def _split(block: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The lines of a block and their shapes."""
     lines = block.translate(_LINE_END).split(b"\n")
     if max(map(len, lines)) <= LONGEST_LINE:
         return lines, block.translate(_SHAPE, _IDLE).split(b"\n")

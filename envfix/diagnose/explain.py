@@ -12,7 +12,7 @@ from envfix.diagnose.notebook_file import text_of
 from envfix.diagnose.patterns import tokens, words
 from envfix.diagnose.remedy import fix
 from envfix.diagnose.weighing import Scene, Weighed, weigh
-from envfix.model.diagnosis import Catalogue, Finding
+from envfix.model.diagnosis import Catalogue, Cause, Family, Finding
 from envfix.model.machine import Machine
 
 MOST_EVIDENCE = 6
@@ -71,12 +71,18 @@ def _finding(weighed: Weighed, scene: Scene, catalogue: Catalogue) -> Finding:
         family=cause.family,
         confidence=weighed.confidence,
         benign=cause.benign,
-        evidence=tuple(dict.fromkeys([*weighed.because, *lines]))[:MOST_EVIDENCE],
+        evidence=tuple(dict.fromkeys([*weighed.because, *_holders(cause, scene), *lines]))[:MOST_EVIDENCE],
         explanation=" ".join([cause.explanation, *_sonames(caught, catalogue)]),
         fix=fix(cause, scene.machine, scene.told),
         follows=weighed.follows,
         sources=cause.sources,
     )
+
+
+def _holders(cause: Cause, scene: Scene) -> list[str]:
+    """Which processes hold the memory, where the text says so and the cause is about it."""
+    line = scene.told.get("memory-held-by")
+    return [line] if line and cause.family is Family.MEMORY else []
 
 
 def _sonames(caught: dict[str, str], catalogue: Catalogue) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -31,19 +32,28 @@ COMPARED = {
     "compat-possible",
     "memory-full",
     "memory-free",
+    "memory-held-by",
     "cudnn-older-than-compiled",
     "cudnn-other-major",
     "many-libraries-missing",
     "only-cudnn-missing",
     "some-libraries-missing",
+    "toolkit-of-the-missing",
+    "toolkit-not-of-the-missing",
 }
 FACTS = {
-    "tensorflow", "python", "driver", "driver-cuda", "gpu", "capability", "toolkit", "cudnn", 
+    "tensorflow", "python", "driver", "driver-cuda", "gpu", "capability", "toolkit", "cuda-named", "cudnn", 
     "cudnn-compiled", "libcuda", "kernel", "package", "variable", "memory", "missing",
 }  # fmt: skip
 _FULL = 0.9
 FIRST_COMPAT = 384  # the oldest kernel driver that NVIDIA's cuda-compat packages go with
+MOST_HOLDERS = 4
 MANY = 4  # of the seven or eight that TensorFlow opens
+LAST_WITH_MINOR = 10
+# The other libraries have numbers of their own: CUDA 11 brings libcufft.so.10.
+_RELEASED = re.compile(
+    r"(?:lib(?:cudart|cublas)\.so\.(?P<so>\d{1,2}(?:\.\d)?)|cudart64_(?P<dll>\d{2,3})\.dll)$"
+)
 # TensorRT and CUPTI are optional, and the driver is no CUDA library.
 _OPTIONAL = ("libnvinfer", "libcupti", "cupti", "libcuda.", "nvcuda")
 
@@ -204,7 +214,45 @@ def _compared(
             found.append(("cudnn-other-major", line))
         elif loaded < wanted:
             found.append(("cudnn-older-than-compiled", line))
-    return [*found, *_missing(values), *_memory(values, table)]
+    return [*found, *_missing(values), *_releases(values), *_memory(values, table)]
+
+
+def _releases(values: dict[str, list[dict[str, str]]]) -> list[tuple[str, str]]:
+    """Whether the CUDA that is named is the one that the missing library belongs to.
+
+    Up to CUDA 10 a soname carries the minor release, later the major alone (NVIDIA, CUDA Compatibility).
+    """
+    names = [caught["value"] for caught in values.get("missing", ())]
+    wanted = next((release for release in map(_release_of, names) if release), None)
+    driver = {caught["value"] for caught in values.get("driver-cuda", ())}
+    named = [caught["value"] for caught in values.get("cuda-named", ()) if caught["value"] not in driver]
+    if wanted is None or not named:
+        return []
+    line = f"CUDA {wanted} is asked for, CUDA {', '.join(dict.fromkeys(named))} is named"
+    if all(_serves(each, wanted) for each in named):
+        return [("toolkit-of-the-missing", line)]
+    return [("toolkit-not-of-the-missing", line)]
+
+
+def _release_of(name: str) -> str | None:
+    """The CUDA release that a library's name tells: `10.1` of libcudart.so.10.1, `11` of cudart64_110.dll."""
+    found = _RELEASED.match(name)
+    if found is None:
+        return None
+    if found["so"]:
+        major, _, minor = found["so"].partition(".")
+        return f"{major}.{minor}" if minor and int(major) <= LAST_WITH_MINOR else major
+    number = found["dll"]
+    if len(number) == 2 and number[0] in "123":
+        return number
+    major, minor = number[:-1], number[-1]
+    return f"{major}.{minor}" if int(major) <= LAST_WITH_MINOR else major
+
+
+def _serves(named: str, wanted: str) -> bool:
+    if "." in named and "." in wanted:
+        return named == wanted
+    return named.partition(".")[0] == wanted.partition(".")[0]
 
 
 def _missing(values: dict[str, list[dict[str, str]]]) -> list[tuple[str, str]]:
@@ -226,7 +274,14 @@ def _memory(values: dict[str, list[dict[str, str]]], table: smi_table.Table) -> 
         if total:
             free = int(caught["value"])
             shares.append((1 - free / total, f"{free} of {total} bytes free"))
+    found = [("memory-held-by", _holders(table.processes))] if table.processes else []
     if not shares:
-        return []
+        return found
     used, line = max(shares)
-    return [("memory-full" if used > _FULL else "memory-free", line)]
+    return [*found, ("memory-full" if used > _FULL else "memory-free", line)]
+
+
+def _holders(processes: tuple[smi_table.Process, ...]) -> str:
+    """The processes with the most GPU memory, by name and id."""
+    most = [f"{each.name} (pid {each.pid}) {each.used_mib} MiB" for each in processes[:MOST_HOLDERS]]
+    return f"nvidia-smi lists as holding GPU memory: {', '.join(most)}"

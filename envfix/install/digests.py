@@ -46,10 +46,21 @@ def digests(outside: Outside, paths: Iterable[str]) -> Mapping[str, bytes | None
             found[path] = row.digest
         else:
             missing.append(path)
-    with ThreadPoolExecutor(THREADS) as pool:
-        fresh = dict(zip(missing, pool.map(lambda path: digest(outside, path), missing), strict=True))
+    fresh = computed(outside, missing)
     remember(outside, fresh, entries, known)
     return {**found, **fresh}
+
+
+def computed(outside: Outside, paths: Iterable[str]) -> dict[str, bytes | None]:
+    """The digest of each file as it is now; None for one that is not there or cannot be read."""
+    # Each thread takes the next file by itself: handing out 20,000 small files costs more than hashing them.
+    left = iter(dict.fromkeys(paths))
+
+    def work(_: int) -> dict[str, bytes | None]:
+        return {path: digest(outside, path) for path in left}
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return {path: found for part in pool.map(work, range(THREADS)) for path, found in part.items()}
 
 
 def digest(outside: Outside, path: str) -> bytes | None:

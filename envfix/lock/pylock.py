@@ -57,13 +57,13 @@ def render_pylock(lock: Lock) -> str:
     }
     extra = {
         "requires-python": f"=={floors.python}.*",
-        "environments": [_marker(floors)],
+        "environments": [marker(floors)],
         "tool": {"envfix": ours},
     }
     return lock_text(lock.resolution.packages, extra)
 
 
-def _marker(floors: Floors) -> str:
+def marker(floors: Floors) -> str:
     """The environment the wheels were chosen for, so that other installers refuse elsewhere too."""
     system = {Os.WINDOWS.value: "win32", Os.MACOS.value: "darwin"}.get(floors.os, "linux")
     machine = {

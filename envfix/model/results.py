@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from packaging.version import Version
 
+from envfix.model.attestation import Attestations
 from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
@@ -49,10 +50,12 @@ class LockWritten(Struct, frozen=True, kw_only=True):
     checked: str = ""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    attestations: Attestations | None = None
 
 
 class Installed(Struct, frozen=True, kw_only=True):
-    """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run."""
+    """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run;
+    `transaction` is the id of the one that `envfix rollback` takes, empty where there is none."""
 
     machine: Machine
     python: str
@@ -61,8 +64,10 @@ class Installed(Struct, frozen=True, kw_only=True):
     accelerator: str
     plan: Plan
     notes: tuple[str, ...] = ()
+    attestations: Attestations | None = None
     dry_run: bool = False
     result: InstallResult | None = None
+    transaction: str = ""
     restart: RestartAdvice | None = None
     kernel: NotebookKernel | None = None
     verification: Verification | None = None

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
+from envfix.model.attestation import Attestations, Standing
 from envfix.model.outcome import (
     Check,
     NotebookKernel,
@@ -43,7 +44,7 @@ IF_IMPORTED = 6  # names that are worth being read
 
 def installed(value: Installed) -> list[str]:
     """The last lines say the outcome, then whether and how to restart."""
-    lines = [f"note     {note}" for note in value.notes]
+    lines = [f"note     {note}" for note in value.notes] + attested(value.attestations)
     if value.dry_run:
         return [*lines, *plan(value.plan), "dry run  nothing was changed"]
     if value.result is not None and value.result.loader:
@@ -51,12 +52,27 @@ def installed(value: Installed) -> list[str]:
     if value.verification is not None:
         # What has just been run is no advice.
         lines += [line for line in verification(value.verification) if line != _hint(REPAIR)]
+    if value.transaction:
+        again = shlex.join(["envfix", "rollback", value.transaction, "--python", value.python])
+        lines.append(f"undo     {again}")
     lines.append(_outcome(value))
     if value.kernel is not None and not value.kernel.same:
         lines += other_kernel(value.kernel, value.python)
     if value.restart is not None:
         lines += restart(value.restart)
     return lines
+
+
+def attested(found: Attestations | None) -> list[str]:
+    """One line on the attestations, where they were asked for."""
+    if found is None:
+        return []
+    count, verified = len(found.published), len(found.those(Standing.VERIFIED))
+    words = f"{count} of {_number(found.looked_up, 'file')} {'has' if count == 1 else 'have'} attestations"
+    checked = f"{verified} of them verified, " if verified else ""
+    if found.not_checked:
+        return [f"attested {words}; {checked}not checked: {found.not_checked}"]
+    return [f"attested {words}{', and they verify' if verified else ''}"]
 
 
 def _outcome(value: Installed) -> str:

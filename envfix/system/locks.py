@@ -7,6 +7,7 @@ replaced, which is when putting an environment back needs one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -48,6 +49,23 @@ def take(path: str) -> RealHeld | None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
             raise
+
+
+def take_folder(path: str) -> RealHeld | None:
+    """The lock on a folder that is no link, None where another process has it. Raises OSError where there
+    can be none."""
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if _lock(descriptor):
+            return RealHeld(descriptor)
+        os.close(descriptor)
+        return None
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+        raise
 
 
 def _lock(descriptor: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
 import functools
@@ -18,7 +17,7 @@ from pathlib import Path
 from envfix.model.urls import redact
 from envfix.ports import Outside, Ran
 from envfix.printable import clean
-from envfix.system import streams
+from envfix.system import streams, temporary
 from envfix.system.following import follow
 from envfix.system.processes import finish
 from envfix.system.reading import is_own, open_at_once, read_patiently
@@ -82,8 +81,11 @@ class RealOutside(RealTree, Outside):
         return os.environ
 
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
-        with open(path, "rb", opener=open_at_once) as file:
-            return read_patiently(file, limit)
+        descriptor = open_at_once(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            return read_patiently(descriptor, limit, path)
+        finally:
+            os.close(descriptor)
 
     def pieces(self, path: str | None, size: int = 1 << 20) -> Iterator[bytes]:
         if path is None:
@@ -171,8 +173,9 @@ class RealOutside(RealTree, Outside):
         return self.temporary_dir()
 
     def temporary_dir(self) -> str:
-        path = tempfile.mkdtemp(prefix="envfix-")
-        atexit.register(shutil.rmtree, path, ignore_errors=True)
+        path, held = temporary.make()
+        if held is not None and held not in self.held:
+            self.held.append(held)  # the children's too, which may live on
         return path
 
     def remove(self, path: str) -> None:

@@ -6,21 +6,30 @@ import errno
 import os
 import select
 import stat
-from typing import IO
 
 SILENCE = 10.0  # seconds that a pipe may go without a byte
 
 
 def open_at_once(path: str, flags: int) -> int:
-    """For `open`: a pipe without a writer would hold it for ever."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    """For `open`: a pipe without a writer would hold it for ever.
+
+    One with a name is refused at once (OSError), for nobody may ever write into it. One that a shell has made
+    (`/dev/stdin`, `<(...)`) has its writer.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode) and not path.startswith(("/dev/", "/proc/")):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a named pipe, not a file", path)
+    return descriptor
 
 
-def read_patiently(file: IO[bytes], limit: int) -> bytes:
+def read_patiently(descriptor: int, limit: int, path: str) -> bytes:
     """At most `limit` bytes. Raises TimeoutError for a pipe or device that is silent for too long."""
-    descriptor = file.fileno()
-    if stat.S_ISREG(os.fstat(descriptor).st_mode) or os.name == "nt":
-        return file.read(limit)
+    found = os.fstat(descriptor)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if stat.S_ISREG(found.st_mode) or os.name == "nt":
+        return _all_of(descriptor, limit, found.st_size)
     data = bytearray()
     while len(data) < limit:
         if not select.select([descriptor], [], [], SILENCE)[0]:
@@ -30,6 +39,18 @@ def read_patiently(file: IO[bytes], limit: int) -> bytes:
             break
         data += chunk
     return bytes(data)
+
+
+def _all_of(descriptor: int, limit: int, size: int) -> bytes:
+    """A regular file up to `limit`; one of the system's (`/proc`) has a size of 0 and something in it."""
+    data = b""
+    while limit > len(data):
+        asked = min(limit - len(data), max(size + 1, 1 << 16))
+        piece = os.read(descriptor, asked)
+        data += piece
+        if not piece or (len(data) == size and len(piece) < asked):
+            break
+    return data
 
 
 def is_own(path: str) -> bool:

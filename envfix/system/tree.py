@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -47,10 +48,13 @@ class RealTree(Tree):
 
     def sha256(self, path: str) -> bytes:
         digest = hashlib.sha256()
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        try:
             # Large pieces: the interpreter's lock is given up while each is hashed.
-            while piece := file.read(1 << 20):
+            while piece := os.read(descriptor, 1 << 20):
                 digest.update(piece)
+        finally:
+            os.close(descriptor)
         return digest.digest()
 
     def link(self, path: str, other: str) -> None:
@@ -144,7 +148,7 @@ def _own(path: str, entry: Entry) -> None:
 
 
 def _sync_filesystem(path: str) -> bool:
-    """`syncfs(2)`, which waits for one filesystem only; False where the C library has none."""
+    """`syncfs(2)`, which waits for one filesystem only; False where there is none. Raises OSError."""
     import ctypes
 
     try:
@@ -153,6 +157,11 @@ def _sync_filesystem(path: str) -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     try:
-        return bool(syncfs(descriptor) == 0)
+        if syncfs(descriptor) == 0:
+            return True
+        code = ctypes.get_errno()
+        if code == errno.ENOSYS:
+            return False
+        raise OSError(code, os.strerror(code), path)  # what was written is not on the disk
     finally:
         os.close(descriptor)

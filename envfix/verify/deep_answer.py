@@ -41,8 +41,8 @@ class Answer(Struct, frozen=True, kw_only=True):
         for step in steps:
             done = self.done(step)
             if "error" in done:
-                what = done["error"].strip().splitlines()[0][:500]
-                return check(name, Status.FAILED, wanted, "an exception", what)
+                kind, what = done["error"].partition(":")[0], done["error"].strip().splitlines()[0][:500]
+                return check(name, Status.FAILED, wanted, f"raised {kind}", what)
             if not done and self._died_in(step):
                 cause = self.heard.cause or "TensorFlow ended the process"
                 return check(name, Status.FAILED, wanted, self.heard.ended, cause, self.heard.hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,13 +13,12 @@ from envfix.install.transaction.ending import ended, message_of
 from envfix.install.transaction.journal import Changes, Journal, Moved, Snapshot, State
 from envfix.install.transaction.kept import Keeper
 from envfix.install.transaction.patience import Patience
+from envfix.install.transaction.settling import Settling
 from envfix.install.transaction.surroundings import present, wanted
 from envfix.model.plan import Break
 from envfix.model.target import Target
 from envfix.ports import Outside
-from envfix.tree import FOLDER, LINK, Entry, Held
-
-CACHE = "__pycache__"
+from envfix.tree import BYTE_CODE, FOLDER, LINK, Entry, Held
 
 
 class Contended(Exception):
@@ -35,6 +33,12 @@ class Change:
         self.target = target
         self.reread = reread
         self.accepted: tuple[Break, ...] = ()
+        self.installer = "uv"
+
+    @property
+    def number(self) -> int | None:
+        """Of the transaction that can be rolled back, once it is complete; None where there is none."""
+        return None
 
     def copied_bytes(self, leaving: Collection[str]) -> int:
         """Bytes that keeping what leaves takes."""
@@ -61,13 +65,11 @@ class Change:
 
     def _check(self, now: Target) -> None:
         # What is only in memory would be lost with the power, whatever a journal says of it.
-        settling = threading.Thread(target=self.outside.settle_all, args=(self.target.purelib,), daemon=True)
-        settling.start()
-        with Patience(self.outside, "checking what was installed, file by file ..."):
+        settling = Settling(self.outside, self.target.purelib)
+        with Patience(self.outside, "checking what was installed, file by file ..."), settling:
             wrong = contents.wrong_files(self.outside, now, self._changed(now))
-            settling.join()
         if wrong:
-            raise InstallFailed(f"not as its RECORD says: {_first(wrong)}")
+            raise contents.damaged(wrong, self.installer)
         unmet = requirements.newly_unmet(self.target, now, self.accepted)
         if unmet:
             raise InstallFailed("; ".join(map(str, unmet[:3])))
@@ -88,6 +90,11 @@ class Transaction(Change):
         self.keeper: Keeper | None = None
 
     @property
+    def number(self) -> int | None:
+        complete = self.journal is not None and self.journal.state is State.COMMITTED
+        return self.journal.number if self.journal and complete else None
+
+    @property
     def needs_fetch(self) -> bool:
         return True
 
@@ -105,7 +112,7 @@ class Transaction(Change):
         imports.import_all()
         leaving = {row.name for row in moved} | {loader.NAME}
         own = loader.describe(outside, self.target)
-        names = None if arrives is None else [*arrives, *own.files, *own.compiled.values(), CACHE]
+        names = None if arrives is None else [*arrives, *own.files, *own.compiled.values(), BYTE_CODE]
         with Patience(outside, "keeping what is going to be replaced ..."):
             self.taken = snapshot.take(outside, self.target, leaving, names)
             self.keeper = Keeper(outside, self.folder)
@@ -137,9 +144,13 @@ class Transaction(Change):
         changes, places, held = self._changes(self.taken.snapshot)
         rows = tuple(row._replace(after=now.version_of(row.name)) for row in self._rows(now))
         with self.outside.undisturbed():
+            if not rows and not changes.paths:
+                recover.discard(self.outside, self.folder)  # nothing that could be undone
+                self.journal = None
+                return
             journal.write_changes(self.outside, self.folder, changes, places)
             self._to(self.journal._replace(state=State.CHECKED, packages=rows, kept_bytes=held))
-            self.journal = recover.complete(self.outside, self.folder, self.journal)
+            self.journal = recover.complete(self.outside, self.folder, self.journal, places)
             self._prune()
 
     def _prune(self) -> None:
@@ -206,10 +217,6 @@ def _became(before: Entry | None, now: Entry | None) -> bool:
     if before.kind == now.kind == FOLDER:
         return before._replace(size=0, inode=0) != now._replace(size=0, inode=0)
     return not before.same(now) or (before.kind != LINK and before.inode != now.inode)
-
-
-def _first(paths: Sequence[str]) -> str:
-    return ", ".join(f"`{path}`" for path in paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
 
 
 @contextmanager

@@ -20,20 +20,21 @@ class Undoable(Protocol):
 
 def ended(change: Undoable, problem: BaseException) -> BaseException:
     """The exception that says how it ended, once everything is put back."""
-    message = message_of(problem)
+    message, data = message_of(problem), getattr(problem, "data", None)
     try:
         words = change.after_failure()
     except EnvironmentChanged as more:
-        return EnvironmentChanged(f"{message}; {more.message}", more.hint)
+        return EnvironmentChanged(f"{message}; {more.message}", more.hint, data=data)
     except (OSError, Unreadable) as trouble:
         return EnvironmentChanged(
             f"{message}; the environment is changed, and cannot be put back now: {message_of(trouble)}",
             shlex.join(["envfix", "rollback", "--python", change.target.executable]),
+            data=data,
         )
     if isinstance(problem, KeyboardInterrupt):
         return Interrupted(f"{message}; {words}")
     if isinstance(problem, (InstallFailed, OSError)):
-        return InstallFailed(f"{message}; {words}", getattr(problem, "hint", None))
+        return InstallFailed(f"{message}; {words}", getattr(problem, "hint", None), data=data)
     return problem
 
 

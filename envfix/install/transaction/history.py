@@ -9,7 +9,7 @@ from envfix.errors import EnvironmentChanged, InputError
 from envfix.install.transaction import journal, recover
 from envfix.install.transaction.journal import Journal, State, Unreadable
 from envfix.install.transaction.putback import Outcome
-from envfix.tree import FOLDER
+from envfix.tree import BYTE_CODE, FOLDER
 
 if TYPE_CHECKING:
     from envfix.ports import Outside
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 # How many stay, and how many bytes their files may hold together; the newest stays whatever it holds.
 KEEP = 3
 KEEP_BYTES = 10_000_000_000
-_CACHE = "__pycache__"
 
 
 def now() -> str:
@@ -64,7 +63,7 @@ def _check_unchanged(outside: Outside, folder: str, entry: Journal) -> None:
     wrong = []
     for path, (_, after) in changes.paths.items():
         found = outside.look(path)
-        if _CACHE in path or (after is not None and after.kind == FOLDER):
+        if BYTE_CODE in path or (after is not None and after.kind == FOLDER):
             continue  # Python's own, and what follows from what is in it
         if (found is None) != (after is None) or (found and after and not found.same(after)):
             wrong.append(path)
@@ -87,6 +86,9 @@ def undo(outside: Outside, site: str, number: int) -> Outcome:
     held, _ = recover.acquire(outside, home)
     assert held is not None
     try:
+        # Another envfix may have been killed since it was looked at: its change stands on this one.
+        for one in recover.ended(outside, home):
+            outside.say(str(one))
         entry = undoable(outside, site, number)
         with outside.undisturbed():
             return recover.back(outside, f"{home}/{number}", entry)

@@ -30,8 +30,9 @@ class State(str, Enum):
     """Each is on disk before what it names begins.
 
     PREPARED: everything is fetched, what will go is kept, nothing is changed. INSTALLING: files may be
-    changed. CHECKED: what is installed is what was wanted, and `after.json` is written. COMMITTED: it stays.
-    ROLLING_BACK: what was there is being put back. ROLLED_BACK: it is all there again.
+    changed. INSTALLED: the installer has ended, and what is there is being checked. CHECKED: what is
+    installed is what was wanted, and `after.json` is written. COMMITTED: it stays. ROLLING_BACK: what was
+    there is being put back. ROLLED_BACK: it is all there again.
     """
 
     PREPARED = "prepared"

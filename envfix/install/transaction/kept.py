@@ -132,9 +132,3 @@ class Kept:
                     raise
         self.outside.copy(source, beside)
         return whole
-
-    def drop(self, path: str) -> None:
-        """Forget a file that has not changed after all."""
-        how, name, *_ = self.places.pop(path)
-        if how != "pack":
-            self.outside.remove(f"{self.folder}/{name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from envfix.install.transaction.kept import Kept
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from envfix.ports import Outside
 
 T = TypeVar("T")
+_FEW = 3
 
 
 class Outcome(NamedTuple):
@@ -20,6 +21,12 @@ class Outcome(NamedTuple):
 
     lost: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
+
+
+def few(paths: Sequence[str]) -> str:
+    """The first of them, for a message."""
+    more = f" and {len(paths) - _FEW} more" if len(paths) > _FEW else ""
+    return ", ".join(f"`{path}`" for path in paths[:_FEW]) + more
 
 
 def put_back(outside: Outside, wanted: Mapping[str, Entry | None], kept: Kept) -> Outcome:
@@ -31,9 +38,7 @@ def put_back(outside: Outside, wanted: Mapping[str, Entry | None], kept: Kept) -
     lost: list[str] = []
     strange: list[str] = []
     _clear(outside, wanted, work)
-    for path in sorted(path for path, entry in wanted.items() if entry and entry.kind == FOLDER):
-        if outside.look(path) is None:
-            work.on(path, lambda path=path: outside.make_dir(path))  # type: ignore[misc]
+    strange += _make_folders(outside, wanted, kept, work)
     for path, entry in wanted.items():
         now = outside.look(path)
         if entry is None or entry.kind == FOLDER or now == entry:
@@ -57,6 +62,35 @@ def _differs(outside: Outside, path: str, entry: Entry | None) -> bool:
     if entry is None:
         return now is not None and not (now.kind == FOLDER and outside.listdir(path))
     return now is None or not now.same(entry)
+
+
+def _make_folders(outside: Outside, wanted: Mapping[str, Entry | None], kept: Kept, work: _Work) -> list[str]:
+    """Make the folders that are gone, but for those that others have taken away; which these are.
+
+    Such a folder held files, and none of them was kept: the change did not touch it.
+    """
+    held = _above(path for path, entry in wanted.items() if entry and entry.kind != FOLDER)
+    needed = _above(path for path, entry in wanted.items() if entry and (entry.kind == LINK or path in kept))
+    left: list[str] = []
+    for path in sorted(path for path, entry in wanted.items() if entry and entry.kind == FOLDER):
+        if outside.look(path) is not None:
+            continue
+        if path in needed or (path not in held and path.rpartition("/")[0] not in left):
+            work.on(path, lambda path=path: outside.make_dir(path))  # type: ignore[misc]
+        else:
+            left.append(path)
+    return left
+
+
+def _above(paths: Iterable[str]) -> set[str]:
+    """Every folder above the paths."""
+    found: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def _clear(outside: Outside, wanted: Mapping[str, Entry | None], work: _Work) -> None:

@@ -6,16 +6,16 @@ Only the standard library is needed, for the packages that envfix imports may be
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envfix.errors import EnvironmentChanged
 from envfix.install.transaction import journal
 from envfix.install.transaction.journal import Journal, State, Unreadable
 from envfix.install.transaction.kept import Kept
-from envfix.install.transaction.putback import Outcome, differing, put_back
+from envfix.install.transaction.putback import Outcome, differing, few, put_back
 from envfix.install.transaction.surroundings import present, wanted
-from envfix.tree import Entry
+from envfix.tree import BYTE_CODE, Entry
 
 if TYPE_CHECKING:
     from envfix.ports import Outside
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 _LOOK_AGAIN = 0.2  # seconds
-_CACHE = "__pycache__"
 # From the first change to the last file put back.
 HALF = frozenset({State.INSTALLING, State.INSTALLED, State.ROLLING_BACK})
 
@@ -60,16 +59,10 @@ def said_of(outcome: Outcome) -> str:
     """What is to be added to "as it was"; nothing where that is all."""
     said = ""
     if outcome.lost:
-        said += f"; written into while it was replaced, so not as it was: {_first(outcome.lost)}"
+        said += f"; written into while it was replaced, so not as it was: {few(outcome.lost)}"
     if outcome.strange:
-        said += f"; left alone, for envfix did not write it: {_first(outcome.strange)}"
+        said += f"; left alone, for envfix did not write it: {few(outcome.strange)}"
     return said
-
-
-def _first(paths: tuple[str, ...]) -> str:
-    return ", ".join(f"`{path}`" for path in paths[:3]) + (
-        f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    )
 
 
 def unfinished(outside: Outside, site: str) -> Journal | None:
@@ -208,13 +201,13 @@ def back(outside: Outside, folder: str, entry: Journal) -> Outcome:
     aims, places, strange = _aims(outside, folder, entry)
     outcome = put_back(outside, aims, Kept(outside, folder, places))
     left = {*outcome.lost, *outcome.strange}
-    wrong = tuple(path for path in differing(outside, aims) if path not in left and _CACHE not in path)
+    wrong = tuple(path for path in differing(outside, aims) if path not in left and BYTE_CODE not in path)
     if wrong:
         raise OSError(0, "is still not as it was", wrong[0])
     outside.settle_all(folder)
     journal.write(outside, folder, entry._replace(state=State.ROLLED_BACK))
     discard(outside, folder)
-    changed = tuple(path for path in outcome.strange if _CACHE not in path)
+    changed = tuple(path for path in outcome.strange if BYTE_CODE not in path)
     return Outcome(outcome.lost, (*changed, *strange))
 
 
@@ -247,7 +240,7 @@ def _newer_byte_code(outside: Outside, aims: dict[str, Entry | None]) -> dict[st
             sources.setdefault(above, set()).add(name[:-3])
     found: dict[str, None] = {}
     for above, stems in sources.items():
-        cache = f"{above}/{_CACHE}"
+        cache = f"{above}/{BYTE_CODE}"
         names = [name for name in outside.listdir(cache) if name.partition(".")[0] in stems]
         found.update((f"{cache}/{name}", None) for name in names if f"{cache}/{name}" not in aims)
         if names and cache not in aims:
@@ -255,9 +248,15 @@ def _newer_byte_code(outside: Outside, aims: dict[str, Entry | None]) -> dict[st
     return found
 
 
-def complete(outside: Outside, folder: str, entry: Journal) -> Journal:
-    """End a transaction that was checked: it stays, and only what it changed is kept of it."""
-    _, places = journal.read_changes(outside, folder)
+def complete(
+    outside: Outside, folder: str, entry: Journal, places: Mapping[str, Any] | None = None
+) -> Journal:
+    """End a transaction that was checked: it stays, and only what it changed is kept of it.
+
+    `places` are those of its changes, where they need not be read again.
+    """
+    if places is None:
+        _, places = journal.read_changes(outside, folder)
     entry = entry._replace(state=State.COMMITTED, committed=True)
     journal.write(outside, folder, entry)
     names = {place[1] for place in places.values()}
@@ -274,8 +273,12 @@ def discard(outside: Outside, folder: str) -> None:
     outside.remove_tree(folder)
 
 
-def _unreadable(home: str, problem: Unreadable) -> EnvironmentChanged:
-    return EnvironmentChanged(
+class CannotTell(EnvironmentChanged):
+    """A change did not finish, and nobody can say any more what it was."""
+
+
+def _unreadable(home: str, problem: Unreadable) -> CannotTell:
+    return CannotTell(
         f"a change did not finish, and its record cannot be read: {problem}",
         f"make the environment anew, or remove `{home}` to keep it as it is",
     )

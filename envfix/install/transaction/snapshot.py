@@ -10,12 +10,11 @@ from msgspec import Struct
 from envfix import record
 from envfix.install.transaction.journal import Snapshot
 from envfix.install.transaction.kept import SMALL
-from envfix.install.transaction.surroundings import present
+from envfix.install.transaction.surroundings import present, with_others
 from envfix.model.target import Distribution, Target
 from envfix.ports import Outside
-from envfix.tree import FILE, FOLDER, Entry
+from envfix.tree import BYTE_CODE, FILE, FOLDER, LINK, Entry
 
-_CACHE = "__pycache__"
 # Names several packages at once, so that removing one of them rewrites it.
 _SHARED = (".pth", ".egg-link")
 
@@ -34,12 +33,12 @@ def take(outside: Outside, target: Target, leaving: Collection[str], arrives: Se
     `bin/`, headers in `include/`), or None where they are not known.
     """
     place = _Place(outside, target)
+    place.walked = present(outside, place.sites, ())
     coming = frozenset(place.candidates(arrives or ()))
     dists = [dist for dist in target.installed if dist.name in leaving]
     listed = {path for dist in dists for path in _listed(outside, dist, target, place)}
     folders = {path.rpartition("/")[0] for path in (*coming, *listed)}
-    around = {parent for folder in folders for parent in place.upwards(folder)}
-    entries = present(outside, place.sites, {*coming, *listed, *around})
+    entries = with_others(outside, place.walked, place.sites, (*coming, *listed, *place.upwards(folders)))
     going = {path for path in (*listed, *coming) if path in entries}
     going |= set(_byte_code(entries, going, place.sites))
     going |= {path for path in entries if path.endswith(_SHARED) and path.rpartition("/")[0] in place.sites}
@@ -63,6 +62,8 @@ class _Place:
         self.roots = tuple(
             dict.fromkeys(outside.realpath(path) for path in (target.data, target.prefix) if path)
         )
+        self.walked: dict[str, Entry] = {}
+        self._below = tuple(f"{site}/" for site in self.sites)
         self._folders: dict[str, str] = {}
 
     def exact(self, path: str) -> str:
@@ -70,9 +71,23 @@ class _Place:
         folder, _, name = path.rpartition("/")
         if name in ("", ".", ".."):
             folder, name = os.path.split(os.path.normpath(path))
-        if folder not in self._folders:
-            self._folders[folder] = self.outside.realpath(os.path.normpath(folder)).rstrip("/")
-        return f"{self._folders[folder]}/{name}"
+        real = self._folders.get(folder)
+        return f"{self._real(os.path.normpath(folder)) if real is None else real}/{name}"
+
+    def _real(self, folder: str) -> str:
+        """The folder with every link followed; most of them are known from the walk, or with those above."""
+        found = self._folders.get(folder)
+        if found is None:
+            above, _, name = folder.rpartition("/")
+            path = f"{self._real(above)}/{name}" if name else ""
+            entry = self._entry(path) if name else None
+            linked = entry is not None and entry.kind == LINK
+            found = self._folders[folder] = self.outside.realpath(path).rstrip("/") if linked else path
+        return found
+
+    def _entry(self, path: str) -> Entry | None:
+        known = self.walked and path.startswith(self._below)
+        return self.walked.get(path) if known else self.outside.look(path)
 
     def candidates(self, names: Sequence[str]) -> Iterator[str]:
         """Where an installer may put what is called so in one folder of everything."""
@@ -86,11 +101,15 @@ class _Place:
             if top == "include" and rest and target.headers:
                 yield self.exact(f"{target.headers}/{rest}")
 
-    def upwards(self, folder: str) -> Iterator[str]:
-        """The folder and those above it, up to the environment's own: they may have to be made or remade."""
-        while any(folder == root or folder.startswith(f"{root}/") for root in self.roots):
-            yield folder
-            folder = folder.rpartition("/")[0]
+    def upwards(self, folders: Collection[str]) -> set[str]:
+        """The folders and those above, up to the environment's own: they may have to be made or remade."""
+        found: set[str] = set()
+        below = tuple(f"{root}/" for root in self.roots)
+        for folder in folders:
+            while folder not in found and (folder in self.roots or folder.startswith(below)):
+                found.add(folder)
+                folder = folder.rpartition("/")[0]
+        return found
 
 
 def _listed(outside: Outside, dist: Distribution, target: Target, place: _Place) -> Iterator[str]:
@@ -143,9 +162,9 @@ def _byte_code(entries: dict[str, Entry], going: Collection[str], sites: Collect
     folders = {path.rpartition("/")[0] for path in going}
     for path, entry in entries.items():
         above, _, name = path.rpartition("/")
-        if entry.kind == FOLDER or not above.endswith(f"/{_CACHE}"):
+        if entry.kind == FOLDER or not above.endswith(f"/{BYTE_CODE}"):
             continue
-        folder = above[: -len(_CACHE) - 1]
+        folder = above[: -len(BYTE_CODE) - 1]
         if folder not in folders:
             continue
         # At the top the folder is shared by all packages that are a single module.

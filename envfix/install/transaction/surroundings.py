@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from envfix.install.transaction.journal import FOLDER as HOME
 from envfix.install.transaction.journal import Snapshot
 from envfix.record import normalised
-from envfix.tree import FOLDER, Entry
+from envfix.tree import BYTE_CODE, FOLDER, Entry
 
 if TYPE_CHECKING:
     from envfix.ports import Outside
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 # How the names of what installers leave half done begin: uv's and envfix's temporary files, pip's stash.
 _HALF_DONE = (".tmp", ".envfix-", "~")
 _INFOS = ("dist-info", "egg-info")
-_CACHE = "__pycache__"
 
 
 def present(outside: Outside, sites: Sequence[str], others: Iterable[str]) -> dict[str, Entry]:
@@ -33,13 +32,29 @@ def present(outside: Outside, sites: Sequence[str], others: Iterable[str]) -> di
                 for path, entry in outside.walk(site)
                 if path != home and not path.startswith(below)
             )
+    return with_others(outside, found, sites, others)
+
+
+def with_others(
+    outside: Outside, found: dict[str, Entry], sites: Sequence[str], others: Iterable[str]
+) -> dict[str, Entry]:
+    """What was `found` in the `sites`, and those of the `others` that are there."""
     starts = tuple(f"{site}/" for site in sites)
+    there: dict[str, bool] = {}
     for path in others:
-        if path not in found and not path.startswith(starts):
+        if path not in found and not path.startswith(starts) and _is_there(outside, path, there):
             entry = outside.look(path)
             if entry is not None:
                 found[path] = entry
     return found
+
+
+def _is_there(outside: Outside, path: str, known: dict[str, bool]) -> bool:
+    """Whether the folder of the path is there: most that may arrive in two places come to one of them."""
+    folder = path.rpartition("/")[0]
+    if folder not in known:
+        known[folder] = not folder or (_is_there(outside, folder, known) and outside.look(folder) is not None)
+    return known[folder]
 
 
 def wanted(snapshot: Snapshot, now: dict[str, Entry]) -> tuple[dict[str, Entry | None], tuple[str, ...]]:
@@ -52,7 +67,7 @@ def wanted(snapshot: Snapshot, now: dict[str, Entry]) -> tuple[dict[str, Entry |
             continue
         if own.made(path, entry):
             aims[path] = None
-        elif _CACHE not in path:
+        elif BYTE_CODE not in path:
             strange.append(path)
     return aims, tuple(strange)
 
@@ -81,9 +96,9 @@ class _Own:
     def _is_cache(self, path: str) -> bool:
         """Byte code of a file that the change brings or brought."""
         folder, _, name = path.rpartition("/")
-        if name == _CACHE:
+        if name == BYTE_CODE:
             return folder in self.folders
-        if not folder.endswith(f"/{_CACHE}"):
+        if not folder.endswith(f"/{BYTE_CODE}"):
             return False
-        source = f"{folder[: -len(_CACHE) - 1]}/{name.partition('.')[0]}.py"
+        source = f"{folder[: -len(BYTE_CODE) - 1]}/{name.partition('.')[0]}.py"
         return source in self.snapshot.arrives
