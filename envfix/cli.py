@@ -13,11 +13,14 @@ from envfix.options import build_parser
 from envfix.output import complain, deliver
 from envfix.system import streams
 
+# Seconds in which a kernel reads its child's output and sends it on: ipykernel's streams wait 0.2 s.
+RELAYED = 1.0
+
 # Type checkers take this name for true; importing it from `typing` would cost a third of `--help`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from envfix.render import Rendered
@@ -43,7 +46,32 @@ def main(argv: Sequence[str]) -> int:
         return _fail(command, Interrupted("interrupted"), as_json)
     except Exception as problem:
         return _fail(command, bug(problem), as_json)
-    return deliver(rendered.text, rendered.exit_code)
+    exit_code = deliver(rendered.text, rendered.exit_code)
+    if rendered.last_act is not None:
+        _end_with(rendered.last_act, exit_code)
+    return exit_code
+
+
+def _end_with(act: Callable[[], str], exit_code: int) -> None:
+    """Do what may end envfix itself, when everything is said and the notebook has had time to take it over.
+
+    Being ended by it is success, and whatever is to be cleared away is cleared away.
+    """
+    import signal
+    import time
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise SystemExit(exit_code)
+
+    for name in ("SIGTERM", "SIGHUP", "SIGINT"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), leave)
+    time.sleep(RELAYED)
+    problem = act()
+    if problem:
+        complain(
+            f"warning: the kernel was not restarted: {problem}\nhint: restart it yourself, as said above"
+        )
 
 
 def parsed(argv: Sequence[str]) -> Namespace:

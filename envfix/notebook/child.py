@@ -59,7 +59,7 @@ def _result(options: argparse.Namespace, said: dict[str, Any]) -> dict[str, Any]
     from envfix.render import json as results
 
     caller = Caller(pid=said["pid"], python=said["python"], imported=frozenset(said["imported"]))
-    result, exit_code = commands.perform(options, caller)
+    result, exit_code, _ = commands.perform(options, caller)
     rendered = commands.render(options, result, exit_code).text
     answer = json.loads(results.success(options.command, result, exit_code))
     if getattr(options, "format", "") == "html" or not rendered:
