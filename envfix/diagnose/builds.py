@@ -8,7 +8,12 @@ from envfix.model.diagnosis import Build
 from envfix.model.versions import DriverRelease, PythonRelease
 
 # Conditions may name these like markers of the catalogue.
-BUILT = {"toolkit-of-the-release", "toolkit-not-of-the-release", "python-not-of-the-release", "driver-below-the-release"}  # fmt: skip
+BUILT = {
+    "toolkit-of-the-release",
+    "toolkit-not-of-the-release",
+    "python-not-of-the-release",
+    "driver-below-the-release",
+}
 LAST_WITH_MINOR = 10
 
 Values = Mapping[str, Sequence[Mapping[str, str]]]
