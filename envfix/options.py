@@ -137,9 +137,15 @@ def _install(parser: argparse.ArgumentParser) -> None:
         "--restart",
         choices=("ask", "auto", "never"),
         default="ask",
-        help="what to do about a needed restart; this version only advises, whichever is named",
+        help="what to do about a needed restart: `auto` restarts the notebook's kernel where something "
+        "brings it up again, the others advise",
     )
     parser.add_argument("--no-verify", action="store_true", help="do not start TensorFlow afterwards")
+    parser.add_argument(
+        "--kernel",
+        metavar="NAME",
+        help="into an environment of its own, registered as a Jupyter kernel; the notebook's is not touched",
+    )
     parser.add_argument(
         "--allow-break",
         metavar="NAME",

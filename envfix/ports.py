@@ -169,6 +169,49 @@ class Outside(Tree):
         """One line of progress or warning for the user, on standard error."""
 
 
+class Process(NamedTuple):
+    """A running process and its command line."""
+
+    pid: int
+    command: tuple[str, ...]
+
+
+class Server(NamedTuple):
+    """A Jupyter server on this machine, as its own file says. The token is shown nowhere, also not by `repr`.
+
+    `password` says that it wants one and has no token; `socket` is the path it listens on instead of a port.
+    """
+
+    pid: int
+    host: str
+    port: int
+    base_url: str
+    secure: bool
+    socket: str
+    token: str
+    password: bool
+
+    def __repr__(self) -> str:
+        return f"Server(pid={self.pid}, host={self.host!r}, port={self.port}, base_url={self.base_url!r})"
+
+
+class KernelHost(abc.ABC):
+    """What starts a notebook's kernel anew. Each method returns why it did not work, empty where it did."""
+
+    @abc.abstractmethod
+    def has(self, server: Server, kernel: str) -> str:
+        """Whether the server answers here and runs the kernel of that id; nothing is changed."""
+
+    @abc.abstractmethod
+    def restart(self, server: Server, kernel: str, pid: int) -> str:
+        """Have the server restart the kernel, whose process `pid` runs no further cell meanwhile. What it has
+        started, envfix included, may end by it."""
+
+    @abc.abstractmethod
+    def end(self, pid: int) -> str:
+        """End the kernel's process, first asking it to."""
+
+
 class IndexFile(NamedTuple):
     """One file of a project on the package index."""
 

@@ -83,7 +83,7 @@ def _restart(parts: Parts, here: Situation, undone: Transaction) -> RestartAdvic
     platform, _ = session.read_platform(parts.outside, running)
     names = [move.name for move in undone.packages]
     added = [move.name for move in undone.packages if move.after is None]
-    return stale.advise(parts.outside, running, platform, names, here.site_packages, added)
+    return stale.advise(parts.outside, running, platform, names, here.site_packages, added, parts.caller)
 
 
 def _there(parts: Parts, where: Where) -> Situation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from envfix import workflow
+from envfix import restarting, workflow
 from envfix.commands.asking import in_cell, request, where
 from envfix.commands.explaining import explain
 from envfix.commands.installing import install
@@ -17,16 +17,24 @@ from envfix.commands.watch import watch
 from envfix.errors import InputError, UsageError
 from envfix.matrix import load
 from envfix.model.request import Accelerator, ResolverName
-from envfix.model.results import Report
-from envfix.model.target import PipConfig
+from envfix.model.results import Installed, Report
+from envfix.model.target import Caller, PipConfig
 from envfix.ports import Attester, Index, Outside, Resolver
 from envfix.render import Rendered, json, markdown, text
+from envfix.restarting import LastAct
 from envfix.situation import Parts
+from envfix.system.jupyter import RealKernelHost
 from envfix.system.outside import RealOutside
 
 
 def run(options: argparse.Namespace) -> Rendered:
     """The rendered result of one command. Raises EnvfixError for everything it refuses or fails in."""
+    return render(options, *perform(options))
+
+
+def perform(options: argparse.Namespace, caller: Caller | None = None) -> tuple[object, int, LastAct | None]:
+    """The result of one command, asked for by `caller` from within Python, the exit code, and what is to be
+    done when all is said."""
     _end_like_ctrl_c()
     outside = RealOutside(quiet=False)
     outside.in_cell = options.command == "install" and in_cell(outside)
@@ -35,9 +43,22 @@ def run(options: argparse.Namespace) -> Rendered:
         matrix_dir=load.matrix_dir(),
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
+        caller=caller,
         attester=_attester,
     )
     result, exit_code = recorded(parts, options, COMMANDS[options.command])
+    last_act = None
+    if isinstance(result, Installed):
+        # The kernel that asks from within Python restarts itself (`envfix.notebook.restarting`).
+        mode = options.restart if caller is None else "ask"
+        result, last_act = restarting.prepared(outside, RealKernelHost(), result, mode)
+    return result, exit_code, last_act
+
+
+def render(
+    options: argparse.Namespace, result: object, exit_code: int, last_act: LastAct | None = None
+) -> Rendered:
+    """The result in the form that the options name; a report for a file is written there."""
     if options.json:
         rendered = json.success(options.command, result, exit_code)
     elif isinstance(result, Report) and options.format == "markdown":
@@ -49,9 +70,9 @@ def run(options: argparse.Namespace) -> Rendered:
     else:
         rendered = text.result(result)
     if options.command == "report" and options.output:
-        _write(outside, options.output, rendered)
+        _write(RealOutside(), options.output, rendered)
         rendered = ""
-    return Rendered(rendered, exit_code)
+    return Rendered(rendered, exit_code, last_act)
 
 
 def _end_like_ctrl_c() -> None:
@@ -79,8 +100,9 @@ def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         return for_issue(parts, options)
     if options.since is not None and options.since.lower() == "list":
         return listed(parts, options), 0
-    every = options.json or options.format == "html"
+    every = options.json or options.format == "html" or parts.caller is not None
     report = workflow.report(parts, request(options), where(options), every=every)
+    report = restarting.reported(parts.outside, report)
     if options.since is not None:
         report = compared(parts, options, report)
     return report, report.exit_code
@@ -91,6 +113,7 @@ def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
     accelerator = Accelerator(options.accelerator)
     done = workflow.verify(parts, where(options), accelerator, options.timeout, deep=options.deep)
+    done = restarting.verified(parts.outside, done)
     return done, done.exit_code
 
 

@@ -10,7 +10,14 @@ from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
-from envfix.model.outcome import InstallResult, RestartAdvice, Transaction, Verification
+from envfix.model.outcome import (
+    InstallResult,
+    Kernelspec,
+    NotebookKernel,
+    RestartAdvice,
+    Transaction,
+    Verification,
+)
 from envfix.model.plan import Lock, Plan
 from envfix.model.private import Private
 from envfix.model.snapshot import Since
@@ -55,6 +62,7 @@ class LockWritten(Struct, frozen=True, kw_only=True):
 
 class Installed(Struct, frozen=True, kw_only=True):
     """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run;
+    `kernelspec` is the kernel that was registered, or would be.
     `transaction` is the id of the one that `envfix rollback` takes, empty where there is none."""
 
     machine: Machine
@@ -69,7 +77,9 @@ class Installed(Struct, frozen=True, kw_only=True):
     result: InstallResult | None = None
     transaction: str = ""
     restart: RestartAdvice | None = None
+    kernel: NotebookKernel | None = None
     verification: Verification | None = None
+    kernelspec: Kernelspec | None = None
 
     @property
     def exit_code(self) -> int:
@@ -79,6 +89,7 @@ class Installed(Struct, frozen=True, kw_only=True):
 class Verified(Struct, frozen=True, kw_only=True):
     verification: Verification
     machine: Machine | None = None
+    restart: RestartAdvice | None = None
 
     @property
     def exit_code(self) -> int:

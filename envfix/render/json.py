@@ -36,7 +36,8 @@ def data(result: object) -> Any:
     if isinstance(result, results.Installed):
         return _installed(result)
     if isinstance(result, results.Verified):
-        return _verification(result.verification)
+        owed = {} if result.restart is None else {"restart": to_plain(result.restart)}
+        return _verification(result.verification) | owed
     if isinstance(result, results.LockWritten):
         return _lock(result)
     if isinstance(result, results.MachineList):
@@ -94,6 +95,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 
 def _installed(installed: results.Installed) -> dict[str, Any]:
     result = installed.result
+    spec = installed.kernelspec
+    kernel = {"kernelspec": {"name": spec.name, "path": spec.path}} if spec else {}
     return {
         "machine": to_plain(installed.machine),
         "python": result.python if result else installed.python,
@@ -106,9 +109,11 @@ def _installed(installed: results.Installed) -> dict[str, Any]:
         "transaction": installed.transaction or None,
         "plan": to_plain(installed.plan),
         "restart": to_plain(installed.restart or RestartAdvice(needed=False, reason="nothing was changed")),
+        "kernel": to_plain(installed.kernel),
         "verification": None if installed.verification is None else _verification(installed.verification),
         "notes": list(installed.notes),
         "attestations": _attestations(installed.attestations),
+        **kernel,
     }
 
 

@@ -20,7 +20,7 @@ from envfix.model.snapshot import SnapshotList
 from envfix.printable import clean
 from envfix.render import since, undone
 from envfix.render.findings import findings
-from envfix.render.outcome import attested, installed, verification
+from envfix.render.outcome import attested, installed, restart, verification
 from envfix.render.plan import plan
 from envfix.render.usage import watched
 from envfix.render.words import columns, one_line, reason
@@ -55,7 +55,8 @@ def _result(value: object) -> str:
     if isinstance(value, results.Installed):
         return "\n".join(installed(value))
     if isinstance(value, results.Verified):
-        return "\n".join(verification(value.verification))
+        owed = [] if value.restart is None else restart(value.restart)
+        return "\n".join([*verification(value.verification), *owed])
     if isinstance(value, results.LockWritten):
         return lock(value)
     if isinstance(value, results.MachineList):
