@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from envfix.cli import main
-from envfix.commands import asking, installing
+from envfix.commands import COMMANDS, asking, command, installing
 from envfix.errors import InputError, Interrupted
 from envfix.installing import NO_PLAN
 from envfix.model.plan import Plan
@@ -205,3 +205,14 @@ KERNEL = {
 def test_a_notebooks_cell_is_never_asked(monkeypatch: pytest.MonkeyPatch, cell: dict[str, object]) -> None:
     """`!envfix` runs on a pseudo-terminal: a question there would wait for ever."""
     approve_on_a_terminal(monkeypatch, "", NO_PLAN, **cell)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_is_there(name: str) -> None:
+    assert callable(command(name))
+
+
+def test_explain_imports_nothing_of_the_other_commands() -> None:
+    code = "import sys; from envfix import commands; commands.command('explain'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"envfix.workflow", "envfix.choosing", "envfix.installing"}.intersection(done.stdout.split())

@@ -3,54 +3,89 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from importlib import import_module
 
-from envfix import workflow
-from envfix.commands.asking import in_cell, request, where
-from envfix.commands.explaining import explain
-from envfix.commands.installing import install
-from envfix.commands.issue import for_issue
-from envfix.commands.locking import lock
-from envfix.commands.matrix import matrix
-from envfix.commands.recording import compared, listed, recorded
-from envfix.commands.undoing import rollback
-from envfix.commands.watch import watch
-from envfix.errors import InputError, UsageError
+from envfix.errors import InputError
 from envfix.matrix import load
-from envfix.model.request import Accelerator, ResolverName
+from envfix.model.request import ResolverName
 from envfix.model.results import Report
 from envfix.model.target import PipConfig
 from envfix.ports import Index, Outside, Resolver
-from envfix.render import Rendered, json, markdown, text
+from envfix.render import Rendered
 from envfix.situation import Parts
 from envfix.system.outside import RealOutside
+
+Command = Callable[[Parts, argparse.Namespace], tuple[object, int]]
+# The module and the function of each. Importing them all takes longer than `explain` needs to run.
+COMMANDS = {
+    "probe": "looking:probe",
+    "report": "reporting:report",
+    "lock": "locking:lock",
+    "install": "installing:install",
+    "verify": "verifying:verify",
+    "rollback": "undoing:rollback",
+    "explain": "explaining:explain",
+    "watch": "watch:watch",
+    "matrix": "matrix:matrix",
+    "machines": "looking:machines",
+}
+RECORDED = ("install", "verify")
+
+
+def command(name: str) -> Command:
+    """The function of a command; what it needs is imported with it, and nothing of the others."""
+    module, _, function = COMMANDS[name].partition(":")
+    found: Command = getattr(import_module(f"envfix.commands.{module}"), function)
+    return found
 
 
 def run(options: argparse.Namespace) -> Rendered:
     """The rendered result of one command. Raises EnvfixError for everything it refuses or fails in."""
     _end_like_ctrl_c()
     outside = RealOutside(quiet=False)
-    outside.in_cell = options.command == "install" and in_cell(outside)
+    if options.command == "install":
+        from envfix.commands.asking import in_cell
+
+        outside.in_cell = in_cell(outside)
     parts = Parts(
         outside=outside,
         matrix_dir=load.matrix_dir(),
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
     )
-    result, exit_code = recorded(parts, options, COMMANDS[options.command])
-    if options.json:
-        rendered = json.success(options.command, result, exit_code)
-    elif isinstance(result, Report) and options.format == "markdown":
-        rendered = markdown.report(result)
-    elif isinstance(result, Report) and options.format == "html":
-        from envfix.render import html
-
-        rendered = html.page(result)
-    else:
-        rendered = text.result(result)
+    result, exit_code = _done(parts, options)
+    rendered = _rendered(options, result, exit_code)
     if options.command == "report" and options.output:
         _write(outside, options.output, rendered)
         rendered = ""
     return Rendered(rendered, exit_code)
+
+
+def _done(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.command not in RECORDED:
+        return command(options.command)(parts, options)
+    from envfix.commands.recording import recorded
+
+    return recorded(parts, options, command(options.command))
+
+
+def _rendered(options: argparse.Namespace, result: object, exit_code: int) -> str:
+    if options.json:
+        from envfix.render import json
+
+        return json.success(options.command, result, exit_code)
+    if isinstance(result, Report) and options.format == "markdown":
+        from envfix.render import markdown
+
+        return markdown.report(result)
+    if isinstance(result, Report) and options.format == "html":
+        from envfix.render import html
+
+        return html.page(result)
+    from envfix.render import text
+
+    return text.result(result)
 
 
 def _end_like_ctrl_c() -> None:
@@ -67,48 +102,6 @@ def _end_like_ctrl_c() -> None:
 def matrix_date() -> str:
     """The date of the shipped matrix."""
     return load.load(RealOutside(), load.matrix_dir()).date
-
-
-def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    return workflow.probe(parts, where(options)), 0
-
-
-def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    if options.for_issue:
-        return for_issue(parts, options)
-    if options.since is not None and options.since.lower() == "list":
-        return listed(parts, options), 0
-    every = options.json or options.format == "html"
-    report = workflow.report(parts, request(options), where(options), every=every)
-    if options.since is not None:
-        report = compared(parts, options, report)
-    return report, report.exit_code
-
-
-def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    if not 0 < options.timeout < 1e6:
-        raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
-    accelerator = Accelerator(options.accelerator)
-    done = workflow.verify(parts, where(options), accelerator, options.timeout, deep=options.deep)
-    return done, done.exit_code
-
-
-def _machines(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    return workflow.machines(parts), 0
-
-
-COMMANDS = {
-    "probe": _probe,
-    "report": _report,
-    "lock": lock,
-    "install": install,
-    "verify": _verify,
-    "rollback": rollback,
-    "explain": explain,
-    "watch": watch,
-    "matrix": matrix,
-    "machines": _machines,
-}
 
 
 def _write(outside: Outside, path: str, content: str) -> None:
