@@ -37,7 +37,11 @@ def with_wheels(
     What no loader proof opens can be damaged all the same: cuDNN opens its parts when an op needs them.
     `repair` is the command that puts the environment right.
     """
-    wheels = [dist for dist in here.target.installed if dist.name.startswith("nvidia-") and dist.name != NVML_BINDING]
+    wheels = [
+        dist
+        for dist in here.target.installed
+        if dist.name.startswith("nvidia-") and dist.name != NVML_BINDING
+    ]
     if not wheels:
         return proof
     major = next(

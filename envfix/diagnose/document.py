@@ -74,7 +74,9 @@ class Document:
             caught = {name: value for name, value in match.groupdict().items() if value is not None}
             lines = self.lines(match.start(), match.end())
             # Of a pattern that spans a passage its ends are what it names.
-            yield Sighting(match.start(), lines if len(lines) <= MOST_LINES else (lines[0], lines[-1]), caught)
+            yield Sighting(
+                match.start(), lines if len(lines) <= MOST_LINES else (lines[0], lines[-1]), caught
+            )
             if found == most:
                 return
 

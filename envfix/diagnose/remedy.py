@@ -15,7 +15,9 @@ _NOTEBOOKS = (Platform.COLAB, Platform.KAGGLE, Platform.SAGEMAKER, Platform.JUPY
 NO_GPU = "nothing that can be installed helps here: this machine has no NVIDIA GPU that TensorFlow could use"
 # The wheels of TensorFlow 2 have code for this and newer (compat_matrix/tensorflow.yaml).
 OLDEST = ComputeCapability("3.5")
-TOO_OLD = f"nothing that can be installed helps here: no wheel of TensorFlow 2 has code for a GPU below {OLDEST}"
+TOO_OLD = (
+    f"nothing that can be installed helps here: no wheel of TensorFlow 2 has code for a GPU below {OLDEST}"
+)
 # What a step says instead of a release that the text may name.
 RELEASE = "MAJOR.MINOR"
 NO_MAC = (

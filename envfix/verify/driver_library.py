@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 from envfix.model.machine import Driver, Gpu, Machine, known
@@ -30,8 +31,8 @@ def why_not_opened(outside: Outside, heard: Transcript, machine: Machine, about:
     there = [folder for folder in DRIVER_FOLDERS if outside.exists(f"{folder}/{LIBRARY}")]
     if there:
         path = f"{there[0]}/{LIBRARY}"
-        rest = outside.environ.get("LD_LIBRARY_PATH", "")
-        command = f"`export LD_LIBRARY_PATH={there[0]}{':' + rest if rest else ''}`"
+        folders = [there[0], *filter(None, [outside.environ.get("LD_LIBRARY_PATH")])]
+        command = f"`export LD_LIBRARY_PATH={shlex.quote(':'.join(folders))}`"
         return Why(f"{said}; it is at `{path}`, where the loader does not look", f"run {command}")
     if machine.has_no_gpu and about.without_gpu:
         return Why(f"{said}; this machine has no NVIDIA driver or GPU", "; or ".join(about.without_gpu))
@@ -90,7 +91,7 @@ def _take_away(outside: Outside, heard: Transcript, path: str) -> str:
     folder = path.rpartition("/")[0]
     return (
         f"let the driver's own library win: take `{folder}` out of /etc/ld.so.conf.d "
-        f"(`grep -rl {folder} /etc/ld.so.conf.d`) and run `sudo ldconfig`"
+        f"(`grep -rl {shlex.quote(folder)} /etc/ld.so.conf.d`) and run `sudo ldconfig`"
     )
 
 

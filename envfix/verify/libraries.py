@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from posixpath import normpath
 
@@ -120,7 +121,7 @@ def out_of_library_path(outside: Outside, path: str) -> str:
     folder = path.rpartition("/")[0]
     parts = outside.environ.get("LD_LIBRARY_PATH", "").split(":")
     kept = [part for part in parts if part and outside.realpath(part) != outside.realpath(folder)]
-    return f"`export LD_LIBRARY_PATH={':'.join(kept)}`" if kept else "`unset LD_LIBRARY_PATH`"
+    return f"`export LD_LIBRARY_PATH={shlex.quote(':'.join(kept))}`" if kept else "`unset LD_LIBRARY_PATH`"
 
 
 def out_of_the_way(outside: Outside, heard: Transcript, target: Target | None, path: str) -> str:
@@ -132,9 +133,9 @@ def out_of_the_way(outside: Outside, heard: Transcript, target: Target | None, p
         return f"take its folder out of LD_LIBRARY_PATH: {out_of_library_path(outside, path)}"
     if place is not None and place.kind == "cache":
         folder = path.rpartition("/")[0]
-        where = f"/etc/ld.so.conf.d (`grep -rl {folder} /etc/ld.so.conf.d`)"
+        where = f"/etc/ld.so.conf.d (`grep -rl {shlex.quote(folder)} /etc/ld.so.conf.d`)"
         return f"take `{folder}` out of {where}, then `sudo ldconfig`"
-    return f"take it away: `mv {path} {path}.off`"
+    return f"take it away: `{shlex.join(['mv', path, f'{path}.off'])}`"
 
 
 def loader_is_off(outside: Outside, target: Target | None) -> bool:
