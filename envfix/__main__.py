@@ -9,6 +9,10 @@ import sys
 def main() -> None:
     """The command; it ends the process with the contract's exit code."""
     _leave_working_directory()
+    if sys.argv[1:2] == ["--asked"]:  # by `envfix.notebook.asking`, and nobody else
+        from envfix.notebook.child import entry as answer
+
+        answer(sys.argv[2:])
     from envfix.cli import entry
 
     entry()

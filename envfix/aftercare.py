@@ -29,7 +29,7 @@ def restart_advice(
         changed.append(loader.NAME)
     # Not the loader: a kernel that started before it was there does without it.
     added = [name for name in result.changed if result.before.get(name) is None]
-    return stale.advise(parts.outside, running, platform, changed, here.site_packages, added)
+    return stale.advise(parts.outside, running, platform, changed, here.site_packages, added, parts.caller)
 
 
 def install_loader(parts: Parts, here: Situation, choice: Choice) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from msgspec import structs
@@ -86,7 +87,7 @@ def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Chec
             expected=wanted,
             observed=f"process {running.pid} runs {running.python}",
             cause=f"the notebook imports from another environment than `{python}`, which was verified",
-            hint=f"run `envfix verify --python {running.python}`",
+            hint=f"run `envfix verify --python {shlex.quote(running.python)}`",
         )
     platform, _ = session.read_platform(parts.outside, running)
     advice = stale.still_holds(parts.outside, running, platform, here.site_packages)

@@ -13,11 +13,14 @@ from envfix.options import build_parser
 from envfix.output import complain, deliver
 from envfix.system import streams
 
+# Seconds in which a kernel reads its child's output and sends it on: ipykernel's streams wait 0.2 s.
+RELAYED = 1.0
+
 # Type checkers take this name for true; importing it from `typing` would cost a third of `--help`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from envfix.render import Rendered
@@ -34,19 +37,51 @@ def main(argv: Sequence[str]) -> int:
     command = next((word for word in argv if not word.startswith("-")), "")
     as_json = "--json" in argv or "--format=json" in argv or _follows(argv, "--format", "json")
     try:
-        options = build_parser(command).parse_args(argv)
-        options.argv = argv
-        if getattr(options, "format", None) == "json":
-            options.json = as_json = True
-        command = options.command
+        options = parsed(argv)
+        as_json, command = options.json, options.command
         rendered = _run(options)
     except EnvfixError as error:
         return _fail(command, error, as_json)
     except KeyboardInterrupt:
         return _fail(command, Interrupted("interrupted"), as_json)
-    except Exception as bug:
-        return _bug(command, bug, as_json)
-    return deliver(rendered.text, rendered.exit_code)
+    except Exception as problem:
+        return _fail(command, bug(problem), as_json)
+    exit_code = deliver(rendered.text, rendered.exit_code)
+    if rendered.last_act is not None:
+        _end_with(rendered.last_act, exit_code)
+    return exit_code
+
+
+def _end_with(act: Callable[[], str], exit_code: int) -> None:
+    """Do what may end envfix itself, when everything is said and the notebook has had time to take it over.
+
+    Being ended by it is success, and whatever is to be cleared away is cleared away.
+    """
+    import signal
+    import time
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise SystemExit(exit_code)
+
+    for name in ("SIGTERM", "SIGHUP", "SIGINT"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), leave)
+    time.sleep(RELAYED)
+    problem = act()
+    if problem:
+        complain(
+            f"warning: the kernel was not restarted: {problem}\nhint: restart it yourself, as said above"
+        )
+
+
+def parsed(argv: Sequence[str]) -> Namespace:
+    """The options of a command line. Raises UsageError."""
+    command = next((word for word in argv if not word.startswith("-")), "")
+    options = build_parser(command).parse_args(argv)
+    options.argv = argv
+    if getattr(options, "format", None) == "json":
+        options.json = True
+    return options
 
 
 def _follows(argv: Sequence[str], option: str, value: str) -> bool:
@@ -84,13 +119,12 @@ def _as_json(command: str, error: EnvfixError) -> str:
     return json.failure(command, error)
 
 
-def _bug(command: str, bug: Exception, as_json: bool) -> int:
+def bug(problem: Exception) -> EnvfixError:
     """A bug of ours: said as one, with the traceback on standard error for the report."""
     import traceback
 
-    complain("".join(traceback.format_exception(bug)))
-    error = EnvfixError(
-        f"this is a bug in envfix {__version__}: {type(bug).__name__}: {bug}",
+    complain("".join(traceback.format_exception(problem)))
+    return EnvfixError(
+        f"this is a bug in envfix {__version__}: {type(problem).__name__}: {problem}",
         "please report it with the traceback above",
     )
-    return _fail(command, error, as_json)

@@ -80,6 +80,12 @@ class InstallFailed(EnvfixError):
     exit_code = 4
 
 
+class AttestationFailed(InstallFailed):
+    """What the index attests of a file does not verify; nothing was changed or written."""
+
+    code = "attestation-failed"
+
+
 class EnvironmentChanged(EnvfixError):
     """The install failed and the environment is changed; the hint says what to run."""
 

@@ -8,6 +8,7 @@ from functools import partial
 from msgspec import Struct, structs
 
 from envfix.aftercare import add_loader, install_loader, restart_advice
+from envfix.attesting import attestations_of
 from envfix.choice import Choice, Lacks
 from envfix.choosing import choice_of_lock, choose
 from envfix.deciding import refuse_without_gpu, settled
@@ -26,7 +27,7 @@ from envfix.model.results import Installed
 from envfix.neighbours import harm_of, refuse_companions
 from envfix.notes import notes_of
 from envfix.proving import driver_stub, proven
-from envfix.provision import from_folders, naming_what_lacks
+from envfix.provision import from_folders
 from envfix.situation import Parts, Situation, Where, complete, config_of
 from envfix.solution import make_lock, plan_of, plan_of_keeping, solve, with_loader
 from envfix.standing import unjudged
@@ -167,7 +168,8 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
         parts.outside.say(f"resolving {choice.candidate.name} for Python {here.target.feature} ...")
         made = make_lock(here, work.matrix, choice, solve(parts, here, work.request, choice))
     plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline)
-    installed = structs.replace(installed, plan=plan)
+    attested = attestations_of(parts, here, work.request, made.changed_by(plan))
+    installed = structs.replace(installed, plan=plan, attestations=attested)
     harm = harm_of(plan, here.target, work.request, locked=options.lock is not None)
     if options.dry_run:
         notes = (*installed.notes, f"not done without consent: {harm.message}") if harm else installed.notes
@@ -187,8 +189,7 @@ def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
         )
         config, reread = config_of(parts, here.target), partial(read_again, parts, here)
         with changing(parts.outside, here.target, reread, disposable=new) as change:
-            with naming_what_lacks(made, offline=work.request.offline):
-                result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread, change)
+            result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread, change)
             restart = restart_advice(parts, here, choice, result, new)
             result = structs.replace(result, loader=install_loader(parts, here, choice))
     return structs.replace(

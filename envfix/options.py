@@ -118,6 +118,7 @@ def _lock(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--requirements", metavar="FILE", help="default: requirements.envfix.txt beside it")
     parser.add_argument("--check", metavar="FILE", help="only check that this lock fits the machine")
+    _attestations_option(parser)
     _json_option(parser)
 
 
@@ -130,14 +131,21 @@ def _install(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--lock", metavar="FILE", help="install exactly this lock")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    _attestations_option(parser)
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     parser.add_argument(
         "--restart",
         choices=("ask", "auto", "never"),
         default="ask",
-        help="what to do about a needed restart; this version only advises, whichever is named",
+        help="what to do about a needed restart: `auto` restarts the notebook's kernel where something "
+        "brings it up again, the others advise",
     )
     parser.add_argument("--no-verify", action="store_true", help="do not start TensorFlow afterwards")
+    parser.add_argument(
+        "--kernel",
+        metavar="NAME",
+        help="into an environment of its own, registered as a Jupyter kernel; the notebook's is not touched",
+    )
     parser.add_argument(
         "--allow-break",
         metavar="NAME",
@@ -244,6 +252,14 @@ def _deciding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cuda", choices=("auto", "wheels", "system"), default="auto")
     parser.add_argument("--resolver", choices=("auto", "uv", "pip-tools"), default="auto")
     parser.add_argument("--offline", action="store_true", help="touch no network")
+
+
+def _attestations_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--attestations",
+        action="store_true",
+        help="check what the index attests of each file (PEP 740), and stop where it does not verify",
+    )
 
 
 class _Version(argparse.Action):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from envfix.tree import Tree
 
 if TYPE_CHECKING:
-    from envfix.model.plan import Resolution
+    from envfix.model.attestation import Attested
+    from envfix.model.plan import LockedFile, Resolution
     from envfix.model.target import PipConfig, Target
 
 
@@ -80,8 +81,8 @@ class Outside(Tree):
     # -- reading
     @abc.abstractmethod
     def read_bytes(self, path: str, limit: int = 16 << 20) -> bytes:
-        """At most `limit` bytes of the file; OSError as `open` raises it, also for a pipe that nobody writes
-        into."""
+        """At most `limit` bytes of the file; OSError as `open` raises it, also for a named pipe, and for a
+        nameless one that nobody writes into."""
 
     def read_text(self, path: str, limit: int = 16 << 20) -> str:
         """`read_bytes` decoded as UTF-8, undecodable bytes replaced."""
@@ -168,6 +169,49 @@ class Outside(Tree):
         """One line of progress or warning for the user, on standard error."""
 
 
+class Process(NamedTuple):
+    """A running process and its command line."""
+
+    pid: int
+    command: tuple[str, ...]
+
+
+class Server(NamedTuple):
+    """A Jupyter server on this machine, as its own file says. The token is shown nowhere, also not by `repr`.
+
+    `password` says that it wants one and has no token; `socket` is the path it listens on instead of a port.
+    """
+
+    pid: int
+    host: str
+    port: int
+    base_url: str
+    secure: bool
+    socket: str
+    token: str
+    password: bool
+
+    def __repr__(self) -> str:
+        return f"Server(pid={self.pid}, host={self.host!r}, port={self.port}, base_url={self.base_url!r})"
+
+
+class KernelHost(abc.ABC):
+    """What starts a notebook's kernel anew. Each method returns why it did not work, empty where it did."""
+
+    @abc.abstractmethod
+    def has(self, server: Server, kernel: str) -> str:
+        """Whether the server answers here and runs the kernel of that id; nothing is changed."""
+
+    @abc.abstractmethod
+    def restart(self, server: Server, kernel: str, pid: int) -> str:
+        """Have the server restart the kernel, whose process `pid` runs no further cell meanwhile. What it has
+        started, envfix included, may end by it."""
+
+    @abc.abstractmethod
+    def end(self, pid: int) -> str:
+        """End the kernel's process, first asking it to."""
+
+
 class IndexFile(NamedTuple):
     """One file of a project on the package index."""
 
@@ -178,6 +222,7 @@ class IndexFile(NamedTuple):
     requires_python: str | None
     upload_time: str | None
     yanked: bool
+    provenance: str | None = None  # the URL of what is attested of it (PEP 740)
 
 
 class Index(abc.ABC):
@@ -205,6 +250,18 @@ class Index(abc.ABC):
     def stream(self, file: IndexFile, name: str) -> Iterator[bytes]:
         """The member piece by piece, for what is too large to hold; who stops early reads no more of it."""
         yield self.member(file, name)
+
+    def provenance(self, file: IndexFile) -> bytes:
+        """The object at the file's `provenance`, whatever it holds; KeyError where the file has none."""
+        raise KeyError(file.filename)
+
+
+class Attester(abc.ABC):
+    """What checks attestations of files (PEP 740)."""
+
+    @abc.abstractmethod
+    def verify(self, file: LockedFile, provenance: bytes) -> Attested:
+        """Whether everything in the provenance object holds for the file of this name and SHA-256."""
 
 
 class Resolver(abc.ABC):

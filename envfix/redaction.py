@@ -79,7 +79,7 @@ _KNOWN_FILES = re.compile(
 _DEVICES = frozenset(("job", "replica", "task", "device", "physical_device", "GPU", "CPU", "gpu", "cpu"))
 
 
-def redact(text: str, private: Private, *, addresses: bool = True) -> str:
+def masked(text: str, private: Private, *, addresses: bool = True) -> str:
     """The text without anything private, and without what a terminal could misread.
 
     `addresses=False` leaves numbers such as 12.4.5.8 alone, which are versions where only versions stand.
@@ -100,12 +100,12 @@ def redact(text: str, private: Private, *, addresses: bool = True) -> str:
     return _known(text, private.users, "<user>", whole_words=True)
 
 
-def redact_paths(value: str, private: Private) -> str:
-    """`redact` of a value that is a path, or several with colons between: there a space does not end one."""
+def masked_paths(value: str, private: Private) -> str:
+    """`masked` of a value that is a path, or several with colons between: there a space does not end one."""
     if not value.startswith(("/", "~")):
-        return redact(value, private)
+        return masked(value, private)
     pieces = [_without_folders(piece, private) for piece in clean(value).split(":")]
-    return redact(":".join(_shown(piece) if re.search(r"\s", piece) else piece for piece in pieces), private)
+    return masked(":".join(_shown(piece) if re.search(r"\s", piece) else piece for piece in pieces), private)
 
 
 def _without_folders(text: str, private: Private) -> str:

@@ -11,20 +11,22 @@ from envfix.errors import InputError
 from envfix.model.machine import Gpu, Machine, Outcome, known
 from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, ResolverName
-from envfix.model.target import Distribution, PipConfig, Target
+from envfix.model.target import Caller, Distribution, PipConfig, Target
 from envfix.model.versions import PythonRelease
-from envfix.ports import Index, Outside, Resolver
+from envfix.ports import Attester, Index, Outside, Resolver
 from envfix.probe import interpreter, machine_file, survey
 from envfix.resolve import pip_config
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """The real parts that the command line builds, or a test's."""
+    """The real parts that the command line builds, or a test's; `caller` is who asked from within Python."""
 
     outside: Outside
     matrix_dir: str
     index: Callable[[PipConfig], Index]
     resolver: Callable[[ResolverName, PipConfig], Resolver]
+    caller: Caller | None = None
+    attester: Callable[[], Attester | None] = lambda: None
 
 
 class Where(Struct, frozen=True, kw_only=True):

@@ -10,18 +10,18 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 from msgspec import structs
 
+from envfix import state
 from envfix.errors import EnvfixError, InputError
 from envfix.model.machine import Platform
 from envfix.model.snapshot import Snapshot
 from envfix.ports import Outside
 from envfix.reading import convert, parse_json
 
-VARIABLE = "ENVFIX_STATE_DIR"
+VARIABLE = state.VARIABLE
 MOST = 40  # snapshots that are kept, of some 3 kB each
 LARGEST = 64 << 10  # bytes of one that is read
 _NAME = re.compile(r"([0-9]{8}-[0-9]{6}-[0-9a-f]{6})\.json")
@@ -36,16 +36,7 @@ def stamp(now: datetime) -> str:
 
 def folder(outside: Outside) -> str:
     """Where snapshots are kept. Raises OSError where there is no such place."""
-    named = outside.environ.get(VARIABLE, "").strip()
-    if named:
-        place = Path(named).expanduser().absolute()
-    else:
-        import platformdirs
-
-        place = platformdirs.user_state_path("envfix", appauthor=False)
-    if not place.is_absolute():
-        raise OSError(2, "this user has no home folder", str(place))
-    return place.joinpath("snapshots").as_posix()
+    return state.folder(outside, "snapshots")
 
 
 def keep(outside: Outside, snapshot: Snapshot) -> None:

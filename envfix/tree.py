@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 FILE, FOLDER, LINK, OTHER = "f", "d", "l", "o"
+BYTE_CODE = "__pycache__"  # the folder that Python keeps it in (PEP 3147)
 
 
 class Entry(NamedTuple):

@@ -7,10 +7,12 @@ Each public function is one command, read from top to bottom; what a step does i
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 
 from msgspec import structs
 
+from envfix.attesting import attestations_of
 from envfix.choosing import choice_of_lock, choose
 from envfix.circumstances import with_kernel, with_wheels
 from envfix.deciding import no_gpu_advice, ranked, settled
@@ -114,6 +116,7 @@ def lock(
     choice = choose(parts, here, matrix, request, decision)
     resolution = solve(parts, here, request, choice)
     made = make_lock(here, matrix, choice, resolution)
+    attested = attestations_of(parts, here, request, resolution.packages)
     notes = (*notes_of(here, matrix, request, decision, choice), *broken_by(here, choice, resolution))
     texts = files(made)
     for name, text in texts.items():
@@ -121,7 +124,7 @@ def lock(
             parts.outside.write_text(name, text)
         except OSError as problem:
             raise InputError(f"`{name}` cannot be written: {problem.strerror}") from None
-    return LockWritten(lock=made, files=tuple(texts), notes=notes)
+    return LockWritten(lock=made, files=tuple(texts), notes=notes, attestations=attested)
 
 
 def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) -> LockWritten:
@@ -145,7 +148,8 @@ def verify(
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = put_right(parts, where, matrix)
     if here.new_venv:
-        raise InputError(f"`{where.venv}` is no virtual environment", f"envfix install --venv {where.venv}")
+        hint = shlex.join(["envfix", "install", "--venv", str(where.venv)])
+        raise InputError(f"`{where.venv}` is no virtual environment", hint)
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)

@@ -130,6 +130,7 @@ def runner(folder: Path, index: IndexServer, parsed: Path, byte_code: Path) -> A
 def envfix(index: IndexServer, tmp_path: Path, parsed: Path, byte_code: Path) -> Any:
     index.faults.clear()
     index.lies.clear()
+    index.provenance.clear()
     index.asked.clear()
     return runner(tmp_path, index, parsed, byte_code)
 

@@ -96,14 +96,15 @@ class IndexServer:
     `faults` maps the end of a path to an HTTP status, a function that answers, or to "drop" (the connection
     ends halfway), "stall" (no answer until the server stops), "portal" (a page of something else) or "broken"
     (half a JSON page). With `credentials` (`user:password`) all else is refused with 401.
-    `lies` maps file names to the SHA-256 the page claims instead of the true one. `asked` keeps every
-    request.
+    `lies` maps file names to the SHA-256 the page claims instead of the true one, `provenance` to what is
+    attested of them. `asked` keeps every request.
     """
 
     url: str = ""
     wheels: dict[str, Wheel] = field(default_factory=dict)
     faults: dict[str, int | str | Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, bytes] = field(default_factory=dict)
     credentials: str = ""
     json: bool = True
     metadata: bool = True
@@ -132,6 +133,7 @@ class IndexServer:
                     "upload-time": wheel.uploaded,
                     "requires-python": wheel.requires_python,
                     "core-metadata": self.metadata,
+                    "provenance": self._provenance(wheel),
                 }
                 for wheel in files
             ]
@@ -142,6 +144,9 @@ class IndexServer:
             for wheel in files
         )
         return f"<!DOCTYPE html><html><body>\n{links}</body></html>".encode()
+
+    def _provenance(self, wheel: Wheel) -> str | None:
+        return f"{self.url}/attested/{wheel.filename}" if wheel.filename in self.provenance else None
 
 
 class _Server(ThreadingHTTPServer):
@@ -207,6 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
             page = self.index.page(path.removeprefix("/simple/").strip("/"), as_json)
             kind = JSON_PAGE if as_json else "text/html"
             self.send(404 if page is None else 200, page or b"no such project", kind, body)
+        elif path.startswith("/attested/"):
+            self.send(200, self.index.provenance[path.removeprefix("/attested/")], "application/json", body)
         else:
             self.file(path.removeprefix("/files/"), body, drop=fault == "drop")
 

@@ -411,3 +411,18 @@ def test_sizes_are_spoken_and_the_cache_is_found() -> None:
     assert uv_cache({"HOME": "/h"}) == "/h/.cache/uv"
     assert uv_cache({"HOME": "/h", "XDG_CACHE_HOME": "/x"}) == "/x/uv"
     assert uv_cache({"HOME": "/h", "UV_CACHE_DIR": "/u"}) == "/u"
+
+
+def test_a_fetch_that_fails_is_not_looked_through(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of 3 GB unpacked is tens of thousands of files, and nobody asks what is among them."""
+    room.apply(room.lock("tensorflow-cpu"))
+    walked: list[str] = []
+    walk = room.outside.walk
+    monkeypatch.setattr(room.outside, "walk", lambda folder: [walked.append(folder), *walk(folder)][1:])
+    room.index.faults["/files/numb-2.0-py3-none-any.whl"] = 500
+    with pytest.raises(InstallFailed):
+        room.apply(room.lock("tensorflow"))
+    del room.index.faults["/files/numb-2.0-py3-none-any.whl"]
+    assert not [folder for folder in walked if "/envfix-" in folder]
+    room.apply(room.lock("tensorflow"))
+    assert [folder for folder in walked if "/envfix-" in folder]

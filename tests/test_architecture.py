@@ -16,14 +16,16 @@ ROWS = (
     "model",
     "errors tree",
     "envelope ports printable reading",
-    "cache explanation installers nvidia pep751 record redaction",
+    "cache explanation installers nvidia pep751 record redaction state",
     f"system {' '.join(sorted(STAGES))}",
     "choice facts neighbours output refusing situation snapshots",
-    "aftercare beside choosing circumstances deciding diagnosing environment future holders mending notes "
-    "pairs proving provision since solution standing together",
+    "aftercare attesting beside choosing circumstances deciding diagnosing environment future holders "
+    "mending notes pairs proving provision restarting since solution standing together",
     "installing issue render undoing watching workflow",
+    "isolating",
     "commands options own",
     "cli",
+    "notebook",
     "__main__",
 )
 LAYERS = {name: number for number, row in enumerate(ROWS) for name in row.split()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,14 +74,13 @@ def test_a_machine_file_of_any_size_and_depth_is_refused(
     assert says in refusal(machine(tmp_path, text, kind))
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "SILENCE", 0.2)
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     with (tmp_path / "hole.yaml").open("wb") as file:
         file.truncate(10 << 30)
     for name, says in {
-        "pipe.yaml": "nothing was written into it",
+        "pipe.yaml": "it is a named pipe, not a file",
         "loop.yaml": "Too many levels of symbolic links",
         "hole.yaml": "at most 256 KiB",
         "../no/such": "No such file",
@@ -93,11 +91,16 @@ def test_what_is_no_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert says in refusal(lambda path=path: load_machine(RealOutside(), path, "/none")), name
 
 
-def test_a_pipe_that_is_written_is_read(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe.yaml"
-    os.mkfifo(pipe)
-    threading.Thread(target=lambda: pipe.write_text("name: piped\n"), daemon=True).start()
-    assert load_machine(RealOutside(), str(pipe), "/none").name == "piped"
+def test_a_pipe_of_the_shell_is_read_and_one_that_is_silent_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `/dev/stdin` and `<(...)` are."""
+    monkeypatch.setattr(reading, "SILENCE", 0.2)
+    mine, theirs = os.pipe()
+    path = f"/dev/fd/{mine}"
+    assert "nothing was written into it" in refusal(lambda: load_machine(RealOutside(), path, "/none"))
+    os.write(theirs, b"name: piped\n")
+    os.close(theirs)
+    assert load_machine(RealOutside(), path, "/none").name == "piped"
+    os.close(mine)
 
 
 def test_a_name_leads_nowhere_else(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from envfix.model.machine import Evidence, Outcome
 from envfix.model.outcome import Check, Status, Verification
 from envfix.model.private import Private
 from envfix.model.results import IssueFacts
-from envfix.redaction import redact, redact_paths
+from envfix.redaction import masked, masked_paths
 from envfix.render.issue import issue
 from tests.values import T4
 
@@ -121,7 +121,7 @@ def test_no_planted_secret_survives(case: tuple[str, str, Private], around: str)
     secret, text, private = case
     assume(secret not in ("::", "::1"))
     text = f"{around}{text}{around}"
-    assert secret.lower() not in redact(text, private).lower()
+    assert secret.lower() not in masked(text, private).lower()
     # The verdicts are the matrix' own sentences, whose versions are no addresses.
     facts = structs.replace(everywhere(text, private), verdicts=())
     block = issue(facts)
@@ -163,24 +163,24 @@ def test_what_an_issue_is_about_stays(text: str) -> None:
     private = Private(
         users=("root", "nvidia"), hosts=("localhost",), folders=("/", "/root", "/usr"), secrets=("cuda",)
     )
-    assert redact(text, private) == text
+    assert masked(text, private) == text
 
 
 def test_paths_keep_what_every_environment_has() -> None:
     private = Private(folders=("/data/My Project/env",))
     assert (
-        redact("/data/My Project/env/lib/python3.12/site-packages/nvidia/cudnn/lib/libcudnn.so.9", private)
+        masked("/data/My Project/env/lib/python3.12/site-packages/nvidia/cudnn/lib/libcudnn.so.9", private)
         == "…/lib/python3.12/site-packages/nvidia/cudnn/lib/libcudnn.so.9"
     )
-    assert redact("/data/My Project/env/bin/python3.12", private) == "…/python3.12"
-    assert redact("/data/My Project/env-of-anna", private) == "<path> Project/env-of-anna"
-    assert redact("/home/anna/notes.txt ~/notes.txt", NOBODY) == "<path> <path>"
+    assert masked("/data/My Project/env/bin/python3.12", private) == "…/python3.12"
+    assert masked("/data/My Project/env-of-anna", private) == "<path> Project/env-of-anna"
+    assert masked("/home/anna/notes.txt ~/notes.txt", NOBODY) == "<path> <path>"
 
 
 def test_a_path_with_spaces_is_one_where_nothing_else_stands() -> None:
-    assert redact_paths("/usr/lib:/data/My Project/lib", NOBODY) == "/usr/lib:<path>"
+    assert masked_paths("/usr/lib:/data/My Project/lib", NOBODY) == "/usr/lib:<path>"
     inside = "/data/My Project/env/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2"
-    assert redact_paths(inside, NOBODY) == "…/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2"
+    assert masked_paths(inside, NOBODY) == "…/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2"
 
 
 def test_versions_of_four_numbers_are_no_addresses_in_the_list_of_packages() -> None:
@@ -212,7 +212,7 @@ def test_a_line_of_twenty_kilobytes_takes_no_time(piece: str) -> None:
     """TensorFlow 2.21 prints a RUNPATH of that length. A pattern that looks far from each sign takes long."""
     text = (piece * 24000)[:24000]
     begun = time.process_time()
-    redact(text, Private(users=("anna",), hosts=("ws17",)))
+    masked(text, Private(users=("anna",), hosts=("ws17",)))
     assert time.process_time() - begun < 5
 
 
@@ -229,4 +229,4 @@ def test_control_characters_do_not_get_through() -> None:
     ],
 )
 def test_what_other_programs_cut_or_name_otherwise_goes_too(text: str) -> None:
-    assert "hush" not in redact(text, Private())
+    assert "hush" not in masked(text, Private())

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envfix.model.machine import Platform
-from envfix.model.target import Kernel
+from envfix.model.target import Caller, Kernel
 from envfix.record import paths_in
 from envfix.restart.contents import contents_among
 from envfix.restart.stale import HOW, Mapped, advise, parse_maps
@@ -230,3 +230,26 @@ def test_a_real_process_that_maps_a_replaced_file(tmp_path: Path) -> None:
     finally:
         child.communicate(timeout=10)
     assert not advise(outside, kernel, Platform.JUPYTER, ("tensorflow",), [str(site)]).needed
+
+
+@pytest.mark.parametrize(
+    ("imported", "changed", "needed", "reason"),
+    [
+        ({"sys"}, ("keras",), False, "the kernel has imported nothing that was changed"),
+        ({"keras", "keras.layers"}, ("keras",), True, "imported in the kernel and changed: keras"),
+        ({"sys"}, ("envfix-loader",), False, "the kernel has imported nothing that was changed"),
+        ({"tensorflow"}, ("envfix-loader",), True, "TensorFlow was imported before envfix-loader"),
+    ],
+)
+def test_a_caller_that_says_what_it_has_imported_is_not_guessed_about(
+    imported: set[str], changed: tuple[str, ...], needed: bool, reason: str
+) -> None:
+    outside = kernel_with(f"{SITE}/numpy/x.so", **record("keras-3.0.0", "keras/__init__.py"))
+    caller = Caller(pid=42, python=KERNEL.python, imported=frozenset(imported))
+    for kernel in (KERNEL, None):
+        advice = advise(outside, kernel, Platform.COLAB, changed, [SITE], caller=caller)
+        assert advice.needed is needed and advice.reason.startswith(reason)
+    # Of another process than the kernel it says nothing.
+    other = Caller(pid=43, python=KERNEL.python, imported=frozenset(imported))
+    guessed = advise(outside, KERNEL, Platform.COLAB, changed, [SITE], caller=other)
+    assert guessed == advise(outside, KERNEL, Platform.COLAB, changed, [SITE])

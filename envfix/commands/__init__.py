@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from envfix.errors import InputError
 from envfix.matrix import load
 from envfix.model.request import ResolverName
-from envfix.model.results import Report
-from envfix.model.target import PipConfig
-from envfix.ports import Index, Outside, Resolver
+from envfix.model.results import Installed, Report
+from envfix.model.target import Caller, PipConfig
+from envfix.ports import Attester, Index, Outside, Resolver
 from envfix.render import Rendered
 from envfix.situation import Parts
 from envfix.system.outside import RealOutside
+
+if TYPE_CHECKING:
+    from envfix.restarting import LastAct
 
 Command = Callable[[Parts, argparse.Namespace], tuple[object, int]]
 # The module and the function of each. Importing them all takes longer than `explain` needs to run.
@@ -31,10 +35,15 @@ COMMANDS = {
     "machines": "looking:machines",
 }
 RECORDED = ("install", "verify")
+# What these change may be what envfix itself runs on, so that what comes after the change is imported before it.
+WRITING = ("install", "rollback")
+AFTERWARDS = ("envfix.render.json", "envfix.render.text", "envfix.restarting", "envfix.system.jupyter")
 
 
 def command(name: str) -> Command:
     """The function of a command; what it needs is imported with it, and nothing of the others."""
+    for later in AFTERWARDS if name in WRITING else ():
+        import_module(later)
     module, _, function = COMMANDS[name].partition(":")
     found: Command = getattr(import_module(f"envfix.commands.{module}"), function)
     return found
@@ -42,6 +51,12 @@ def command(name: str) -> Command:
 
 def run(options: argparse.Namespace) -> Rendered:
     """The rendered result of one command. Raises EnvfixError for everything it refuses or fails in."""
+    return render(options, *perform(options))
+
+
+def perform(options: argparse.Namespace, caller: Caller | None = None) -> tuple[object, int, LastAct | None]:
+    """The result of one command, asked for by `caller` from within Python, the exit code, and what is to be
+    done when all is said."""
     _end_like_ctrl_c()
     outside = RealOutside(quiet=False)
     if options.command == "install":
@@ -53,13 +68,30 @@ def run(options: argparse.Namespace) -> Rendered:
         matrix_dir=load.matrix_dir(),
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
+        caller=caller,
+        attester=_attester,
     )
     result, exit_code = _done(parts, options)
+    last_act = None
+    if isinstance(result, Installed):
+        from envfix import restarting
+        from envfix.system.jupyter import RealKernelHost
+
+        # The kernel that asks from within Python restarts itself (`envfix.notebook.restarting`).
+        mode = options.restart if caller is None else "ask"
+        result, last_act = restarting.prepared(outside, RealKernelHost(), result, mode)
+    return result, exit_code, last_act
+
+
+def render(
+    options: argparse.Namespace, result: object, exit_code: int, last_act: LastAct | None = None
+) -> Rendered:
+    """The result in the form that the options name; a report for a file is written there."""
     rendered = _rendered(options, result, exit_code)
     if options.command == "report" and options.output:
-        _write(outside, options.output, rendered)
+        _write(RealOutside(), options.output, rendered)
         rendered = ""
-    return Rendered(rendered, exit_code)
+    return Rendered(rendered, exit_code, last_act)
 
 
 def _done(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
@@ -115,6 +147,12 @@ def _index(config: PipConfig) -> Index:
     from envfix.system.index import RealIndex
 
     return RealIndex(config)
+
+
+def _attester() -> Attester | None:
+    from envfix.system import attestations
+
+    return attestations.attester()
 
 
 def _resolver(outside: Outside, name: ResolverName, config: PipConfig) -> Resolver:

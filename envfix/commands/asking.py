@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ def request(options: argparse.Namespace) -> Request:
         resolver=ResolverName(options.resolver),
         upgrade=getattr(options, "upgrade", False),
         offline=options.offline,
+        attestations=getattr(options, "attestations", False),
         allow_break=tuple(canonicalize_name(name) for name in getattr(options, "allow_break", ())),
     )
 
@@ -69,7 +71,7 @@ def _python(given: str | None, which: Callable[[str], str | None] | None = None)
         here = f"./{given}" if Path(given).exists() else "/usr/bin/python3"
         raise InputError(
             f"no interpreter `{given}` is on PATH",
-            f"name one that is there, by its path or a name on PATH: --python {here}",
+            f"name one that is there, by its path or a name on PATH: --python {shlex.quote(here)}",
         )
     return _absolute(given)
 

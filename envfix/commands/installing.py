@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from envfix import installing
+from envfix import installing, isolating
 from envfix.commands.asking import alone, proceed, request, where
 from envfix.errors import UsageError
 from envfix.model.request import InstallOptions
@@ -22,18 +22,22 @@ def install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         given["--accelerator"] = options.accelerator != "gpu"
         given["--cuda"] = options.cuda != "auto"
         alone("--lock", given)
-    done = installing.install(
-        parts,
-        request(options),
-        where(options),
-        InstallOptions(
-            approve=lambda installed: _approve(parts.outside, installed, options),
-            lock=options.lock,
-            dry_run=options.dry_run,
-            break_system_packages=options.break_system_packages,
-            verify=not options.no_verify,
-        ),
+    how = InstallOptions(
+        approve=lambda installed: _approve(parts.outside, installed, options),
+        lock=options.lock,
+        dry_run=options.dry_run,
+        break_system_packages=options.break_system_packages,
+        verify=not options.no_verify,
     )
+    if options.kernel is None:
+        done = installing.install(parts, request(options), where(options), how)
+    elif options.lock:
+        raise UsageError(
+            "`--kernel` needs ipykernel in the solution: `--lock` does not go with it",
+            f"envfix install --kernel {options.kernel} --tf '2.20.*'",
+        )
+    else:
+        done = isolating.install_kernel(parts, request(options), where(options), how, options.kernel)
     return done, done.exit_code
 
 

@@ -21,7 +21,8 @@ def lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     kind = Export(options.format)
     if options.check:
         given = {"--tf": options.tf, "--with": options.companions, "-o": options.output}
-        given |= {"--requirements": options.requirements, "--format": kind is not Export.PYLOCK}
+        given |= {"--requirements": options.requirements, "--attestations": options.attestations}
+        given["--format"] = kind is not Export.PYLOCK
         alone("--check", given)
         return workflow.check_lock(parts, where(options), options.check, offline=options.offline), 0
     if kind is not Export.PYLOCK:

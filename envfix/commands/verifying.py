@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from envfix import workflow
+from envfix import restarting, workflow
 from envfix.commands.asking import where
 from envfix.errors import UsageError
 from envfix.model.request import Accelerator
@@ -16,4 +16,5 @@ def verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
     accelerator = Accelerator(options.accelerator)
     done = workflow.verify(parts, where(options), accelerator, options.timeout, deep=options.deep)
+    done = restarting.verified(parts.outside, done)
     return done, done.exit_code

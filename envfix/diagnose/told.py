@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from envfix.diagnose import smi_table
+from envfix.diagnose import builds, smi_table
+from envfix.diagnose.builds import LAST_WITH_MINOR, serves
 from envfix.diagnose.document import Document
 from envfix.model.diagnosis import Branch, Catalogue
 from envfix.model.machine import Cudnn, Driver, Gpu, Machine, Toolkit
@@ -40,6 +41,7 @@ COMPARED = {
     "some-libraries-missing",
     "toolkit-of-the-missing",
     "toolkit-not-of-the-missing",
+    *builds.BUILT,
 }
 FACTS = {
     "tensorflow", "python", "driver", "driver-cuda", "gpu", "capability", "toolkit", "cuda-named", "cudnn", 
@@ -49,7 +51,6 @@ _FULL = 0.9
 FIRST_COMPAT = 384  # the oldest kernel driver that NVIDIA's cuda-compat packages go with
 MOST_HOLDERS = 4
 MANY = 4  # of the seven or eight that TensorFlow opens
-LAST_WITH_MINOR = 10
 # The other libraries have numbers of their own: CUDA 11 brings libcufft.so.10.
 _RELEASED = re.compile(
     r"(?:lib(?:cudart|cublas)\.so\.(?P<so>\d{1,2}(?:\.\d)?)|cudart64_(?P<dll>\d{2,3})\.dll)$"
@@ -78,7 +79,8 @@ def read(document: Document, catalogue: Catalogue) -> Told:
             facts = {**_plain(structs.asdict(marker.sets)), **facts}
     values = _values(document, catalogue)
     table = smi_table.read(document.text)
-    for name, line in _compared(values, table, catalogue.branches):
+    found = [*_compared(values, table, catalogue.branches), *builds.compared(values, catalogue.builds)]
+    for name, line in found:
         markers.setdefault(name, line)
     return Told(markers=markers, machine=_machine(values, table, facts))
 
@@ -229,7 +231,7 @@ def _releases(values: dict[str, list[dict[str, str]]]) -> list[tuple[str, str]]:
     if wanted is None or not named:
         return []
     line = f"CUDA {wanted} is asked for, CUDA {', '.join(dict.fromkeys(named))} is named"
-    if all(_serves(each, wanted) for each in named):
+    if all(serves(each, wanted) for each in named):
         return [("toolkit-of-the-missing", line)]
     return [("toolkit-not-of-the-missing", line)]
 
@@ -247,12 +249,6 @@ def _release_of(name: str) -> str | None:
         return number
     major, minor = number[:-1], number[-1]
     return f"{major}.{minor}" if int(major) <= LAST_WITH_MINOR else major
-
-
-def _serves(named: str, wanted: str) -> bool:
-    if "." in named and "." in wanted:
-        return named == wanted
-    return named.partition(".")[0] == wanted.partition(".")[0]
 
 
 def _missing(values: dict[str, list[dict[str, str]]]) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from envfix.errors import InstallFailed
 from envfix.explanation import why_failed
 from envfix.install.commands import Installer, UvInstaller, installer_named
 from envfix.install.disk import check_space
+from envfix.install.lacking import hint_for
 from envfix.install.transaction.change import Change
 from envfix.install.transaction.journal import Moved
 from envfix.install.warmth import uncached
@@ -64,8 +65,7 @@ def apply(
     `reread` reads the target anew. Nothing is resolved: only the packages the plan changes are handed to the
     installer, each with its hashes. Raises InstallFailed and OSError, whereupon `change` puts things back.
     """
-    changing = {package.name for package in plan.changes}
-    packages = tuple(package for package in lock.resolution.packages if package.name in changing)
+    packages = lock.changed_by(plan)
     if not packages:
         change.begin((), (), plan.breaks)  # the loader may be written yet
         return InstallResult(python=target.executable, changed=(), before={}, after={}, loader="")
@@ -128,7 +128,8 @@ def _moves(job: _Job) -> Sequence[Moved]:
 
 def _finish(job: _Job, ran: Ran, what: str) -> None:
     if not ran.ok:
-        raise InstallFailed(f"{job.installer.name} could not {what}: {why_failed(ran)}")
+        hint = hint_for(job.installer, job.packages, ran)
+        raise InstallFailed(f"{job.installer.name} could not {what}: {why_failed(ran)}", hint)
 
 
 def _result(job: _Job, now: Target) -> InstallResult:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import abc
 import json
 import os
+import secrets
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import ClassVar
 
 from envfix.errors import InputError
-from envfix.install.disk import keeps_no_cache, uv_cache_folder
+from envfix.install.disk import uv_kept_cache
 from envfix.install.progress import UvProgress, pip_progress
 from envfix.installers import pip_environment, uv_binary, uv_install_environment, without_settings
 from envfix.model.plan import LockedPackage
@@ -132,20 +134,22 @@ class UvInstaller(Installer):
 
     def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
         # Where the user wants no cache, one is kept from here to the end of `install`.
-        own = self._own_cache if keeps_no_cache(self.outside.environ) else None
-        if own:
-            self.outside.make_dirs(own)
+        kept = uv_kept_cache(self.outside)
+        if kept is None:
+            self.outside.make_dirs(self._own_cache)
         # uv has no command that only downloads (0.13.9). In a folder of its cache the files are links to
         # what is there, which take no space.
-        cache = own or uv_cache_folder(self.outside)
+        cache = kept or self._own_cache
         self._forget_the_killed(cache)
-        aside = f"{cache}/envfix-{os.getpid()}"
+        # Containers that share a cache have the same process numbers.
+        aside = f"{cache}/envfix-{os.getpid()}-{secrets.token_hex(4)}"
         self.outside.make_dirs(aside)
         held = self.outside.hold(f"{aside}.lock")
         try:
             offline = ["--offline"] if self.offline else []
             ran = self._uv(["install", "--target", aside, *offline, *self.from_lock(packages)])
-            self.arrives = tuple(path[len(aside) + 1 :] for path, _ in self.outside.walk(aside))
+            if ran.ok:
+                self.arrives = tuple(path[len(aside) + 1 :] for path, _ in self.outside.walk(aside))
         finally:
             self.outside.remove_tree(aside)
             self.outside.remove(f"{aside}.lock")
@@ -201,8 +205,9 @@ class UvInstaller(Installer):
     def _uv(self, arguments: list[str]) -> Ran:
         env = uv_install_environment(self.outside.environ, self.config)
         if self.outside.exists(self._own_cache):
-            env.pop("UV_NO_CACHE")
+            env.pop("UV_NO_CACHE", None)
             env["UV_CACHE_DIR"] = self._own_cache
+            self.outside.write_text(f"{self.folder}/uv.toml", "no-cache = false\n")  # the user's may say true
         argv = [uv_binary(self.outside), "pip", *arguments, "--python", self.target.executable]
         fetches = "--target" in arguments
         if fetches:
@@ -260,7 +265,8 @@ class PipInstaller(Installer):
         if self.outside.run([sys.executable, "-c", "import pip"], timeout=60, env=env).ok:
             return sys.executable, ["--python", target]
         raise InputError(
-            f"`{target}` has no pip, and neither has envfix", f"{target} -m ensurepip, or --resolver uv"
+            f"`{target}` has no pip, and neither has envfix",
+            f"{shlex.quote(target)} -m ensurepip, or --resolver uv",
         )
 
 

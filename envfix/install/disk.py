@@ -136,13 +136,19 @@ def _refuse(outside: Outside, plan: Plan, need: _Need) -> None:
 
 
 def uv_cache_folder(outside: Outside) -> str:
-    """The folder that uv itself says it unpacks into; with UV_NO_CACHE, a temporary one.
+    """The folder that uv unpacks into; a temporary one where the user wants no cache.
 
     Raises InputError where this user cannot write it.
     """
+    return uv_kept_cache(outside) or outside.temporary_dir()
+
+
+def uv_kept_cache(outside: Outside) -> str | None:
+    """The cache that uv itself names; None where UV_NO_CACHE or a `uv.toml` of the user's tells it to keep
+    none. Raises InputError where this user cannot write it."""
     env = uv_environment(outside.environ, PipConfig())
-    if keeps_no_cache(env):
-        return outside.temporary_dir()
+    if env.get("UV_NO_CACHE", "").lower() not in _OFF:
+        return None
     try:
         away = uv_folder(outside)
     except OSError as problem:
@@ -150,19 +156,21 @@ def uv_cache_folder(outside: Outside) -> str:
             f"`{problem.filename}` cannot be written: {problem.strerror}; the environment is as it was",
             "name another folder: export TMPDIR=/path/on/another/disk",
         ) from None
-    ran = outside.run([uv_binary(outside), "cache", "dir"], timeout=30, env=env, cwd=away)
-    folder = ran.out.strip() if ran.ok and ran.out.strip() else uv_cache(env)
+
+    def named() -> str:
+        ran = outside.run([uv_binary(outside), "cache", "dir"], timeout=30, env=env, cwd=away)
+        return ran.out.strip() if ran.ok and ran.out.strip() else uv_cache(env)
+
+    folder = named()
+    # One that it keeps only while it runs has another name each time (uv 0.13.9).
+    if not outside.exists(folder) and named() != folder:
+        return None
     if not outside.writable(folder):
         raise InputError(
             f"uv's cache `{folder}` cannot be written by this user",
             "name another folder: export UV_CACHE_DIR=/path/to/folder",
         )
     return folder
-
-
-def keeps_no_cache(environ: Mapping[str, str]) -> bool:
-    """Whether UV_NO_CACHE tells uv to keep nothing; `0` and `false` are "off" to it."""
-    return environ.get("UV_NO_CACHE", "").lower() not in _OFF
 
 
 def uv_cache(environ: Mapping[str, str]) -> str:

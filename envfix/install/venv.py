@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import PurePath
 from typing import NamedTuple
@@ -51,7 +52,7 @@ def check_venv(outside: Outside, directory: str, python: str | None) -> Place:
     if outside.exists(inside):
         raise InputError(
             f"`{folder}` has a Python, but no `pyvenv.cfg`: it is no virtual environment",
-            f"install into it as it is: --python {inside}",
+            f"install into it as it is: --python {shlex.quote(inside)}",
         )
     if outside.listdir(folder):
         raise InputError(f"`{folder}` is a folder with other files, not a virtual environment", _ANOTHER)

@@ -224,12 +224,22 @@ class Branch(_Row, frozen=True):
     cuda: DriverCuda
 
 
+class Build(_Row, frozen=True):
+    """What the wheels of a TensorFlow minor release were built with, and the least Linux driver for it."""
+
+    tensorflow: str
+    cuda: str
+    driver: DriverRelease
+    pythons: tuple[PythonRelease, PythonRelease]
+
+
 class Catalogue(_Row, frozen=True):
     causes: tuple[Cause, ...]
     markers: tuple[Marker, ...]
     readings: tuple[Reading, ...]
     sonames: tuple[Soname, ...]
     branches: tuple[Branch, ...]
+    builds: tuple[Build, ...]
 
 
 class Finding(Struct, frozen=True, kw_only=True):

@@ -36,11 +36,23 @@ class Transaction(Struct, frozen=True, kw_only=True):
     kept_bytes: int
 
 
+class RestartBy(str, Enum):
+    """`jupyter-server`: its API starts the kernel anew; `kernel-ended`: its process is ended, and the
+    service brings up another."""
+
+    JUPYTER_SERVER = "jupyter-server"
+    KERNEL_ENDED = "kernel-ended"
+
+
 class RestartAdvice(Struct, frozen=True, kw_only=True):
     """Whether the notebook's kernel still holds old libraries, and what to click or type there.
 
     `needed` is None where that cannot be seen from outside the kernel: it is, if the notebook has already
     imported one of `if_imported`. `loaded` are the files that the kernel was seen to hold.
+
+    `done` says that envfix restarts the kernel itself, `by` how, as the last thing it does: whoever reads
+    this reads it before the kernel goes. `not_done` is why not, where it was asked to. `owed` is true where
+    a restarted kernel is still to be verified, false where that has just been done, None where nothing is.
     """
 
     needed: bool | None
@@ -49,6 +61,26 @@ class RestartAdvice(Struct, frozen=True, kw_only=True):
     kernel_pid: int | None = None
     loaded: tuple[str, ...] = ()
     if_imported: tuple[str, ...] = ()
+    done: bool = False
+    by: RestartBy | None = None
+    not_done: str = ""
+    owed: bool | None = None
+
+
+class NotebookKernel(Struct, frozen=True, kw_only=True):
+    """The kernel that envfix was started from; `same` says that it runs the interpreter envfix worked on."""
+
+    pid: int
+    python: str
+    same: bool
+
+
+class Kernelspec(Struct, frozen=True, kw_only=True):
+    """A Jupyter kernel that envfix has registered: `path` is the folder of its `kernel.json`."""
+
+    name: str
+    path: str
+    display_name: str
 
 
 class Status(str, Enum):

@@ -105,6 +105,11 @@ class Lock(Struct, frozen=True, kw_only=True):
     matrix_digest: str
     cuda: str = "wheels"
 
+    def changed_by(self, plan: Plan) -> tuple[LockedPackage, ...]:
+        """Those of its packages that the plan changes."""
+        names = {package.name for package in plan.changes}
+        return tuple(package for package in self.resolution.packages if package.name in names)
+
     @property
     def package(self) -> str:
         """The package that `tensorflow` is a release of."""

@@ -59,6 +59,7 @@ class Request(Struct, frozen=True, kw_only=True):
     resolver: ResolverName = ResolverName.AUTO
     upgrade: bool = False
     offline: bool = False
+    attestations: bool = False
     allow_break: tuple[str, ...] = ()
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 from msgspec import Struct
 from packaging.version import Version
 
+from envfix.model.attestation import Attestations
 from envfix.model.ceilings import Ceilings
 from envfix.model.decision import Bound, Decision, Remedy
 from envfix.model.machine import Machine
 from envfix.model.matrix import Release
-from envfix.model.outcome import InstallResult, RestartAdvice, Transaction, Verification
+from envfix.model.outcome import (
+    InstallResult,
+    Kernelspec,
+    NotebookKernel,
+    RestartAdvice,
+    Transaction,
+    Verification,
+)
 from envfix.model.plan import Lock, Plan
 from envfix.model.private import Private
 from envfix.model.snapshot import Since
@@ -49,10 +57,12 @@ class LockWritten(Struct, frozen=True, kw_only=True):
     checked: str = ""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    attestations: Attestations | None = None
 
 
 class Installed(Struct, frozen=True, kw_only=True):
     """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run;
+    `kernelspec` is the kernel that was registered, or would be.
     `transaction` is the id of the one that `envfix rollback` takes, empty where there is none."""
 
     machine: Machine
@@ -62,11 +72,14 @@ class Installed(Struct, frozen=True, kw_only=True):
     accelerator: str
     plan: Plan
     notes: tuple[str, ...] = ()
+    attestations: Attestations | None = None
     dry_run: bool = False
     result: InstallResult | None = None
     transaction: str = ""
     restart: RestartAdvice | None = None
+    kernel: NotebookKernel | None = None
     verification: Verification | None = None
+    kernelspec: Kernelspec | None = None
 
     @property
     def exit_code(self) -> int:
@@ -76,6 +89,7 @@ class Installed(Struct, frozen=True, kw_only=True):
 class Verified(Struct, frozen=True, kw_only=True):
     verification: Verification
     machine: Machine | None = None
+    restart: RestartAdvice | None = None
 
     @property
     def exit_code(self) -> int:

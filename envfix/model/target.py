@@ -57,6 +57,15 @@ class Target(Struct, frozen=True, kw_only=True):
         return next((dist.version for dist in self.installed if dist.name == name), None)
 
 
+class Caller(Struct, frozen=True, kw_only=True):
+    """The Python process that asked envfix from within, such as a notebook's kernel: `imported` are the names
+    of all its modules, dotted."""
+
+    pid: int
+    python: str
+    imported: frozenset[str]
+
+
 class Kernel(Struct, frozen=True, kw_only=True):
     """A notebook kernel that envfix was started from; `python` is the interpreter that runs it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +85,7 @@ def _locate(outside: Outside, python: str) -> str:
         inside = next(
             (name for name in ("bin/python", "Scripts/python.exe") if outside.exists(f"{path}/{name}")), None
         )
-        hint = f"name the interpreter in it: --python {path}/{inside}" if inside else HINT
+        hint = f"name the interpreter in it: --python {shlex.quote(f'{path}/{inside}')}" if inside else HINT
         raise InputError(f"`{python}` is a folder, not a Python interpreter", hint)
     if not outside.exists(path):
         raise InputError(f"`{python}` does not exist", HINT)

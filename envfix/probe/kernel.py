@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from envfix.model.target import Kernel
-from envfix.ports import Outside
+from envfix.ports import Outside, Process
 from envfix.probe.evidence import read_file
 
 # `python -m ipykernel_launcher -f ...` (Jupyter, Kaggle, VS Code), `python -m colab_kernel_launcher -f ...`,
@@ -32,6 +32,18 @@ def find_kernel(outside: Outside) -> Kernel | None:
             return None
         pid = parent
     return None
+
+
+def ancestors(outside: Outside, pid: int) -> tuple[Process, ...]:
+    """The parents of a process, the nearest first, without the first process of all."""
+    found: list[Process] = []
+    for _ in range(GENERATIONS):
+        ids = parse_stat(read_file(outside, f"/proc/{pid}/stat").text)
+        if ids is None or ids[1] <= 1:
+            break
+        pid = ids[1]
+        found.append(Process(pid, parse_cmdline(read_file(outside, f"/proc/{pid}/cmdline").text)))
+    return tuple(found)
 
 
 def parse_stat(text: str) -> tuple[int, int] | None:

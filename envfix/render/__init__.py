@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 
 class Rendered(NamedTuple):
-    """What goes to standard output, and the exit code."""
+    """What goes to standard output, the exit code, and what is done when that is out: it may end envfix, and
+    returns why it did not work."""
 
     text: str
     exit_code: int
+    last_act: Callable[[], str] | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,15 @@ def fragment(report: Report) -> str:
 
     Raises InputError where jinja2 is not installed.
     """
+    digest = hashlib.sha256(repr(json.data(report)).encode("utf-8", "replace")).hexdigest()
+    return element("fragment.html.jinja", _view(report, prefix=f"envfix-{digest[:10]}-", top=3))
+
+
+def element(template: str, view: Mapping[str, Any]) -> str:
+    """One element that brings its styles. Raises InputError where jinja2 is not installed."""
     engine = _engine()
     styles = engine.get_template("report.css.jinja").render()
-    digest = hashlib.sha256(repr(json.data(report)).encode("utf-8", "replace")).hexdigest()
-    view = _view(report, prefix=f"envfix-{digest[:10]}-", top=3)
-    return engine.get_template("fragment.html.jinja").render(**view, styles=_safe(styles))
+    return engine.get_template(template).render(**view, styles=_safe(styles))
 
 
 def _view(report: Report, prefix: str, top: int) -> dict[str, Any]:

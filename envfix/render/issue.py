@@ -1,4 +1,4 @@
-"""One Markdown block for an issue: nothing gets into it that `redact` has not seen."""
+"""One Markdown block for an issue: nothing gets into it that `masked` has not seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from envfix.model.machine import Outcome, known
 from envfix.model.outcome import Check, Status, Verification
 from envfix.model.private import Private
 from envfix.model.results import IssueFacts
-from envfix.redaction import redact, redact_paths
+from envfix.redaction import masked, masked_paths
 from envfix.render.text import summary
 from envfix.render.words import columns, one_line
 
@@ -25,7 +25,7 @@ def issue(facts: IssueFacts) -> str:
     parts = [
         "### Environment",
         "",
-        redact(
+        masked(
             f"Collected by envfix {facts.envfix} (matrix of {facts.matrix_date}); private parts replaced.",
             private,
         ),
@@ -37,9 +37,9 @@ def issue(facts: IssueFacts) -> str:
         _block("variables", _pairs(sorted(known(facts.machine.environment, {}).items()), private)),
         _block(
             "what the compatibility matrix says",
-            [redact(one_line(line), private, addresses=False) for line in facts.verdicts],
+            [masked(one_line(line), private, addresses=False) for line in facts.verdicts],
         ),
-        _block("nvidia-smi", redact(facts.nvidia_smi, private).splitlines()),
+        _block("nvidia-smi", masked(facts.nvidia_smi, private).splitlines()),
         _block("the last lines of TensorFlow's log", _log(done, private)),
     ]
     return "\n".join(parts) + "\n"
@@ -54,7 +54,7 @@ def _block(title: str, lines: Sequence[str]) -> str:
 
 
 def _pairs(rows: Iterable[tuple[str, str]], private: Private) -> list[str]:
-    return columns([(redact(name, private), redact_paths(one_line(value), private)) for name, value in rows])
+    return columns([(masked(name, private), masked_paths(one_line(value), private)) for name, value in rows])
 
 
 def _machine(facts: IssueFacts) -> list[tuple[str, str]]:
@@ -90,7 +90,7 @@ def _checks(checks: Sequence[Check], proof: str, private: Private) -> list[str]:
         observed = "all opened" if short else check.observed
         cause = f" ({check.cause})" if check.cause else ""
         lines.append(f"{check.status.value:<7} {check.name}: {observed}{cause}")
-    return [redact(one_line(line), private) for line in (*lines, f"proof: {proof}")]
+    return [masked(one_line(line), private) for line in (*lines, f"proof: {proof}")]
 
 
 def _libraries(facts: IssueFacts) -> list[str]:
@@ -101,13 +101,13 @@ def _libraries(facts: IssueFacts) -> list[str]:
 
 
 def _log(done: Verification, private: Private) -> list[str]:
-    lines = redact(done.stderr, private).splitlines()[-LOG_LINES:]
-    return [*lines, f"ended: {redact(one_line(done.ended), private) or 'not run'}"]
+    lines = masked(done.stderr, private).splitlines()[-LOG_LINES:]
+    return [*lines, f"ended: {masked(one_line(done.ended), private) or 'not run'}"]
 
 
 def _packages(packages: Sequence[tuple[str, str]], private: Private) -> list[str]:
     """`name==version`; a version of four numbers is no address, what else stands there may be anything."""
     return [
-        f"{redact(name, private)}=={redact(version, private, addresses=not _VERSION.fullmatch(version))}"
+        f"{masked(name, private)}=={masked(version, private, addresses=not _VERSION.fullmatch(version))}"
         for name, version in packages
     ]

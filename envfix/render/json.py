@@ -6,6 +6,8 @@ from typing import Any
 
 from envfix import envelope
 from envfix.errors import EnvfixError
+from envfix.model import results
+from envfix.model.attestation import Attestations, Standing
 from envfix.model.conflicts import PACKAGES
 from envfix.model.decision import Candidate
 from envfix.model.diagnosis import Explained
@@ -13,18 +15,6 @@ from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.outcome import RestartAdvice, Status, Verification
-from envfix.model.results import (
-    Installed,
-    IssueReport,
-    LockWritten,
-    MachineList,
-    MatrixShown,
-    Report,
-    RolledBack,
-    TransactionList,
-    Verified,
-    Watched,
-)
 from envfix.model.snapshot import Since, SnapshotList
 from envfix.reading import to_plain
 
@@ -41,32 +31,33 @@ def failure(command: str, error: EnvfixError) -> str:
 
 def data(result: object) -> Any:
     """The contract's `data` of a result."""
-    if isinstance(result, Report):
+    if isinstance(result, results.Report):
         return _report(result)
-    if isinstance(result, Installed):
+    if isinstance(result, results.Installed):
         return _installed(result)
-    if isinstance(result, Verified):
-        return _verification(result.verification)
-    if isinstance(result, LockWritten):
+    if isinstance(result, results.Verified):
+        owed = {} if result.restart is None else {"restart": to_plain(result.restart)}
+        return _verification(result.verification) | owed
+    if isinstance(result, results.LockWritten):
         return _lock(result)
-    if isinstance(result, MachineList):
+    if isinstance(result, results.MachineList):
         return {
             "machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]
         }
-    if isinstance(result, (Explained, RolledBack, TransactionList)):
+    if isinstance(result, (Explained, results.RolledBack, results.TransactionList)):
         return to_plain(result)
     if isinstance(result, SnapshotList):
         return {"folder": result.folder, "snapshots": to_plain(result.snapshots)}
     if isinstance(result, MatrixCheck):
         return to_plain(result) | {"up_to_date": result.up_to_date}
-    if isinstance(result, MatrixShown):
+    if isinstance(result, results.MatrixShown):
         return to_plain(result)
-    if isinstance(result, (Machine, Release, Watched, IssueReport)):
+    if isinstance(result, (Machine, Release, results.Watched, results.IssueReport)):
         return to_plain(result)
     raise TypeError(f"no JSON for {type(result).__name__}")
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _report(report: results.Report) -> dict[str, Any]:
     best = report.decision.recommended
     # Only where it was asked for, so that the object is the contract's without it.
     asked = {"since": _since(report.since)} if report.since is not None else {}
@@ -102,8 +93,10 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _installed(installed: Installed) -> dict[str, Any]:
+def _installed(installed: results.Installed) -> dict[str, Any]:
     result = installed.result
+    spec = installed.kernelspec
+    kernel = {"kernelspec": {"name": spec.name, "path": spec.path}} if spec else {}
     return {
         "machine": to_plain(installed.machine),
         "python": result.python if result else installed.python,
@@ -116,8 +109,11 @@ def _installed(installed: Installed) -> dict[str, Any]:
         "transaction": installed.transaction or None,
         "plan": to_plain(installed.plan),
         "restart": to_plain(installed.restart or RestartAdvice(needed=False, reason="nothing was changed")),
+        "kernel": to_plain(installed.kernel),
         "verification": None if installed.verification is None else _verification(installed.verification),
         "notes": list(installed.notes),
+        "attestations": _attestations(installed.attestations),
+        **kernel,
     }
 
 
@@ -126,7 +122,7 @@ def _verification(verification: Verification) -> dict[str, Any]:
     return plain | {"passed": verification.passed}
 
 
-def _lock(written: LockWritten) -> dict[str, Any]:
+def _lock(written: results.LockWritten) -> dict[str, Any]:
     packages = written.lock.resolution.packages
     return {
         "tensorflow": written.lock.tensorflow,
@@ -138,13 +134,27 @@ def _lock(written: LockWritten) -> dict[str, Any]:
         "matrix_digest": written.lock.matrix_digest,
         "warnings": list(written.warnings),
         "notes": list(written.notes),
+        "attestations": _attestations(written.attestations),
+    }
+
+
+def _attestations(found: Attestations | None) -> dict[str, Any] | None:
+    """Null where nobody asked; one that does not verify is an error, and never here."""
+    if found is None:
+        return None
+    return {
+        "files": found.looked_up,
+        "published": len(found.published),
+        "verified": len(found.those(Standing.VERIFIED)),
+        "not_checked": found.not_checked or None,
+        "publishers": {file.filename: file.publisher for file in found.those(Standing.VERIFIED)},
     }
 
 
 def _failed_checks(result: object) -> list[dict[str, Any]]:
-    if isinstance(result, Report) and result.exit_code:
+    if isinstance(result, results.Report) and result.exit_code:
         return [{"code": "nothing-fits", "message": result.decision.refusal, "hint": None}]
-    verification = result.verification if isinstance(result, (Installed, Verified)) else None
+    verification = result.verification if isinstance(result, (results.Installed, results.Verified)) else None
     if verification is None or verification.passed:
         return []
     failed = [check for check in verification.checks if check.status is Status.FAILED]

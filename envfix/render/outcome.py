@@ -8,7 +8,16 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
-from envfix.model.outcome import Check, Proof, RestartAdvice, Status, Verification
+from envfix.model.attestation import Attestations, Standing
+from envfix.model.outcome import (
+    Check,
+    NotebookKernel,
+    Proof,
+    RestartAdvice,
+    RestartBy,
+    Status,
+    Verification,
+)
 from envfix.model.results import Installed
 from envfix.render.plan import plan
 from envfix.verify.checks import REPAIR
@@ -25,14 +34,19 @@ _PLACES = (
     (re.compile(r"/(?:site|dist)-packages/nvidia/"), "the NVIDIA wheels"),
     (re.compile(r"/envfix/stub-[0-9a-f]+/$"), "the driver stub"),
 )
+NOW = {
+    RestartBy.JUPYTER_SERVER: "the Jupyter server starts the kernel anew",
+    RestartBy.KERNEL_ENDED: "the kernel is ended, and another one comes up (a message on a crash is this)",
+}
+THEN = "what is behind this cell did not run: run the cells from the top"
 IF_IMPORTED = 6  # names that are worth being read
 
 
 def installed(value: Installed) -> list[str]:
     """The last lines say the outcome, then whether and how to restart."""
-    lines = [f"note     {note}" for note in value.notes]
+    lines = [f"note     {note}" for note in value.notes] + attested(value.attestations)
     if value.dry_run:
-        return [*lines, *plan(value.plan), "dry run  nothing was changed"]
+        return [*lines, *plan(value.plan), *_kernel(value), "dry run  nothing was changed"]
     if value.result is not None and value.result.loader:
         lines.append(f"loader   {value.result.loader}")
     if value.verification is not None:
@@ -42,9 +56,33 @@ def installed(value: Installed) -> list[str]:
         again = shlex.join(["envfix", "rollback", value.transaction, "--python", value.python])
         lines.append(f"undo     {again}")
     lines.append(_outcome(value))
+    lines += _kernel(value)
+    if value.kernel is not None and not value.kernel.same and value.kernelspec is None:
+        lines += other_kernel(value.kernel, value.python)
     if value.restart is not None:
         lines += restart(value.restart)
     return lines
+
+
+def _kernel(value: Installed) -> list[str]:
+    spec = value.kernelspec
+    if spec is None:
+        return []
+    if value.dry_run:
+        return [f"kernel   `{spec.display_name}` would be registered in {spec.path}"]
+    return [f"kernel   `{spec.display_name}` is registered in {spec.path}: choose it in the notebook's menu"]
+
+
+def attested(found: Attestations | None) -> list[str]:
+    """One line on the attestations, where they were asked for."""
+    if found is None:
+        return []
+    count, verified = len(found.published), len(found.those(Standing.VERIFIED))
+    words = f"{count} of {_number(found.looked_up, 'file')} {'has' if count == 1 else 'have'} attestations"
+    checked = f"{verified} of them verified, " if verified else ""
+    if found.not_checked:
+        return [f"attested {words}; {checked}not checked: {found.not_checked}"]
+    return [f"attested {words}{', and they verify' if verified else ''}"]
 
 
 def _outcome(value: Installed) -> str:
@@ -58,8 +96,34 @@ def _outcome(value: Installed) -> str:
     return f"done     {where}: {words}"
 
 
+def other_kernel(kernel: NotebookKernel, python: str) -> list[str]:
+    """That the notebook imports from another environment, and what to run for its own."""
+    return [
+        f"WARNING  this notebook runs {kernel.python}, not {python}: its cells see nothing of this",
+        f"         for the notebook's own: envfix install --python {shlex.quote(kernel.python)}",
+    ]
+
+
 def restart(advice: RestartAdvice) -> list[str]:
-    """Whether the notebook must be restarted, and how."""
+    """Whether the notebook must be restarted, and how; or that envfix does it now, or why it does not."""
+    if advice.by is not None:
+        return [f"restart  now: {_reason(advice)}", f"         {NOW[advice.by]}; {THEN}"]
+    lines = _advice(advice)
+    if advice.not_done:
+        lines.append(f"         not restarted by envfix: {advice.not_done}")
+    return lines
+
+
+def _reason(advice: RestartAdvice) -> str:
+    """Why, in one line that needs no list of names."""
+    return (
+        advice.reason
+        if advice.needed
+        else f"the notebook may have imported what was changed: {advice.reason}"
+    )
+
+
+def _advice(advice: RestartAdvice) -> list[str]:
     if advice.needed is None:
         names = ", ".join(advice.if_imported[:IF_IMPORTED])
         more = len(advice.if_imported) - IF_IMPORTED
@@ -70,7 +134,9 @@ def restart(advice: RestartAdvice) -> list[str]:
         ]
     if advice.needed:
         return [f"restart  needed: {advice.reason}", *_how(advice)]
-    return [f"restart  not needed: {advice.reason}"]
+    if advice.owed is False:
+        return [f"restart  done: {advice.reason}"]
+    return [f"restart  not needed: {advice.reason}", *_how(advice)]
 
 
 def _how(advice: RestartAdvice) -> list[str]:

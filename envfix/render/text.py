@@ -10,28 +10,17 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from envfix.errors import EnvfixError
+from envfix.model import results
 from envfix.model.decision import Candidate, Decision, Fit
 from envfix.model.diagnosis import Explained
 from envfix.model.machine import Cudnn, Machine, Outcome, Toolkit, known
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
-from envfix.model.results import (
-    Installed,
-    IssueReport,
-    LockWritten,
-    MachineList,
-    MatrixShown,
-    Report,
-    RolledBack,
-    TransactionList,
-    Verified,
-    Watched,
-)
 from envfix.model.snapshot import SnapshotList
 from envfix.printable import clean
 from envfix.render import since, undone
 from envfix.render.findings import findings
-from envfix.render.outcome import installed, verification
+from envfix.render.outcome import attested, installed, restart, verification
 from envfix.render.plan import plan
 from envfix.render.usage import watched
 from envfix.render.words import columns, one_line, reason
@@ -49,7 +38,7 @@ def failure(error: EnvfixError) -> str:
 
     Of a single one the error itself says it all.
     """
-    if not isinstance(error.data, Report):
+    if not isinstance(error.data, results.Report):
         return ""
     named = [one for one in error.data.decision.candidates if one.release.key in error.data.named]
     if len(named) < 2:
@@ -61,23 +50,24 @@ def failure(error: EnvfixError) -> str:
 def _result(value: object) -> str:
     if isinstance(value, Machine):
         return machine(value)
-    if isinstance(value, Report):
+    if isinstance(value, results.Report):
         return report(value)
-    if isinstance(value, Installed):
+    if isinstance(value, results.Installed):
         return "\n".join(installed(value))
-    if isinstance(value, Verified):
-        return "\n".join(verification(value.verification))
-    if isinstance(value, LockWritten):
+    if isinstance(value, results.Verified):
+        owed = [] if value.restart is None else restart(value.restart)
+        return "\n".join([*verification(value.verification), *owed])
+    if isinstance(value, results.LockWritten):
         return lock(value)
-    if isinstance(value, MachineList):
+    if isinstance(value, results.MachineList):
         return "\n".join(columns([(name, summary(machine)) for name, machine in value.machines]))
-    if isinstance(value, TransactionList):
+    if isinstance(value, results.TransactionList):
         return "\n".join(undone.listed(value))
-    if isinstance(value, RolledBack):
+    if isinstance(value, results.RolledBack):
         return "\n".join(undone.rolled_back(value))
-    if isinstance(value, IssueReport):
+    if isinstance(value, results.IssueReport):
         return value.markdown
-    if isinstance(value, Watched):
+    if isinstance(value, results.Watched):
         return "\n".join(watched(value))
     if isinstance(value, Explained):
         return "\n".join(findings(value)).strip("\n")
@@ -85,7 +75,7 @@ def _result(value: object) -> str:
         return since.listed(value)
     if isinstance(value, MatrixCheck):
         return "\n".join(value.summary)
-    if isinstance(value, MatrixShown):
+    if isinstance(value, results.MatrixShown):
         return matrix(value)
     if isinstance(value, str):
         return value
@@ -146,7 +136,7 @@ def _placed(found: Toolkit | Cudnn | UnsetType | None) -> str:
     return f"{known(found.version, '?')} in {one_line(known(found.path, '?'))}" if found else "none"
 
 
-def report(value: Report) -> str:
+def report(value: results.Report) -> str:
     """A verdict per release, newest first, then the plan and the advice."""
     lines = ["machine  " + summary(value.machine), ""]
     best = value.decision.recommended
@@ -209,7 +199,7 @@ def _why(candidate: Candidate) -> str:
     return f"{reason(reasons[0])}{more}"
 
 
-def lock(value: LockWritten) -> str:
+def lock(value: results.LockWritten) -> str:
     """The files written, or the lock checked."""
     made = value.lock
     count = len(made.resolution.packages)
@@ -219,11 +209,12 @@ def lock(value: LockWritten) -> str:
         lines.append(f"fits     {value.checked} fits this machine")
     lines.append(f"lock     {what} (resolved by {made.resolution.resolver})")
     lines += [f"note     {note}" for note in value.notes]
+    lines += attested(value.attestations)
     lines += [f"warning  {warning}" for warning in value.warnings]
     return "\n".join(lines)
 
 
-def matrix(value: MatrixShown) -> str:
+def matrix(value: results.MatrixShown) -> str:
     """One line per release."""
     rows = [("release", "wheel's CUDA", "cuDNN", "Python on x86_64 Linux", "proven")]
     for release in value.releases:

@@ -61,12 +61,6 @@ def at_hand(
     )
 
 
-def not_at_hand(packages: Sequence[LockedPackage]) -> tuple[str, ...]:
-    """The names of the files that only the network has, one for each package."""
-    first = (package.wheels[0] if package.wheels else package.sdist for package in packages)
-    return tuple(file.filename for file in first if file and not file.url.startswith("file:"))
-
-
 def _folders(find_links: Sequence[str]) -> Iterator[str]:
     for link in find_links:
         parts = urlsplit(link)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -192,7 +193,7 @@ def _runner(outside: Outside, target: Target, env: dict[str, str]) -> str:
     if not tried.ok:
         raise InputError(
             f"pip-tools of envfix does not run in Python {target.python}: {reason('', tried.err)}",
-            f"{target.executable} -m pip install pip-tools",
+            f"{shlex.quote(target.executable)} -m pip install pip-tools",
         )
     return target.executable
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from envfix.model.machine import Platform
 from envfix.model.outcome import RestartAdvice
-from envfix.model.target import Kernel
+from envfix.model.target import Caller, Kernel
 from envfix.ports import Outside
 from envfix.restart.contents import Contents, contents_of
 
@@ -42,12 +42,16 @@ def advise(
     changed: Sequence[str],
     site_packages: Sequence[str],
     added: Collection[str] = (),
+    caller: Caller | None = None,
 ) -> RestartAdvice:
     """Whether `kernel` must be restarted after the distributions `changed` in `site_packages`.
 
     Those of them that are `added` were not there before, so nothing can have imported them. A kernel that
-    cannot be looked into is advised to restart: stale libraries crash, a restart only costs.
+    cannot be looked into is advised to restart: stale libraries crash, a restart only costs. A `caller` has
+    said what it has imported, so that nothing has to be guessed of it.
     """
+    if kernel is None and caller is not None:
+        kernel = Kernel(pid=caller.pid, python=caller.python, command=())
     if not changed:
         return RestartAdvice(
             needed=False, reason="nothing was changed", kernel_pid=kernel.pid if kernel else None
@@ -67,7 +71,8 @@ def advise(
     except OSError as problem:
         why = f"/proc/{kernel.pid}/maps cannot be read ({problem.strerror or problem})"
         return _needed(f"{why}, so the kernel may hold what was changed", platform, kernel)
-    return _judge(outside, kernel, platform, changed, added, site_packages, parse_maps(maps))
+    imported = caller.imported if caller is not None and caller.pid == kernel.pid else None
+    return _judge(outside, kernel, platform, changed, added, site_packages, parse_maps(maps), imported)
 
 
 def still_holds(
@@ -101,6 +106,7 @@ def _judge(
     added: Collection[str],
     site_packages: Sequence[str],
     mapped: Sequence[Mapped],
+    imported: Collection[str] | None,
 ) -> RestartAdvice:
     folders = _with_real_paths(outside, site_packages)
     inside = [one for one in mapped if _relative(one.path, folders) is not None]
@@ -123,8 +129,17 @@ def _judge(
     if started and any(name.startswith(SEARCHED_ONCE) for name in changed):
         reason = "TensorFlow is loaded in the kernel and looks for its libraries only when it starts"
         return _needed(reason, platform, kernel, started)
+    if imported is not None:
+        return _exact(contents, added, LOADER in changed, imported, platform, kernel)
     if LOADER in changed:
         return _needed(f"the kernel started before {LOADER} was installed", platform, kernel)
+    return _guessed(contents, added, platform, kernel)
+
+
+def _guessed(
+    contents: Mapping[str, Contents], added: Collection[str], platform: Platform | object, kernel: Kernel
+) -> RestartAdvice:
+    """The advice for a kernel that holds no changed library, as far as that is seen from outside."""
     unseen = _unseen(contents, added)
     return RestartAdvice(
         needed=None if unseen else False,
@@ -132,6 +147,37 @@ def _judge(
         how=_how(platform) if unseen else "",
         kernel_pid=kernel.pid,
         if_imported=unseen,
+    )
+
+
+def _exact(
+    contents: Mapping[str, Contents],
+    added: Collection[str],
+    hook: bool,
+    imported: Collection[str],
+    platform: Platform | object,
+    kernel: Kernel,
+) -> RestartAdvice:
+    """The advice for a process that has said what it has imported, and sees none of it replaced in /proc.
+
+    It imports a new `hook` itself after the change, which is in time before TensorFlow is imported.
+    """
+    held = sorted(
+        {
+            name
+            for distribution, one in contents.items()
+            if distribution not in added and distribution != LOADER
+            for name in one.imports
+            if name in imported
+        }
+    )
+    if held:
+        named = ", ".join(held[:4]) + (f" and {len(held) - 4} more" if len(held) > 4 else "")
+        return _needed(f"imported in the kernel and changed: {named}", platform, kernel)
+    if hook and "tensorflow" in imported:
+        return _needed(f"TensorFlow was imported before {LOADER} was installed", platform, kernel)
+    return RestartAdvice(
+        needed=False, reason="the kernel has imported nothing that was changed", kernel_pid=kernel.pid
     )
 
 

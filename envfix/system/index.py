@@ -113,6 +113,14 @@ class RealIndex(Index):
                 while chunk := self._guard(file.url, lambda: member.read(_CHUNK)):
                     yield chunk
 
+    def provenance(self, file: IndexFile) -> bytes:
+        url = file.provenance
+        if url is None:
+            raise KeyError(file.filename)
+        answer = self._guard(url, lambda: self._session.get(url, timeout=self._timeout))
+        self._guard(url, answer.raise_for_status)
+        return answer.content
+
     def _from_network(self, url: str, project: str) -> list[DistributionPackage]:
         client = PyPISimple(url, session=self._session)
         try:
@@ -225,6 +233,8 @@ def _index_file(package: DistributionPackage) -> IndexFile:
         requires_python=package.requires_python,
         upload_time=uploaded.strftime("%Y-%m-%dT%H:%M:%SZ") if uploaded else None,
         yanked=package.is_yanked,
+        # No page leads to a file of this machine by it, one on the disk neither.
+        provenance=url if (url := package.provenance_url) and is_fetchable(url, disk=False) else None,
     )
 
 

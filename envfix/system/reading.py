@@ -11,8 +11,16 @@ SILENCE = 10.0  # seconds that a pipe may go without a byte
 
 
 def open_at_once(path: str, flags: int) -> int:
-    """For `open`: a pipe without a writer would hold it for ever."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    """For `open`: a pipe without a writer would hold it for ever.
+
+    One with a name is refused at once (OSError), for nobody may ever write into it. One that a shell has made
+    (`/dev/stdin`, `<(...)`) has its writer.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode) and not path.startswith(("/dev/", "/proc/")):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a named pipe, not a file", path)
+    return descriptor
 
 
 def read_patiently(descriptor: int, limit: int, path: str) -> bytes:

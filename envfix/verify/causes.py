@@ -68,7 +68,7 @@ def _of_build(case: Case) -> Why | None:
     error = done.get("error", "")
     if re.match(r"ModuleNotFoundError: No module named 'tensorflow'$", error):
         where = case.about.target.executable if case.about.target else "this interpreter"
-        return Why(f"tensorflow is not installed in `{where}`", _run(case.about.repair))
+        return Why(f"tensorflow is not installed in `{where}`", libraries.running(case.about.repair))
     lost = re.match(r"ImportError: (lib(?:cu|nv|nccl)\S+?): (.*)", error)
     if lost:
         return libraries.why_not_opened(
@@ -88,7 +88,7 @@ def _cpu_build(case: Case) -> Why:
         cause = f"{cpu[0]}, which holds no GPU code, is installed over {gpu[0]}: both bring `tensorflow/`"
     elif cpu:
         cause = f"{cpu[0]} is installed, which holds no GPU code"
-    return Why(cause, _run(case.about.repair))
+    return Why(cause, libraries.running(case.about.repair))
 
 
 def _of_libraries(case: Case) -> Why | None:
@@ -131,7 +131,7 @@ def _of_words(case: Case, check: Check) -> Why | None:
         return None
     fix = "; ".join(finding.fix)
     # Packages that do not fit each other are envfix's to put right, before anything is tried by hand.
-    first = _run(case.about.repair) if check.name == "build" else ""
+    first = libraries.running(case.about.repair) if check.name == "build" else ""
     return Why(f"{check.cause}: {finding.explanation}", f"{first}, or: {fix}" if first else fix)
 
 
@@ -229,9 +229,9 @@ def _of_cudnn(case: Case) -> Why | None:
         )
         if dist.name == "torch" and pin:
             cause = f"`{path}` is what torch {dist.version} asks for (`{pin}`), and both use the same folder"
-            return Why(cause, _run(case.about.repair and f"{case.about.repair} --with torch"))
+            return Why(cause, libraries.running(case.about.repair and f"{case.about.repair} --with torch"))
     where = libraries.why_that_one(case.heard, path)
-    return Why(f"`{path}` ({where}) does not fit this TensorFlow", _run(case.about.repair))
+    return Why(f"`{path}` ({where}) does not fit this TensorFlow", libraries.running(case.about.repair))
 
 
 CAUSES = {
@@ -239,7 +239,3 @@ CAUSES = {
     "libraries": _of_libraries,
     "device visible": _of_visible,
 }
-
-
-def _run(repair: str) -> str:
-    return f"run `{repair}`" if repair else ""

@@ -31,8 +31,8 @@ def why_not_opened(outside: Outside, heard: Transcript, machine: Machine, about:
     there = [folder for folder in DRIVER_FOLDERS if outside.exists(f"{folder}/{LIBRARY}")]
     if there:
         path = f"{there[0]}/{LIBRARY}"
-        folders = [there[0], *filter(None, [outside.environ.get("LD_LIBRARY_PATH")])]
-        command = f"`export LD_LIBRARY_PATH={shlex.quote(':'.join(folders))}`"
+        rest = outside.environ.get("LD_LIBRARY_PATH", "")
+        command = f"`export LD_LIBRARY_PATH={shlex.quote(f'{there[0]}:{rest}' if rest else there[0])}`"
         return Why(f"{said}; it is at `{path}`, where the loader does not look", f"run {command}")
     if machine.has_no_gpu and about.without_gpu:
         return Why(f"{said}; this machine has no NVIDIA driver or GPU", "; or ".join(about.without_gpu))

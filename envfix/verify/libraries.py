@@ -53,7 +53,7 @@ def why_not_opened(
         return _damaged(outside, heard, target, damaged[1], damaged[2], repair)
     if unfit := _UNFIT.match(reason):
         where = why_that_one(heard, unfit[1])
-        return Why(f"`{unfit[1]}` ({where}) does not fit what opens it: {unfit[2]}", _run(repair))
+        return Why(f"`{unfit[1]}` ({where}) does not fit what opens it: {unfit[2]}", running(repair))
     absent = _ABSENT.match(reason)
     missing = absent[1].rpartition("/")[2] if absent else soname
     needed = f", which `{soname}` needs," if missing != soname else ""
@@ -61,17 +61,17 @@ def why_not_opened(
     copies = copies_of(outside, target, missing)
     gone = next((copy for copy in copies if copy.damage), None)
     if gone:
-        return Why(f"{said}: it is part of {gone.owner}, but {gone.damage}", _run(repair))
+        return Why(f"{said}: it is part of {gone.owner}, but {gone.damage}", running(repair))
     looked = _looked(heard, missing)
     if not copies:
         return Why(
             f"{said}: no NVIDIA wheel of this environment has it; the loader {looked}",
-            _run(repair),
+            running(repair),
         )
     there = f"{said}: it is at `{copies[0].path}`" + (f" ({copies[0].owner})" * bool(copies[0].owner))
     if loader_is_off(outside, target):
         return Why(f"{there}, and ENVFIX_LOADER=0 keeps envfix from opening it there", SWITCH_ON)
-    return Why(f"{there}, where the loader does not look; it {looked}", _run(repair))
+    return Why(f"{there}, where the loader does not look; it {looked}", running(repair))
 
 
 def _damaged(
@@ -82,7 +82,7 @@ def _damaged(
     real = outside.realpath(path)
     own = next((copy for copy in copies if copy.owner and outside.realpath(copy.path) == real), None)
     if own:
-        return Why(f"`{path}` ({own.owner}) is damaged: {what}", _run(repair))
+        return Why(f"`{path}` ({own.owner}) is damaged: {what}", running(repair))
     behind = f", in front of `{copies[0].path}`" if copies else ""
     return Why(
         f"`{path}` ({why_that_one(heard, path)}) is damaged: {what}{behind}",
@@ -185,5 +185,6 @@ def _looked(heard: Transcript, soname: str) -> str:
     return f"looked in {', '.join(places)}" if places else "looked in places that are not known"
 
 
-def _run(repair: str) -> str:
+def running(repair: str) -> str:
+    """The hint that says to run it, where there is one."""
     return f"run `{repair}`" if repair else ""

@@ -18,9 +18,7 @@ from envfix.install.transaction.surroundings import present, wanted
 from envfix.model.plan import Break
 from envfix.model.target import Target
 from envfix.ports import Outside
-from envfix.tree import FOLDER, LINK, Entry, Held
-
-CACHE = "__pycache__"
+from envfix.tree import BYTE_CODE, FOLDER, LINK, Entry, Held
 
 
 class Contended(Exception):
@@ -114,7 +112,7 @@ class Transaction(Change):
         imports.import_all()
         leaving = {row.name for row in moved} | {loader.NAME}
         own = loader.describe(outside, self.target)
-        names = None if arrives is None else [*arrives, *own.files, *own.compiled.values(), CACHE]
+        names = None if arrives is None else [*arrives, *own.files, *own.compiled.values(), BYTE_CODE]
         with Patience(outside, "keeping what is going to be replaced ..."):
             self.taken = snapshot.take(outside, self.target, leaving, names)
             self.keeper = Keeper(outside, self.folder)

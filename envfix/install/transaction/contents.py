@@ -10,6 +10,7 @@ from envfix import record
 from envfix.errors import InstallFailed
 from envfix.install import digests
 from envfix.install.libraries import is_library
+from envfix.install.transaction.putback import few
 from envfix.model.target import Distribution, Target
 from envfix.ports import Outside
 
@@ -43,18 +44,11 @@ def wrong_files(outside: Outside, target: Target, names: Collection[str]) -> tup
 def damaged(wrong: Sequence[Wrong], installer: str) -> InstallFailed:
     """What to raise for such files; `installer` is `uv` or `pip`."""
     names = sorted({one.package for one in wrong})
-    if installer == "pip":  # which takes what has a hyphen for a name with a version
-        command = "; ".join(f"pip cache remove {name.replace('-', '_')}" for name in names)
-    else:
-        command = f"uv cache clean {' '.join(names)}"
+    # uv links what it has unpacked before; pip unpacks each wheel anew, and checks its hash before.
+    hint = "run it again" if installer == "pip" else f"uv cache clean {' '.join(names)}"
     return InstallFailed(
-        f"what {installer} installed is not as its RECORD says: " + _first([one.path for one in wrong]),
-        command,
+        f"what {installer} installed is not as its RECORD says: " + few([one.path for one in wrong]), hint
     )
-
-
-def _first(paths: Sequence[str]) -> str:
-    return ", ".join(f"`{path}`" for path in paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
 
 
 class _Claim(NamedTuple):

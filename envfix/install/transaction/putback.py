@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from envfix.install.transaction.kept import Kept
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from envfix.ports import Outside
 
 T = TypeVar("T")
+_FEW = 3
 
 
 class Outcome(NamedTuple):
@@ -20,6 +21,12 @@ class Outcome(NamedTuple):
 
     lost: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
+
+
+def few(paths: Sequence[str]) -> str:
+    """The first of them, for a message."""
+    more = f" and {len(paths) - _FEW} more" if len(paths) > _FEW else ""
+    return ", ".join(f"`{path}`" for path in paths[:_FEW]) + more
 
 
 def put_back(outside: Outside, wanted: Mapping[str, Entry | None], kept: Kept) -> Outcome:

@@ -13,9 +13,9 @@ from envfix.errors import EnvironmentChanged
 from envfix.install.transaction import journal
 from envfix.install.transaction.journal import Journal, State, Unreadable
 from envfix.install.transaction.kept import Kept
-from envfix.install.transaction.putback import Outcome, differing, put_back
+from envfix.install.transaction.putback import Outcome, differing, few, put_back
 from envfix.install.transaction.surroundings import present, wanted
-from envfix.tree import Entry
+from envfix.tree import BYTE_CODE, Entry
 
 if TYPE_CHECKING:
     from envfix.ports import Outside
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 _LOOK_AGAIN = 0.2  # seconds
-_CACHE = "__pycache__"
 # From the first change to the last file put back.
 HALF = frozenset({State.INSTALLING, State.INSTALLED, State.ROLLING_BACK})
 
@@ -60,16 +59,10 @@ def said_of(outcome: Outcome) -> str:
     """What is to be added to "as it was"; nothing where that is all."""
     said = ""
     if outcome.lost:
-        said += f"; written into while it was replaced, so not as it was: {_first(outcome.lost)}"
+        said += f"; written into while it was replaced, so not as it was: {few(outcome.lost)}"
     if outcome.strange:
-        said += f"; left alone, for envfix did not write it: {_first(outcome.strange)}"
+        said += f"; left alone, for envfix did not write it: {few(outcome.strange)}"
     return said
-
-
-def _first(paths: tuple[str, ...]) -> str:
-    return ", ".join(f"`{path}`" for path in paths[:3]) + (
-        f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    )
 
 
 def unfinished(outside: Outside, site: str) -> Journal | None:
@@ -92,7 +85,15 @@ def has_leftovers(outside: Outside, site: str) -> bool:
         states = [journal.read(outside, f"{home}/{number}") for number in journal.numbers(outside, home)]
     except Unreadable:
         return True
-    return not states or any(one is None or one.state is not State.COMMITTED for one in states)
+    if not states or _stray(outside, home):
+        return True
+    return any(one is None or one.state is not State.COMMITTED for one in states)
+
+
+def _stray(outside: Outside, home: str) -> list[str]:
+    """The files that are neither a transaction nor the lock: an envfix that was killed has left them."""
+    names = (name for name in outside.listdir(home) if name != LOCK)
+    return [name for name in names if not outside.is_dir(f"{home}/{name}")]
 
 
 def acquire(outside: Outside, home: str, *, wait: bool = True) -> tuple[Held | None, bool]:
@@ -132,11 +133,11 @@ def leave(outside: Outside, home: str, held: Held) -> None:
 
 
 def _tidy(outside: Outside, home: str) -> None:
+    for name in _stray(outside, home):
+        outside.remove(f"{home}/{name}")
     if journal.numbers(outside, home):
         return
-    # Without a transaction the rest is what an envfix that was killed has left; the lock goes last.
-    for name in sorted(outside.listdir(home), key=lambda name: name == LOCK):
-        outside.remove(f"{home}/{name}")
+    outside.remove(f"{home}/{LOCK}")
     # Another one may have come, and has a lock of its own in it.
     if not outside.listdir(home):
         _unseen(outside, home, lambda: outside.remove_dir(home))
@@ -208,13 +209,13 @@ def back(outside: Outside, folder: str, entry: Journal) -> Outcome:
     aims, places, strange = _aims(outside, folder, entry)
     outcome = put_back(outside, aims, Kept(outside, folder, places))
     left = {*outcome.lost, *outcome.strange}
-    wrong = tuple(path for path in differing(outside, aims) if path not in left and _CACHE not in path)
+    wrong = tuple(path for path in differing(outside, aims) if path not in left and BYTE_CODE not in path)
     if wrong:
         raise OSError(0, "is still not as it was", wrong[0])
     outside.settle_all(folder)
     journal.write(outside, folder, entry._replace(state=State.ROLLED_BACK))
     discard(outside, folder)
-    changed = tuple(path for path in outcome.strange if _CACHE not in path)
+    changed = tuple(path for path in outcome.strange if BYTE_CODE not in path)
     return Outcome(outcome.lost, (*changed, *strange))
 
 
@@ -247,7 +248,7 @@ def _newer_byte_code(outside: Outside, aims: dict[str, Entry | None]) -> dict[st
             sources.setdefault(above, set()).add(name[:-3])
     found: dict[str, None] = {}
     for above, stems in sources.items():
-        cache = f"{above}/{_CACHE}"
+        cache = f"{above}/{BYTE_CODE}"
         names = [name for name in outside.listdir(cache) if name.partition(".")[0] in stems]
         found.update((f"{cache}/{name}", None) for name in names if f"{cache}/{name}" not in aims)
         if names and cache not in aims:

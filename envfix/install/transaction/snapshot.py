@@ -13,9 +13,8 @@ from envfix.install.transaction.kept import SMALL
 from envfix.install.transaction.surroundings import present, with_others
 from envfix.model.target import Distribution, Target
 from envfix.ports import Outside
-from envfix.tree import FILE, FOLDER, LINK, Entry
+from envfix.tree import BYTE_CODE, FILE, FOLDER, LINK, Entry
 
-_CACHE = "__pycache__"
 # Names several packages at once, so that removing one of them rewrites it.
 _SHARED = (".pth", ".egg-link")
 
@@ -35,7 +34,7 @@ def take(outside: Outside, target: Target, leaving: Collection[str], arrives: Se
     """
     place = _Place(outside, target)
     place.walked = present(outside, place.sites, ())
-    coming = frozenset(place.candidates(arrives or ()))
+    coming = frozenset((*place.candidates(arrives or ()), *place.absent()))
     dists = [dist for dist in target.installed if dist.name in leaving]
     listed = {path for dist in dists for path in _listed(outside, dist, target, place)}
     folders = {path.rpartition("/")[0] for path in (*coming, *listed)}
@@ -102,6 +101,14 @@ class _Place:
             if top == "include" and rest and target.headers:
                 yield self.exact(f"{target.headers}/{rest}")
 
+    def absent(self) -> Iterator[str]:
+        """The folders that everything comes into, and those above, that an installer has to make first."""
+        target = self.target
+        homes = (target.purelib, target.platlib, target.scripts, target.headers, target.data)
+        for folder in sorted(self.upwards([self._real(home) for home in homes if home])):
+            if self.outside.look(folder) is None:
+                yield folder
+
     def upwards(self, folders: Collection[str]) -> set[str]:
         """The folders and those above, up to the environment's own: they may have to be made or remade."""
         found: set[str] = set()
@@ -163,9 +170,9 @@ def _byte_code(entries: dict[str, Entry], going: Collection[str], sites: Collect
     folders = {path.rpartition("/")[0] for path in going}
     for path, entry in entries.items():
         above, _, name = path.rpartition("/")
-        if entry.kind == FOLDER or not above.endswith(f"/{_CACHE}"):
+        if entry.kind == FOLDER or not above.endswith(f"/{BYTE_CODE}"):
             continue
-        folder = above[: -len(_CACHE) - 1]
+        folder = above[: -len(BYTE_CODE) - 1]
         if folder not in folders:
             continue
         # At the top the folder is shared by all packages that are a single module.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from envfix.install.transaction.journal import FOLDER as HOME
 from envfix.install.transaction.journal import Snapshot
 from envfix.record import normalised
-from envfix.tree import FOLDER, Entry
+from envfix.tree import BYTE_CODE, FOLDER, Entry
 
 if TYPE_CHECKING:
     from envfix.ports import Outside
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 # How the names of what installers leave half done begin: uv's and envfix's temporary files, pip's stash.
 _HALF_DONE = (".tmp", ".envfix-", "~")
 _INFOS = ("dist-info", "egg-info")
-_CACHE = "__pycache__"
 
 
 def present(outside: Outside, sites: Sequence[str], others: Iterable[str]) -> dict[str, Entry]:
@@ -68,7 +67,7 @@ def wanted(snapshot: Snapshot, now: dict[str, Entry]) -> tuple[dict[str, Entry |
             continue
         if own.made(path, entry):
             aims[path] = None
-        elif _CACHE not in path:
+        elif BYTE_CODE not in path:
             strange.append(path)
     return aims, tuple(strange)
 
@@ -97,9 +96,9 @@ class _Own:
     def _is_cache(self, path: str) -> bool:
         """Byte code of a file that the change brings or brought."""
         folder, _, name = path.rpartition("/")
-        if name == _CACHE:
+        if name == BYTE_CODE:
             return folder in self.folders
-        if not folder.endswith(f"/{_CACHE}"):
+        if not folder.endswith(f"/{BYTE_CODE}"):
             return False
-        source = f"{folder[: -len(_CACHE) - 1]}/{name.partition('.')[0]}.py"
+        source = f"{folder[: -len(BYTE_CODE) - 1]}/{name.partition('.')[0]}.py"
         return source in self.snapshot.arrives

@@ -1,0 +1,66 @@
+"""`envfix.report(machine="colab-t4")`: each function is the command of its name, and takes its options.
+
+An option `--no-verify` is written `no_verify=True`, one that can stand twice takes a list, and `--with` is
+`with_`. An argument without a name is the command's own (`explain("train.log")`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from envfix.errors import UsageError
+from envfix.notebook import loaded
+from envfix.notebook.asking import ask
+from envfix.notebook.results import Result
+
+Say = Callable[[str], None]
+
+
+def report(*, say: Say | None = None, **options: Any) -> Result:
+    """A verdict for every TensorFlow release on a machine, and the plan for the best one; changes nothing."""
+    return ask(["report", *words(options)], say=say)
+
+
+def lock(*, say: Say | None = None, **options: Any) -> Result:
+    """Write `pylock.envfix.toml` and `requirements.envfix.txt`, every file hashed."""
+    return ask(["lock", *words(options)], say=say)
+
+
+def verify(*, say: Say | None = None, **options: Any) -> Result:
+    """Visibility, placement and numbers, in a fresh process. `ok` is false where a check has failed."""
+    return ask(["verify", *words(options)], say=say)
+
+
+def explain(log: str | os.PathLike[str] | None = None, *, text: str = "", **options: Any) -> Result:
+    """What a log means: its path, or the log itself as `text`. Without it, what this machine's facts say."""
+    if log is not None and text:
+        raise UsageError("`explain` takes the path of a log or its `text`, not both")
+    named = ["-"] if text else [] if log is None else [os.fspath(log)]
+    return ask(["explain", *words(options), *(["--", *named] if named else [])], text)
+
+
+def install(*, say: Say | None = None, **options: Any) -> Result:
+    """Make the environment right and prove it. `restart["needed"]` says whether this process must end."""
+    result = ask(["install", *words(options)], say=say)
+    loaded.take_hook()
+    return result
+
+
+def words(options: Mapping[str, Any]) -> list[str]:
+    """The command line's options. Raises UsageError for a value that no option takes."""
+    found: list[str] = []
+    for name, value in options.items():
+        option = "--" + name.rstrip("_").replace("_", "-")
+        if value is None or value is False:
+            continue
+        if value is True:
+            found.append(option)
+        elif isinstance(value, (str, int, float, os.PathLike)):
+            found.append(f"{option}={os.fspath(value) if isinstance(value, os.PathLike) else value}")
+        elif isinstance(value, Iterable):
+            found += [f"{option}={one}" for one in value]
+        else:
+            raise UsageError(f"`{name}` needs text, a number, True or a list of texts, found {value!r}")
+    return found

@@ -1,0 +1,90 @@
+"""What this Python process has imported, and what of it is older or newer than what is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from types import ModuleType
+from typing import Any, NamedTuple
+
+HOOK = "_envfix_loader"
+
+
+class Stale(NamedTuple):
+    """A distribution whose version in memory is not the one on disk (None: it is gone)."""
+
+    name: str
+    loaded: str
+    installed: str | None
+
+
+def describe(modules: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is told to the process that works for this one (`model.target.Caller`)."""
+    names = sys.modules if modules is None else modules
+    return {"pid": os.getpid(), "python": sys.executable, "imported": sorted(names)}
+
+
+def versions(modules: Mapping[str, ModuleType | None] | None = None) -> dict[str, str]:
+    """The installed distributions that are imported, by name, with the versions that are on disk now."""
+    there = dict(sys.modules if modules is None else modules)
+    found: dict[str, str] = {}
+    for module, names in metadata.packages_distributions().items():
+        if there.get(module) is not None:
+            for name in filter(None, names):  # one whose METADATA is gone has none
+                with contextlib.suppress(metadata.PackageNotFoundError):
+                    found[name] = metadata.version(name)
+    return found
+
+
+def stale(before: Mapping[str, str], modules: Mapping[str, ModuleType | None] | None = None) -> list[Stale]:
+    """The distributions in memory that are no longer what is installed, sorted by name.
+
+    `before` are `versions` at an earlier time: what was imported then is still in memory as it was. Of what
+    came later, the package's own `__version__` is compared.
+    """
+    there = dict(sys.modules if modules is None else modules)
+    now = versions(there)
+    held = {name: version for name, version in before.items() if _still_there(name, there, now)}
+    for module, names in metadata.packages_distributions().items():
+        said = vars(there[module]).get("__version__") if there.get(module) is not None else None
+        # Of a folder that several share (`google`, `nvidia`) it is not known whose version that is.
+        if isinstance(said, str) and len(names) == 1 and names[0] not in held:
+            held[names[0]] = said
+    found = [Stale(name, old, now.get(name)) for name, old in held.items()]
+    return sorted(one for one in found if not _same(one.loaded, one.installed))
+
+
+def take_hook(folders: Sequence[str] | None = None) -> bool:
+    """Import the hook that an install has added since this process started; whether there was one to import.
+
+    Python itself reads it, from a `.pth` file, only when it starts.
+    """
+    importlib.invalidate_caches()
+    if HOOK in sys.modules or "tensorflow" in sys.modules:
+        return False
+    paths = sys.path if folders is None else folders
+    if not any(os.path.exists(os.path.join(path, f"{HOOK}.pth")) for path in paths):  # noqa: PTH110, PTH118
+        return False
+    importlib.import_module(HOOK)
+    return True
+
+
+def _still_there(name: str, modules: Mapping[str, Any], now: Mapping[str, str]) -> bool:
+    return name in now or any(key.split(".")[0].lower() == name.lower().replace("-", "_") for key in modules)
+
+
+def _same(loaded: str, installed: str | None) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    if installed is None:
+        return False
+    try:
+        one, other = Version(loaded), Version(installed)
+    except InvalidVersion:
+        return True  # `__version__` of a private form says nothing
+    # `__version__` leaves out what a distributor has added (`2.6.0+cu124`), or adds it.
+    return one.public == other.public

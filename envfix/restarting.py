@@ -1,0 +1,114 @@
+"""The restart as envfix's last act, and what is still owed after one."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable
+
+from msgspec import structs
+
+from envfix.model.outcome import NotebookKernel, RestartAdvice, RestartBy, Verification
+from envfix.model.results import Installed, Report, Verified
+from envfix.model.target import Kernel
+from envfix.ports import KernelHost, Outside
+from envfix.probe.kernel import ancestors, find_kernel
+from envfix.probe.session import read_platform
+from envfix.restart import owed, watched
+
+# Restarts the kernel, and returns why that did not work.
+LastAct = Callable[[], str]
+FAILED = "verification failed, which a restart would not mend: the kernel is left as it is"
+
+
+def prepared(
+    outside: Outside, host: KernelHost, done: Installed, mode: str
+) -> tuple[Installed, LastAct | None]:
+    """The outcome with what is known of the kernel, what is owed, and what `--restart` makes of it; and the
+    restart itself, to be done when everything is said."""
+    if done.dry_run:
+        return done, None
+    running = find_kernel(outside)
+    advice = settled(
+        outside, done.python, f"{done.package} {done.tensorflow}", done.restart, done.verification
+    )
+    done = structs.replace(done, restart=advice, kernel=_kernel(outside, running, done.python))
+    if mode != "auto" or advice is None or advice.needed is False:
+        return done, None
+    if running is None or advice.kernel_pid not in (None, running.pid):
+        why = "envfix was not started from that kernel"
+        return structs.replace(done, restart=structs.replace(advice, not_done=why)), None
+    if done.exit_code:
+        return structs.replace(done, restart=structs.replace(advice, not_done=FAILED)), None
+    platform, _ = read_platform(outside, running)
+    way = watched.way(outside, host, platform, running, ancestors(outside, running.pid))
+    advice = structs.replace(advice, done=way.by is not None, by=way.by, not_done=way.not_done)
+    return structs.replace(done, restart=advice), _act(host, running, way)
+
+
+def settled(
+    outside: Outside,
+    python: str,
+    release: str,
+    advice: RestartAdvice | None,
+    verification: Verification | None,
+) -> RestartAdvice | None:
+    """The advice with what an earlier restart owes: `python` was verified just now, or is still to be."""
+    if advice is not None and advice.needed is not False:
+        owed.mark(outside, owed.owed_of(outside, python, release, advice))
+        return structs.replace(advice, owed=True)
+    earlier = owed.pending(outside, python)
+    if earlier is None:
+        return advice
+    if owed.still_runs(outside, earlier):
+        return earlier.advice()
+    if verification is None:
+        reason = "the kernel that held the old libraries has ended; what is there now is not verified yet"
+        return RestartAdvice(needed=False, reason=reason, how="envfix verify", owed=True)
+    if not verification.passed:
+        return advice
+    owed.settle(outside, earlier)
+    reason = f"the kernel that held the old libraries has ended, and {release} is verified"
+    return RestartAdvice(needed=False, reason=reason, owed=False)
+
+
+def verified(outside: Outside, done: Verified) -> Verified:
+    """The verification with the word on a restart that was owed."""
+    proof = done.verification
+    release = f"tensorflow {proof.tensorflow or '?'}"
+    return structs.replace(done, restart=settled(outside, proof.python, release, None, proof))
+
+
+def reported(outside: Outside, report: Report) -> Report:
+    """The report with a reminder of what is owed."""
+    earlier = owed.pending(outside, report.python) if report.python else None
+    if earlier is None:
+        return report
+    if owed.still_runs(outside, earlier):
+        how = f": {earlier.how}" if earlier.how else ""
+        text = f"the notebook's kernel is still to be restarted after the last install{how}"
+    else:
+        text = f"the kernel was restarted after {earlier.release} was installed: `envfix verify` proves it"
+    return structs.replace(report, advice=(*report.advice, text))
+
+
+def _act(host: KernelHost, running: Kernel, way: watched.Way) -> LastAct | None:
+    if way.by is RestartBy.KERNEL_ENDED:
+        return lambda: host.end(running.pid)
+    server = way.server
+    return None if server is None else lambda: host.restart(server, way.kernel, running.pid)
+
+
+def _kernel(outside: Outside, running: Kernel | None, python: str) -> NotebookKernel | None:
+    if running is None:
+        return None
+    return NotebookKernel(pid=running.pid, python=running.python, same=_same(outside, running.python, python))
+
+
+def _same(outside: Outside, one: str, other: str) -> bool:
+    """Whether two interpreters import from the same folders: of one prefix, or one program by two names
+    where neither is a virtual environment's (documentation of `venv`: `pyvenv.cfg`)."""
+    prefixes = [os.path.dirname(os.path.dirname(path)) for path in (one, other)]  # noqa: PTH120
+    if outside.realpath(prefixes[0]) == outside.realpath(prefixes[1]):
+        return True
+    virtual = any(outside.exists(f"{prefix}/pyvenv.cfg") for prefix in prefixes)
+    return not virtual and outside.realpath(one) == outside.realpath(other)

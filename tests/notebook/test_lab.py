@@ -1,0 +1,93 @@
+"""A notebook in JupyterLab: the cell is run, the kernel is restarted, and what is behind it does not run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.environments import UNAIDED
+from tests.notebook.lab import TOKEN, Ground, ground, kernels, lab
+
+pytestmark = pytest.mark.browser
+WAIT = 60_000  # milliseconds
+
+
+@pytest.fixture
+def room(tmp_path_factory: pytest.TempPathFactory, byte_code: Path) -> Iterator[Ground]:
+    with ground(tmp_path_factory.mktemp("lab"), byte_code) as made:
+        yield made
+
+
+@pytest.fixture
+def page(chromium: Any, room: Ground) -> Iterator[Any]:
+    with lab(room) as address:
+        context = chromium.new_context(viewport={"width": 1280, "height": 1000})
+        shown = context.new_page()
+        shown.set_default_timeout(WAIT)
+        shown.address = address
+        yield shown
+        context.close()
+
+
+def open_notebook(page: Any, name: str) -> None:
+    page.goto(f"{page.address}lab/tree/{name}?token={TOKEN}&reset")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.locator(".jp-Toolbar-kernelName", has_text="Changed").wait_for()
+    # Behind this, JupyterLab is ready to run a cell.
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+
+
+def menu(page: Any, *names: str) -> None:
+    page.locator(".lm-MenuBar-itemLabel", has_text=names[0]).first.click()
+    page.locator(".lm-Menu-itemLabel", has_text=names[1]).first.click()
+
+
+def output(page: Any, at: int) -> str:
+    cell = page.locator(".jp-Notebook .jp-CodeCell").nth(at)
+    return "\n".join(cell.locator(".jp-OutputArea-output").all_inner_texts())
+
+
+def shoot(page: Any, name: str) -> None:
+    folder = os.environ.get("ENVFIX_SHOTS")
+    if folder:
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def test_run_all_stops_at_the_cell_and_the_next_kernel_has_the_new_packages(page: Any, room: Ground) -> None:
+    room.notebook(
+        "work.ipynb",
+        "import absl.held, os\nprint('first', os.getpid())",
+        room.install("--restart", "auto"),
+        "open('ran', 'a').write('x')\nimport tensorflow\nprint('now', tensorflow.__version__)",
+    )
+    open_notebook(page, "work.ipynb")
+    menu(page, "Run", "Run All Cells")
+    cell = page.locator(".jp-Notebook .jp-CodeCell").nth(1)
+    cell.get_by_text("the Jupyter server starts the kernel anew").wait_for()
+    before = kernels(room.folder)
+    until_changed(page, room, before)
+    shoot(page, "restarted")
+    said = output(page, 1)
+    assert f"tensorflow {UNAIDED}" in said and "run the cells from the top" in said
+    assert said.index("done     ") < said.index("restart  now: ")
+    assert TOKEN not in said and "\x1b" not in said and "Traceback" not in said
+    assert not (room.folder / "ran").exists(), "the cell behind it ran with the old kernel"
+
+    page.locator(".jp-Notebook .jp-CodeCell").nth(2).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    page.locator(".jp-Notebook .jp-CodeCell").nth(2).get_by_text(f"now {UNAIDED}").wait_for()
+    shoot(page, "after")
+    assert (room.folder / "ran").read_text() == "x"
+
+
+def until_changed(page: Any, room: Ground, before: set[int]) -> None:
+    for _ in range(300):
+        now = kernels(room.folder)
+        if now and not now & before:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"the kernel was not restarted: {before}")

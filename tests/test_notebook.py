@@ -1,0 +1,210 @@
+"""envfix from within Python: the functions, the magic in a real IPython, and what is in memory."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+import envfix as package
+from envfix.model.machine import Machine
+from envfix.model.outcome import Check, RestartAdvice, Status, Verification
+from envfix.model.plan import Plan
+from envfix.model.results import Installed
+from envfix.notebook import api, loaded, magic
+from envfix.notebook.results import Result
+from envfix.render.cell import cell
+from envfix.restart import owed
+from envfix.system.outside import RealOutside
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Any]:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    made = InteractiveShell()
+    made.run_line_magic("load_ext", "envfix")
+    yield made
+    made.run_line_magic("unload_ext", "envfix")
+
+
+def test_the_package_alone_imports_nothing_of_itself() -> None:
+    code = "import sys, envfix; print([name for name in sys.modules if name.startswith('envfix.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_stages_do_not_take_the_functions_names() -> None:
+    for name in ("lock", "install", "verify"):
+        stage = importlib.import_module(f"envfix.{name}")
+        assert isinstance(stage, ModuleType)
+        assert getattr(package, name) is getattr(api, name)
+    with pytest.raises(AttributeError, match="`nothing`"):
+        _ = package.nothing
+
+
+def test_a_report_is_the_json_object_and_a_page() -> None:
+    result = package.report(machine="colab-t4", tf="2.20.*", offline=True)
+    argv = ["report", "--machine", "colab-t4", "--tf", "2.20.*", "--offline", "--json"]
+    done = subprocess.run([sys.executable, "-m", "envfix", *argv], capture_output=True, text=True)
+    assert result.to_dict() == json.loads(done.stdout)
+    assert result.ok and result.recommended == "2.20.0"
+    assert "2.20.0" in repr(result) and "prefers-color-scheme: dark" in result._repr_html_()
+    assert "<script" not in result._repr_html_() and "@import" not in result._repr_html_()
+    with pytest.raises(AttributeError):
+        _ = result.nothing
+
+
+def test_what_the_command_line_refuses_is_raised_and_what_it_found_is_returned() -> None:
+    with pytest.raises(package.EnvfixError) as raised:
+        package.report(machine="no-such-machine")
+    assert (raised.value.code, raised.value.exit_code) == ("bad-input", 2)
+    nothing = package.report(machine="no-gpu", offline=True)
+    assert nothing.exit_code == 3 and not nothing.ok and nothing.recommended is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"machine": "t4", "tf": None, "offline": True, "no_verify": False}, ["--machine=t4", "--offline"]),
+        ({"with_": ["torch", "jax"], "timeout": 3}, ["--with=torch", "--with=jax", "--timeout=3"]),
+        ({"venv": Path("demo")}, ["--venv=demo"]),
+    ],
+)
+def test_options_are_those_of_the_command_line(options: dict[str, Any], words: list[str]) -> None:
+    assert api.words(options) == words
+
+
+def test_the_magic_returns_a_result_and_keeps_the_exit_code(shell: Any) -> None:
+    shell.run_cell("r = %envfix report --machine no-gpu --offline").raise_error()
+    assert shell.user_ns["r"].exit_code == shell.user_ns["_exit_code"] == 3
+
+
+def test_a_cell_is_explained_as_a_log(shell: Any) -> None:
+    log = "Could not load dynamic library 'libcudart.so.11.0'; dlerror: <script>"
+    done = shell.run_cell(f"%%envfix explain\n{log}\n")
+    done.raise_error()
+    assert done.result.findings[0]["cause"] == "gpu-libraries-not-found"
+    page = done.result._repr_html_()
+    assert "<h3>gpu-libraries-not-found: " in page and "dlerror: &lt;script&gt;" in page
+    assert "<script" not in page and "prefers-color-scheme: dark" in page
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("report --nothing", "error: unrecognized arguments: --nothing"),
+        ("restart now", "takes nothing: `now`"),
+        ("restart", "this is no notebook's kernel"),
+        ("report 'open", "cannot be split into words"),
+        ("watch", "`watch` runs until it is stopped"),
+    ],
+)
+def test_an_error_is_a_sentence(shell: Any, capsys: Any, line: str, words: str) -> None:
+    done = shell.run_cell(f"%envfix {line}")
+    said = capsys.readouterr().out
+    assert not done.success and words in said and "Traceback" not in said
+    assert shell.user_ns["_exit_code"] == 2
+
+
+def test_help_is_shown_and_ends_nothing(shell: Any) -> None:
+    done = shell.run_cell("%envfix install --help")
+    assert done.success and "usage: envfix install" in repr(done.result)
+
+
+@pytest.mark.parametrize(("needed", "goes_on"), [(True, False), (False, True), (None, True)])
+def test_only_a_needed_restart_stops_the_notebook(
+    shell: Any, capsys: Any, monkeypatch: Any, needed: bool | None, goes_on: bool
+) -> None:
+    advice = {"needed": needed, "reason": "1 library was replaced", "how": "Kernel → Restart"}
+    answer = {"command": "install", "exit_code": 0, "data": {"restart": advice}, "errors": []}
+    monkeypatch.setattr(magic, "ask", lambda *given: Result(answer, "done     tensorflow", ""))
+    monkeypatch.setattr(loaded, "take_hook", lambda: False)
+    done = shell.run_cell("%envfix install")
+    said = capsys.readouterr().out
+    assert done.success is goes_on and "done     tensorflow" in said and "Traceback" not in said
+    assert ("restart the kernel before you go on: 1 library was replaced" in said) is not goes_on
+
+
+def test_stale_is_what_is_in_memory_and_not_on_disk() -> None:
+    held = loaded.versions()
+    assert held["msgspec"] and loaded.stale(held) == []
+    old = {**held, "msgspec": "0.1"}
+    assert [(one.name, one.loaded) for one in loaded.stale(old)] == [("msgspec", "0.1")]
+    module = ModuleType("packaging")
+    module.__version__ = "1.0"  # type: ignore[attr-defined]
+    assert loaded.stale({}, {"packaging": module})[0][:2] == ("packaging", "1.0")
+
+
+def test_the_hook_is_taken_where_an_install_has_added_it(tmp_path: Path, monkeypatch: Any) -> None:
+    assert not loaded.take_hook([str(tmp_path)])
+    (tmp_path / "_envfix_loader.pth").write_text("import _envfix_loader\n")
+    (tmp_path / "_envfix_loader.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    assert loaded.take_hook([str(tmp_path)]) and sys.modules.pop("_envfix_loader")
+
+
+def test_a_program_that_cannot_show_progress_ends_the_work_and_hears_of_it(tmp_path: Path) -> None:
+    def say(line: str) -> None:
+        raise OSError(f"no room for {line}")
+
+    with pytest.raises(OSError, match="no room for resolving"):
+        package.install(machine="colab-t4", venv=tmp_path / "x", dry_run=True, offline=True, say=say)
+
+
+def test_a_cell_says_the_outcome_the_checks_and_the_restart() -> None:
+    checks = (
+        Check(name="build", status=Status.PASSED, expected="a GPU build", observed="tensorflow 2.21.0"),
+        Check(
+            name="libraries",
+            status=Status.FAILED,
+            expected="all open",
+            observed="`a.so`",
+            cause="<b>gone</b>",
+        ),
+    )
+    proof = Verification(checks=checks, proof=None, python="/bin/python3", tensorflow="2.21.0")
+    done = Installed(
+        machine=Machine(),
+        python="/bin/python3",
+        tensorflow="2.21.0",
+        accelerator="gpu",
+        plan=Plan(packages=(), download_bytes=0, installed_bytes=0),
+        restart=RestartAdvice(needed=True, reason="numpy was replaced", how="Kernel → Restart Kernel"),
+        verification=proof,
+    )
+    page = cell(done, "as <text>")
+    assert "Failed: tensorflow 2.21.0 in /bin/python3: verification failed" in page
+    assert "needed: numpy was replaced" in page and "Kernel → Restart Kernel" in page
+    assert "&lt;b&gt;gone" in page and "<code>a.so</code>" in page and "as &lt;text&gt;" in page
+    assert cell("other", "text") == ""
+
+
+@pytest.mark.parametrize("verifies", [True, False])
+def test_what_an_install_owes_is_verified_when_the_extension_comes_back(
+    verifies: bool, shell: Any, capsys: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The kernel of the mark has ended, or is this one still."""
+    monkeypatch.setenv("ENVFIX_STATE_DIR", str(tmp_path))
+    outside = RealOutside()
+    advice = RestartAdvice(
+        needed=True, reason="it holds old libraries", kernel_pid=2**22 + 1 if verifies else os.getpid()
+    )
+    mark = owed.owed_of(outside, sys.executable, "tensorflow 2.20.0", advice)
+    owed.mark(outside, structs.replace(mark, started=mark.started or "1"))
+    shell.run_line_magic("reload_ext", "envfix")
+    said = capsys.readouterr().out
+    assert ("the kernel was restarted after tensorflow 2.20.0 was installed: verifying" in said) is verifies
+    # These tests run where there is no TensorFlow, so it is owed still.
+    assert ("verification failed" in said or "FAILED" in said) is verifies
+    assert owed.pending(outside, sys.executable) is not None
