@@ -20,6 +20,7 @@ from envfix.situation import Parts, Situation, Where, visible_gpus
 
 ENOUGH = 0.6  # confidence of a finding that is worth being a cause
 
+NVML_BINDING = "nvidia-ml-py"  # Python alone: it brings no library
 _NAMED = 3  # damaged libraries that are named
 
 
@@ -37,7 +38,11 @@ def with_wheels(
     What no loader proof opens can be damaged all the same: cuDNN opens its parts when an op needs them.
     `repair` is the command that puts the environment right.
     """
-    wheels = [dist for dist in here.target.installed if dist.name.startswith("nvidia-")]
+    wheels = [
+        dist
+        for dist in here.target.installed
+        if dist.name.startswith("nvidia-") and dist.name != NVML_BINDING
+    ]
     if not wheels:
         return proof
     major = next(
@@ -54,7 +59,7 @@ def with_wheels(
         name="NVIDIA wheels",
         status=Status.FAILED if ours else Status.PASSED,
         expected="every library is what the wheel's RECORD says, by its SHA-256",
-        observed=_damaged(found) or f"{len(wheels)} wheels are whole",
+        observed=_damaged(found) or f"{len(wheels)} wheel{'s are' if len(wheels) > 1 else ' is'} whole",
         cause="another package that shares the folder was removed or installed, or a copy was cut short"
         if ours
         else "",

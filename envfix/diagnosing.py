@@ -8,9 +8,9 @@ from msgspec import structs
 
 from envfix.diagnose import catalogue
 from envfix.diagnose.document import Document
-from envfix.diagnose.explain import document_of, findings
+from envfix.diagnose.explain import document_of, findings, shows_use
 from envfix.errors import InputError
-from envfix.model.diagnosis import Explained
+from envfix.model.diagnosis import Explained, Finding
 from envfix.model.machine import Machine
 from envfix.ports import Outside
 from envfix.probe import machine_file
@@ -19,6 +19,10 @@ from envfix.situation import Parts, Where, situate
 STANDARD_INPUT = "-"
 THIS = "this"
 ALONE = "the text alone; `--machine this` or `--machine FILE` adds a machine's facts"
+EMPTY = (
+    "nothing: the text is empty. TensorFlow writes its messages to standard error, "
+    "which a pipe leaves out: `python train.py 2>&1 | envfix explain -`"
+)
 HERE = "the text and this machine's facts"
 COLLECT = (
     "nvidia-smi",
@@ -27,6 +31,8 @@ COLLECT = (
     "print(tf.__version__, tf.config.list_physical_devices('GPU'))\" 2>&1 | envfix explain -",
     "envfix verify",
 )
+# Whether a GPU that TensorFlow has does the work, only measuring says.
+MEASURE = ("envfix verify --deep", "envfix watch")
 _PACKAGES = re.compile(r"(/[\w./+@-]{1,200}/(?:site|dist)-packages)/tensorflow/")
 _HOST = re.compile(r"(?:information for host: |hostname: |running on this host \()([\w.-]{1,64})")
 
@@ -49,15 +55,19 @@ def explain(parts: Parts, where: Where, log: str | None) -> Explained:
         ) from None
     here = where.python or where.venv or (not where.machine and _is_from_here(parts.outside, document))
     if not where.machine and not here:
-        return _explained(findings(document, None, known), None, ALONE)
+        said = ALONE if document.text.strip() else EMPTY
+        return _explained(findings(document, None, known), None, said, used=shows_use(document, known))
     machine = _machine(parts, where)
     judged = HERE if where.machine in (None, THIS) else f"the text and the facts of `{where.machine}`"
-    return _explained(findings(document, machine, known), machine, judged)
+    return _explained(findings(document, machine, known), machine, judged, used=shows_use(document, known))
 
 
-def _explained(found: tuple, machine: Machine | None, judged: str) -> Explained:  # type: ignore[type-arg]
-    collect = () if any(not finding.benign for finding in found) else COLLECT
-    return Explained(findings=found, machine=machine, judged_by=judged, collect=collect)
+def _explained(
+    found: tuple[Finding, ...], machine: Machine | None, judged: str, *, used: bool = False
+) -> Explained:
+    named = any(not finding.benign for finding in found)
+    collect = () if named else MEASURE if used else COLLECT
+    return Explained(findings=found, machine=machine, judged_by=judged, collect=collect, gpu_used=used)
 
 
 def _machine(parts: Parts, where: Where) -> Machine:

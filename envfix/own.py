@@ -41,10 +41,10 @@ def put_right(options: Namespace) -> None:
     except recover.CannotTell:
         if writes and options.command != "verify":
             raise
-        _check_imports()  # what works on the environment says it
+        _check_imports(options.command)  # what works on the environment says it
         return
     if not writes:
-        _check_imports()
+        _check_imports(options.command)
         return
     options.recovered = recover.recover(outside, site)
     for one in options.recovered:
@@ -54,11 +54,11 @@ def put_right(options: Namespace) -> None:
     importlib.invalidate_caches()
 
 
-def _check_imports() -> None:
+def _check_imports(name: str) -> None:
     import importlib
 
     try:
-        importlib.import_module("envfix.commands")
+        importlib.import_module("envfix.commands").command(name)
     except Exception as problem:  # whatever half a package raises
         raise EnvironmentChanged(
             f"a change of `{sys.executable}`, in which envfix lives, did not finish, so that it cannot run: "

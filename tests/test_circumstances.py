@@ -140,3 +140,9 @@ def test_a_library_that_another_package_took_along_fails_where_tensorflow_needs_
 def test_without_nvidia_wheels_nothing_is_said_of_them() -> None:
     here = Situation(target=TARGET, machine=T4, named=False)
     assert with_wheels(parts_of(FakeOutside()), here, matrix(), PASSED, "") == PASSED
+
+
+def test_the_binding_of_nvml_is_no_wheel_with_a_library() -> None:
+    binding = Distribution(name="nvidia-ml-py", version="13.580.65")
+    here = Situation(target=structs.replace(TARGET, installed=(binding,)), machine=T4, named=False)
+    assert with_wheels(parts_of(FakeOutside()), here, matrix(), PASSED, "") == PASSED

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from envfix.cli import main
-from envfix.commands import asking, installing
+from envfix.commands import COMMANDS, WRITING, asking, command, installing
 from envfix.errors import InputError, Interrupted
 from envfix.installing import NO_PLAN
 from envfix.model.plan import Plan
@@ -205,3 +205,24 @@ KERNEL = {
 def test_a_notebooks_cell_is_never_asked(monkeypatch: pytest.MonkeyPatch, cell: dict[str, object]) -> None:
     """`!envfix` runs on a pseudo-terminal: a question there would wait for ever."""
     approve_on_a_terminal(monkeypatch, "", NO_PLAN, **cell)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_is_there(name: str) -> None:
+    assert callable(command(name))
+
+
+def imported_by(name: str) -> set[str]:
+    code = f"import sys; from envfix import commands; commands.command('{name}'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_explain_imports_nothing_of_the_other_commands() -> None:
+    assert not {"envfix.workflow", "envfix.choosing", "envfix.installing"} & imported_by("explain")
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_what_comes_after_a_change_is_imported_before_it(name: str) -> None:
+    """The change may be one of the environment that envfix itself runs in."""
+    assert {"envfix.render.text", "envfix.render.json", "envfix.restarting"} <= imported_by(name)

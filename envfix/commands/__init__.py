@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from envfix import restarting, workflow
-from envfix.commands.asking import in_cell, request, where
-from envfix.commands.explaining import explain
-from envfix.commands.installing import install
-from envfix.commands.issue import for_issue
-from envfix.commands.locking import lock
-from envfix.commands.matrix import matrix
-from envfix.commands.recording import compared, listed, recorded
-from envfix.commands.undoing import rollback
-from envfix.commands.watch import watch
-from envfix.errors import InputError, UsageError
+from envfix.errors import InputError
 from envfix.matrix import load
-from envfix.model.request import Accelerator, ResolverName
+from envfix.model.request import ResolverName
 from envfix.model.results import Installed, Report
 from envfix.model.target import Caller, PipConfig
 from envfix.ports import Attester, Index, Outside, Resolver
-from envfix.render import Rendered, json, markdown, text
-from envfix.restarting import LastAct
+from envfix.render import Rendered
 from envfix.situation import Parts
-from envfix.system.jupyter import RealKernelHost
 from envfix.system.outside import RealOutside
+
+if TYPE_CHECKING:
+    from envfix.restarting import LastAct
+
+Command = Callable[[Parts, argparse.Namespace], tuple[object, int]]
+# The module and the function of each. Importing them all takes longer than `explain` needs to run.
+COMMANDS = {
+    "probe": "looking:probe",
+    "report": "reporting:report",
+    "lock": "locking:lock",
+    "install": "installing:install",
+    "verify": "verifying:verify",
+    "rollback": "undoing:rollback",
+    "explain": "explaining:explain",
+    "watch": "watch:watch",
+    "matrix": "matrix:matrix",
+    "machines": "looking:machines",
+}
+RECORDED = ("install", "verify")
+# What these change may be what envfix itself runs on, so that what comes after the change is imported before it.
+WRITING = ("install", "rollback")
+AFTERWARDS = ("envfix.render.json", "envfix.render.text", "envfix.restarting", "envfix.system.jupyter")
+
+
+def command(name: str) -> Command:
+    """The function of a command; what it needs is imported with it, and nothing of the others."""
+    for later in AFTERWARDS if name in WRITING else ():
+        import_module(later)
+    module, _, function = COMMANDS[name].partition(":")
+    found: Command = getattr(import_module(f"envfix.commands.{module}"), function)
+    return found
 
 
 def run(options: argparse.Namespace) -> Rendered:
@@ -37,7 +59,10 @@ def perform(options: argparse.Namespace, caller: Caller | None = None) -> tuple[
     done when all is said."""
     _end_like_ctrl_c()
     outside = RealOutside(quiet=False)
-    outside.in_cell = options.command == "install" and in_cell(outside)
+    if options.command == "install":
+        from envfix.commands.asking import in_cell
+
+        outside.in_cell = in_cell(outside)
     parts = Parts(
         outside=outside,
         matrix_dir=load.matrix_dir(),
@@ -46,9 +71,12 @@ def perform(options: argparse.Namespace, caller: Caller | None = None) -> tuple[
         caller=caller,
         attester=_attester,
     )
-    result, exit_code = recorded(parts, options, COMMANDS[options.command])
+    result, exit_code = _done(parts, options)
     last_act = None
     if isinstance(result, Installed):
+        from envfix import restarting
+        from envfix.system.jupyter import RealKernelHost
+
         # The kernel that asks from within Python restarts itself (`envfix.notebook.restarting`).
         mode = options.restart if caller is None else "ask"
         result, last_act = restarting.prepared(outside, RealKernelHost(), result, mode)
@@ -59,20 +87,37 @@ def render(
     options: argparse.Namespace, result: object, exit_code: int, last_act: LastAct | None = None
 ) -> Rendered:
     """The result in the form that the options name; a report for a file is written there."""
-    if options.json:
-        rendered = json.success(options.command, result, exit_code)
-    elif isinstance(result, Report) and options.format == "markdown":
-        rendered = markdown.report(result)
-    elif isinstance(result, Report) and options.format == "html":
-        from envfix.render import html
-
-        rendered = html.page(result)
-    else:
-        rendered = text.result(result)
+    rendered = _rendered(options, result, exit_code)
     if options.command == "report" and options.output:
         _write(RealOutside(), options.output, rendered)
         rendered = ""
     return Rendered(rendered, exit_code, last_act)
+
+
+def _done(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    if options.command not in RECORDED:
+        return command(options.command)(parts, options)
+    from envfix.commands.recording import recorded
+
+    return recorded(parts, options, command(options.command))
+
+
+def _rendered(options: argparse.Namespace, result: object, exit_code: int) -> str:
+    if options.json:
+        from envfix.render import json
+
+        return json.success(options.command, result, exit_code)
+    if isinstance(result, Report) and options.format == "markdown":
+        from envfix.render import markdown
+
+        return markdown.report(result)
+    if isinstance(result, Report) and options.format == "html":
+        from envfix.render import html
+
+        return html.page(result)
+    from envfix.render import text
+
+    return text.result(result)
 
 
 def _end_like_ctrl_c() -> None:
@@ -89,50 +134,6 @@ def _end_like_ctrl_c() -> None:
 def matrix_date() -> str:
     """The date of the shipped matrix."""
     return load.load(RealOutside(), load.matrix_dir()).date
-
-
-def _probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    return workflow.probe(parts, where(options)), 0
-
-
-def _report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    if options.for_issue:
-        return for_issue(parts, options)
-    if options.since is not None and options.since.lower() == "list":
-        return listed(parts, options), 0
-    every = options.json or options.format == "html" or parts.caller is not None
-    report = workflow.report(parts, request(options), where(options), every=every)
-    report = restarting.reported(parts.outside, report)
-    if options.since is not None:
-        report = compared(parts, options, report)
-    return report, report.exit_code
-
-
-def _verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    if not 0 < options.timeout < 1e6:
-        raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
-    accelerator = Accelerator(options.accelerator)
-    done = workflow.verify(parts, where(options), accelerator, options.timeout, deep=options.deep)
-    done = restarting.verified(parts.outside, done)
-    return done, done.exit_code
-
-
-def _machines(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
-    return workflow.machines(parts), 0
-
-
-COMMANDS = {
-    "probe": _probe,
-    "report": _report,
-    "lock": lock,
-    "install": install,
-    "verify": _verify,
-    "rollback": rollback,
-    "explain": explain,
-    "watch": watch,
-    "matrix": matrix,
-    "machines": _machines,
-}
 
 
 def _write(outside: Outside, path: str, content: str) -> None:

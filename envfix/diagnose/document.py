@@ -11,6 +11,7 @@ from msgspec import Struct
 from envfix.diagnose.patterns import compiled, places, span, words
 from envfix.printable import clean
 
+MOST_LINES = 3
 LONGEST_EVIDENCE = 300
 _QUOTES = str.maketrans(
     {
@@ -71,7 +72,11 @@ class Document:
                 continue
             done, found = max(match.end(), at + 1), found + 1
             caught = {name: value for name, value in match.groupdict().items() if value is not None}
-            yield Sighting(match.start(), self.lines(match.start(), match.end()), caught)
+            lines = self.lines(match.start(), match.end())
+            # Of a pattern that spans a passage its ends are what it names.
+            yield Sighting(
+                match.start(), lines if len(lines) <= MOST_LINES else (lines[0], lines[-1]), caught
+            )
             if found == most:
                 return
 

@@ -16,6 +16,7 @@ from envfix.model.diagnosis import Catalogue, Cause, Family, Finding
 from envfix.model.machine import Machine
 
 MOST_EVIDENCE = 6
+USED = ("gpu-registered", "gpu-idles")
 # Of what cannot be looked up as a whole word; shorter ones stand in every other line.
 _PARTS = re.compile(rf"[a-z0-9]{{{BEGINNING},}}")
 
@@ -45,6 +46,12 @@ def findings(document: Document, machine: Machine | None, catalogue: Catalogue) 
         given=given,
     )
     return tuple(_finding(weighed, scene, catalogue) for weighed in weigh(catalogue, scene))
+
+
+def shows_use(document: Document, catalogue: Catalogue) -> bool:
+    """Whether the text shows that TensorFlow has a GPU and uses it."""
+    says = [each for marker in catalogue.markers if marker.id in USED for each in marker.says]
+    return any(document.shows(each) for each in says)
 
 
 def wanted(catalogue: Catalogue) -> Wanted:

@@ -262,10 +262,12 @@ class Finding(Struct, frozen=True, kw_only=True):
 class Explained(Struct, frozen=True, kw_only=True):
     """The findings, the primary cause first; `collect` says what to gather where they are not enough.
 
-    `judged_by` says whose facts were counted; `machine` is None where no machine's were.
+    `judged_by` says whose facts were counted; `machine` is None where no machine's were. `gpu_used`: the text
+    shows that TensorFlow has a GPU.
     """
 
     findings: tuple[Finding, ...]
     machine: Machine | None = None
     judged_by: str = ""
     collect: tuple[str, ...] = ()
+    gpu_used: bool = False

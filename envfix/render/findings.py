@@ -44,5 +44,10 @@ def how_sure(confidence: float) -> str:
 
 
 def _nothing(value: Explained, harmless: bool) -> list[str]:
-    said = "nothing else was recognised" if harmless else "nothing that envfix knows was recognised"
-    return ["", f"cause    none: {said}", *(f"collect  {step}" for step in value.collect)]
+    if value.gpu_used:
+        said = "TensorFlow has a GPU in this text, and no failure that envfix knows is in it"
+        steps = [f"measure  {step}" for step in value.collect]
+    else:
+        said = "nothing else was recognised" if harmless else "nothing that envfix knows was recognised"
+        steps = [f"collect  {step}" for step in value.collect]
+    return ["", f"cause    none: {said}", *steps]

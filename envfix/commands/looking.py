@@ -1,0 +1,17 @@
+"""`envfix probe` and `envfix machines`: what is there, with nothing decided."""
+
+from __future__ import annotations
+
+import argparse
+
+from envfix import workflow
+from envfix.commands.asking import where
+from envfix.situation import Parts
+
+
+def probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    return workflow.probe(parts, where(options)), 0
+
+
+def machines(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    return workflow.machines(parts), 0
