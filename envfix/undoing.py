@@ -21,10 +21,18 @@ from envfix.situation import Parts, Situation, Where, situate
 
 
 def transactions(parts: Parts, where: Where) -> TransactionList:
-    """The changes of the environment that can be undone, newest first; nothing is written."""
+    """The changes of the environment that came to their end, newest first; nothing is written.
+
+    Where the latest cannot be undone, that is said.
+    """
     here = mending.look(parts, where)
     _refuse_new(here, where)
     found = history.complete(parts.outside, here.target.purelib)
+    try:
+        if found:
+            history.undoable(parts.outside, here.target.purelib, None)
+    except InputError as problem:
+        parts.outside.say(f"warning: {problem.message} ({problem.hint})")
     return TransactionList(python=here.target.executable, transactions=tuple(map(_transaction, found)))
 
 

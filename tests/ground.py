@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from envfix.install.transaction import recover
@@ -20,6 +21,27 @@ from tests.index_server import IndexServer
 from tests.rooms import HOME, Room, tree
 
 Tree = dict[str, tuple[object, ...]]
+LARGE = "x" * 20_000  # is kept by a link, not copied
+LIBRARY = "numb/lib/libcudnn.so.9"
+
+
+def library() -> bytes:
+    """Any library that can be loaded."""
+    return Path(str(msgspec._core.__file__)).read_bytes()
+
+
+def numb(version: str) -> dict[str, str | bytes]:
+    data = f"numb-{version}.data"
+    return {
+        "numb/__init__.py": f'__version__ = "{version}"\n',
+        "numb/large.py": f"# {version}\n{LARGE}",
+        f"numb/only_{version[0]}.py": "",
+        f"numb_{version[0]}.pth": "",
+        LIBRARY: library() + version.encode(),
+        f"{data}/scripts/numb-tool": f"#!python\nprint('{version}')\n",
+        f"{data}/headers/numb.h": version,
+        f"{data}/data/share/numb/{version[0]}/deep.txt": version,
+    }
 
 
 def without_times(found: Tree) -> Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -93,8 +94,24 @@ class Room:
         self.outside = Apart(folder / "cache")
         self.config = PipConfig(index_url=index.simple)
         self.index = index
-        self.python = str(folder / "env/bin/python")
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
+        self.python = self._make(folder / "env")
+
+    def _make(self, env: Path) -> str:
+        """The path of the interpreter of a new environment."""
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", env], check=True)
+        return str(env / "bin/python")
+
+    def keep(self) -> None:
+        """Keep the environment as it is now for `renew`."""
+        env = Path(self.python).parents[1]
+        shutil.copytree(env, env.with_name("kept"), symlinks=True)
+
+    def renew(self) -> None:
+        """Put down what was kept, and forget what a test has said or changed."""
+        env = Path(self.python).parents[1]
+        shutil.rmtree(env)
+        shutil.copytree(env.with_name("kept"), env, symlinks=True)
+        self.outside = Apart(self.outside.cache)
 
     def target(self) -> Target:
         return read_target(RealOutside(), self.python)

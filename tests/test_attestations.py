@@ -135,6 +135,7 @@ def test_a_tampered_file_stops_everything_before_the_first_change(
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.live
 def test_no_lock_is_written_of_a_tampered_file(
     lock: Callable[..., Any], index: IndexServer, tmp_path: Path
 ) -> None:
@@ -153,12 +154,14 @@ def test_without_the_extra_it_says_what_to_install(lock: Callable[..., Any], tmp
     assert "pip install 'envfix-tf[attestations]'" in found["not_checked"]
 
 
+@pytest.mark.live
 def test_where_nothing_is_attested_nothing_fails(lock: Callable[..., Any], index: IndexServer) -> None:
     index.provenance.clear()
     found = found_by(lock(*WITH))
     assert (found["published"], found["verified"], found["not_checked"]) == (0, 0, None)
 
 
+@pytest.mark.live
 def test_what_does_not_answer_is_not_checked(lock: Callable[..., Any], index: IndexServer) -> None:
     pytest.importorskip("pypi_attestations", reason="the extra `attestations` is not installed")
     index.faults[f"/attested/{NAME}"] = 404

@@ -18,38 +18,17 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from envfix.commands import _end_like_ctrl_c
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
 from envfix.install.transaction import history, recover
 from tests.faults import Dying, Struck, deaths, in_child
-from tests.ground import TRIED, Ground, disk, fill, without_times
+from tests.ground import LARGE, LIBRARY, TRIED, Ground, disk, fill, numb, without_times
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.rooms import tree
 
-LARGE = "x" * 20_000  # is kept by a link, not copied
-LIBRARY = "numb/lib/libcudnn.so.9"
 EVERY = [pytest.param(9, id="some"), pytest.param(1, id="every", marks=pytest.mark.live)]
-
-
-def library() -> bytes:
-    """Any library that can be loaded."""
-    return Path(str(msgspec._core.__file__)).read_bytes()
-
-
-def numb(version: str) -> dict[str, str | bytes]:
-    data = f"numb-{version}.data"
-    return {
-        "numb/__init__.py": f'__version__ = "{version}"\n',
-        "numb/large.py": f"# {version}\n{LARGE}",
-        f"numb/only_{version[0]}.py": "",
-        f"numb_{version[0]}.pth": "",
-        LIBRARY: library() + version.encode(),
-        f"{data}/scripts/numb-tool": f"#!python\nprint('{version}')\n",
-        f"{data}/data/share/numb/{version[0]}/deep.txt": version,
-    }
 
 
 @pytest.fixture(scope="module")

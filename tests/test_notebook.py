@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,15 +13,18 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import envfix as package
 from envfix.model.machine import Machine
 from envfix.model.outcome import Check, RestartAdvice, Status, Verification
 from envfix.model.plan import Plan
 from envfix.model.results import Installed
-from envfix.notebook import api, loaded, magic, restarting
+from envfix.notebook import api, loaded, magic
 from envfix.notebook.results import Result
 from envfix.render.cell import cell
+from envfix.restart import owed
+from envfix.system.outside import RealOutside
 
 
 @pytest.fixture(scope="module")
@@ -150,24 +154,6 @@ def test_the_hook_is_taken_where_an_install_has_added_it(tmp_path: Path, monkeyp
     assert loaded.take_hook([str(tmp_path)]) and sys.modules.pop("_envfix_loader")
 
 
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        ("/usr/bin/python3 /usr/local/bin/jupyter-lab --port 8888", True),
-        ("/usr/bin/python3 -m jupyterlab", True),
-        ("/usr/bin/python3 /usr/local/bin/jupyter-notebook", True),
-        ("/usr/bin/python3 /usr/local/bin/jupyter lab", True),
-        ("/usr/bin/python3 /usr/local/bin/papermill a.ipynb b.ipynb", False),
-        ("/usr/bin/python3 /usr/local/bin/jupyter nbconvert --execute notebook.ipynb", False),
-        ("/usr/bin/python3 /home/notebook/run.py", False),
-        ("/usr/bin/python3 -m pytest", False),
-        ("", False),
-    ],
-)
-def test_only_a_notebook_server_brings_a_kernel_back(command: str, expected: bool) -> None:
-    assert restarting.watches(tuple(command.split())) is expected
-
-
 def test_a_program_that_cannot_show_progress_ends_the_work_and_hears_of_it(tmp_path: Path) -> None:
     def say(line: str) -> None:
         raise OSError(f"no room for {line}")
@@ -202,3 +188,23 @@ def test_a_cell_says_the_outcome_the_checks_and_the_restart() -> None:
     assert "needed: numpy was replaced" in page and "Kernel → Restart Kernel" in page
     assert "&lt;b&gt;gone" in page and "<code>a.so</code>" in page and "as &lt;text&gt;" in page
     assert cell("other", "text") == ""
+
+
+@pytest.mark.parametrize("verifies", [True, False])
+def test_what_an_install_owes_is_verified_when_the_extension_comes_back(
+    verifies: bool, shell: Any, capsys: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The kernel of the mark has ended, or is this one still."""
+    monkeypatch.setenv("ENVFIX_STATE_DIR", str(tmp_path))
+    outside = RealOutside()
+    advice = RestartAdvice(
+        needed=True, reason="it holds old libraries", kernel_pid=2**22 + 1 if verifies else os.getpid()
+    )
+    mark = owed.owed_of(outside, sys.executable, "tensorflow 2.20.0", advice)
+    owed.mark(outside, structs.replace(mark, started=mark.started or "1"))
+    shell.run_line_magic("reload_ext", "envfix")
+    said = capsys.readouterr().out
+    assert ("the kernel was restarted after tensorflow 2.20.0 was installed: verifying" in said) is verifies
+    # These tests run where there is no TensorFlow, so it is owed still.
+    assert ("verification failed" in said or "FAILED" in said) is verifies
+    assert owed.pending(outside, sys.executable) is not None

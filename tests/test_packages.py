@@ -17,6 +17,7 @@ from envfix.commands import _index, _resolver
 from envfix.commands.matrix import matrix as show
 from envfix.deciding import settled
 from envfix.errors import InputError, LockMismatch
+from envfix.lock.pylock import render_pylock
 from envfix.matrix import load
 from envfix.matrix.tf_request import parse_tf
 from envfix.model.conflicts import in_the_way
@@ -136,9 +137,8 @@ def test_a_lock_of_it_is_read_as_what_it_is(
     parts: Parts, where: Callable[..., Where], tmp_path: Path
 ) -> None:
     path = str(tmp_path / "pylock.toml")
-    written = workflow.lock(
-        parts, Request(tf=parse_tf(f"{OTHER}=={SAME}")), where(), path, str(tmp_path / "r.txt")
-    )
+    request = Request(tf=parse_tf(f"{OTHER}=={SAME}"))
+    written = workflow.lock(parts, request, where(), lambda made: {path: render_pylock(made)})
     assert (written.lock.package, written.lock.tensorflow) == (OTHER, SAME)
     assert f"lock     {OTHER} {SAME}" in text.result(written)
     assert workflow.check_lock(parts, where(), path, offline=True).checked == path
@@ -196,4 +196,4 @@ def test_a_package_of_which_the_matrix_has_no_release_is_said_so(
     shipped = structs.replace(parts, matrix_dir=load.matrix_dir())
     request = Request(tf=parse_tf(f"{OTHER}=={SAME}"), offline=True)
     with pytest.raises(InputError, match=f"has no release of {OTHER}"):
-        workflow.lock(shipped, request, where(), "unwritten", "unwritten")
+        workflow.lock(shipped, request, where(), lambda made: {"unwritten": ""})

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.environments import TF, UNAIDED, install
+from tests.environments import TF, UNAIDED, install, runner
 from tests.index_server import IndexServer, build_wheel
 
 NOWHERE = "http://127.0.0.1:9/simple/"
@@ -21,13 +21,29 @@ MACHINE = (
 )
 
 
-@pytest.fixture
-def locked(envfix: Any, index: IndexServer, tmp_path: Path) -> Path:
-    """A folder with the wheels of a lock whose index is gone, and no cache of an installer."""
-    (tmp_path / "here.yaml").write_text(MACHINE)
-    made = envfix("lock", "--machine", "here.yaml", "--tf", TF)
+@pytest.fixture(scope="module")
+def written(
+    index: IndexServer, parsed: Path, byte_code: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with a machine file and a lock for it."""
+    folder = tmp_path_factory.mktemp("written")
+    (folder / "here.yaml").write_text(MACHINE)
+    made = runner(folder, index, parsed, byte_code)("lock", "--machine", "here.yaml", "--tf", TF)
     assert made.returncode == 0, made.stderr
-    lock = tmp_path / "pylock.envfix.toml"
+    return folder
+
+
+@pytest.fixture
+def lock(written: Path, tmp_path: Path) -> Path:
+    """The lock, beside its machine file, in the folder that envfix runs in."""
+    for name in ("here.yaml", "pylock.envfix.toml"):
+        shutil.copy(written / name, tmp_path)
+    return tmp_path / "pylock.envfix.toml"
+
+
+@pytest.fixture
+def locked(lock: Path, index: IndexServer, tmp_path: Path) -> Path:
+    """A folder with the wheels of a lock whose index is gone, and no cache of an installer."""
     names = [
         line.rsplit("/", 1)[-1].strip('"') for line in lock.read_text().splitlines() if line.startswith("url")
     ]
@@ -77,6 +93,7 @@ def test_what_no_folder_has_is_named(envfix: Any, locked: Path, tmp_path: Path) 
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.live
 def test_a_wheel_of_the_folder_that_is_not_the_locked_one_is_refused(
     envfix: Any, locked: Path, tmp_path: Path
 ) -> None:
@@ -88,9 +105,8 @@ def test_a_wheel_of_the_folder_that_is_not_the_locked_one_is_refused(
     assert not (tmp_path / "demo").exists()
 
 
-def test_a_lock_is_installed_from_the_cache_alone(envfix: Any, index: IndexServer, tmp_path: Path) -> None:
-    (tmp_path / "here.yaml").write_text(MACHINE)
-    assert envfix("lock", "--machine", "here.yaml", "--tf", TF).returncode == 0
+@pytest.mark.live
+def test_a_lock_is_installed_from_the_cache_alone(envfix: Any, index: IndexServer, lock: Path) -> None:
     first = envfix(
         "install",
         "--lock",
@@ -110,10 +126,10 @@ def test_a_lock_is_installed_from_the_cache_alone(envfix: Any, index: IndexServe
     assert not index.asked
 
 
+@pytest.mark.live
 def test_only_what_lacks_and_only_where_that_is_why_is_named(
-    envfix: Any, locked: Path, index: IndexServer, tmp_path: Path
+    envfix: Any, locked: Path, lock: Path, index: IndexServer, tmp_path: Path
 ) -> None:
-    lock = tmp_path / "pylock.envfix.toml"
     lock.write_text(lock.read_text().replace("http://127.0.0.1:9", index.url))
     argv = ["install", "--lock", str(lock), "--machine", "here.yaml", "--yes", "--no-verify", "--json"]
     assert envfix(*argv, "--venv", "one", UV_CACHE_DIR="kept").returncode == 0
@@ -133,6 +149,7 @@ def test_only_what_lacks_and_only_where_that_is_why_is_named(
     assert error["hint"].splitlines()[0] == f"in no folder of `find-links`: {evil.name}"
 
 
+@pytest.mark.live
 def test_a_users_uv_toml_that_wants_no_cache_is_heard(envfix: Any, standing: Any, tmp_path: Path) -> None:
     standing(TF)
     (tmp_path / "settings/uv").mkdir(parents=True)
@@ -148,7 +165,13 @@ def test_a_users_uv_toml_that_wants_no_cache_is_heard(envfix: Any, standing: Any
 CREDENTIALS = "someone:s3cr3t"
 
 
-@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "pip.conf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PIP_INDEX_URL",
+        *(pytest.param(name, marks=pytest.mark.live) for name in ("UV_DEFAULT_INDEX", "pip.conf")),
+    ],
+)
 def test_credentials_are_sent_and_told_to_nobody(
     name: str, envfix: Any, index: IndexServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def test_without_a_record_a_distribution_is_incomplete_everywhere_and_nothing_cr
         assert recorded(outside, INFO) is None
         assert [(one.path, one.how) for one in damages(outside, HERE)] == [(f"{INFO}/RECORD", "is gone")]
         assert f"{INFO}/METADATA" in snapshot.take(outside, HERE, [CUDNN.name], ()).going
-        assert contents.wrong_files(outside, HERE, [CUDNN.name]) == (f"{INFO}/RECORD",)
+        assert contents.wrong_files(outside, HERE, [CUDNN.name]) == ((CUDNN.name, f"{INFO}/RECORD"),)
         assert contents_of(outside, [CUDNN.name], [SITE])[CUDNN.name].imports == ("nvidia_cudnn_cu12",)
 
 
@@ -71,5 +71,5 @@ def test_every_reader_understands_a_quoted_path() -> None:
     assert damages(whole, HERE) == ()
     assert [one.path for one in damages(gone, HERE)] == [path]
     assert path in snapshot.take(whole, HERE, [CUDNN.name], ()).going
-    assert contents.wrong_files(gone, HERE, [CUDNN.name]) == (path,)
+    assert contents.wrong_files(gone, HERE, [CUDNN.name]) == ((CUDNN.name, path),)
     assert contents_of(whole, [CUDNN.name], [SITE])[CUDNN.name].libraries == {'nvidia/a, "b".so'}

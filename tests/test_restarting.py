@@ -20,7 +20,7 @@ from envfix.model.machine import Platform
 from envfix.model.outcome import Proof, RestartAdvice, RestartBy, Verification
 from envfix.model.target import Kernel
 from envfix.ports import KernelHost, Process, Server
-from envfix.restart import owed
+from envfix.restart import owed, watched
 from envfix.restart.server import kernel_id, servers
 from envfix.restart.watched import program, way
 from envfix.system.jupyter import RealKernelHost, own_address
@@ -263,3 +263,23 @@ def test_a_state_folder_that_cannot_be_written_costs_a_warning() -> None:
     outside = FakeOutside(environ={"ENVFIX_STATE_DIR": "/state"}, read_only=("/state",))
     assert settled(outside, NEEDED, None) is not None
     assert "not remembered" in outside.said[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("/usr/bin/python3 /usr/local/bin/jupyter-lab --port 8888", True),
+        ("/usr/bin/python3 -m jupyterlab", True),
+        ("/usr/bin/python3 /usr/local/bin/jupyter-notebook", True),
+        ("/usr/bin/python3 /usr/local/bin/jupyter lab", True),
+        ("/usr/bin/python3 /usr/local/bin/papermill a.ipynb b.ipynb", False),
+        ("/usr/bin/python3 /usr/local/bin/jupyter nbconvert --execute notebook.ipynb", False),
+        ("/usr/bin/python3 /home/notebook/run.py", False),
+        ("/usr/bin/python3 -m pytest", False),
+        ("", False),
+    ],
+)
+def test_only_a_notebook_server_brings_a_kernel_back(command: str, expected: bool) -> None:
+    shell = Process(7, ("/bin/sh", "-c", "exec"))
+    starter = watched.starter_of([shell, Process(8, tuple(command.split())), Process(9, ("/sbin/init",))])
+    assert bool(watched.SERVERS.fullmatch(starter)) is expected

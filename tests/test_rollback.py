@@ -238,6 +238,10 @@ def test_a_copy_of_an_environment_never_changes_the_one_it_was_copied_from(
     before = tree(tmp_path / "demo"), tree(tmp_path / "copy")
     refused = answer(envfix("rollback", "--venv", "copy", "--yes", "--json"), 2)
     assert "the environment was copied or moved since" in refused["errors"][0]["message"]
+    assert refused["errors"][0]["hint"].endswith(f"/{HOME}")
+    listed = envfix("rollback", "--venv", "copy", "--list")
+    assert listed.returncode == 0 and "warning: transaction 1 cannot be rolled back" in listed.stderr
+    assert "cannot be rolled back" not in envfix("rollback", "--venv", "demo", "--list").stderr
     assert (tree(tmp_path / "demo"), tree(tmp_path / "copy")) == before
 
 

@@ -38,10 +38,17 @@ def served() -> Iterator[IndexServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def made(served: IndexServer, tmp_path_factory: pytest.TempPathFactory) -> Room:
+    found = Room(tmp_path_factory.mktemp("room"), served)
+    found.apply(found.lock("one<2", "an-other<2"), disposable=True)
+    found.keep()
+    return found
+
+
 @pytest.fixture
-def room(tmp_path: Path, served: IndexServer) -> Room:
-    made = Room(tmp_path, served)
-    made.apply(made.lock("one<2", "an-other<2"), disposable=True)
+def room(made: Room) -> Room:
+    made.renew()
     return made
 
 
@@ -178,6 +185,21 @@ def test_a_later_number_cannot_be_undone_before_what_stands_on_it(room: Room) ->
     room.apply(room.lock("one==2.0", "an-other==2.0"))
     with pytest.raises(InputError, match="transaction 2 was made after 1"):
         history.undo(room.outside, str(room.site()), 1)
+
+
+def test_what_a_killed_envfix_left_beside_a_transaction_goes_and_the_transaction_stays(room: Room) -> None:
+    before = room.tree()
+    room.apply(room.lock("one==2.0", "an-other<2"))
+    home = room.site() / HOME
+    there = sorted(path.name for path in home.iterdir())
+    assert not recover.has_leftovers(room.outside, str(room.site()))
+    (home / "one").touch()
+    (home / "of-somebody").mkdir()
+    assert recover.recover(room.outside, str(room.site())) == ()
+    (home / "of-somebody").rmdir()
+    assert sorted(path.name for path in home.iterdir()) == there
+    history.undo(room.outside, str(room.site()), 1)
+    assert room.tree() == before and not home.exists()
 
 
 HOLDING = """

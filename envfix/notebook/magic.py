@@ -11,13 +11,17 @@ The exit code is left in `_exit_code`, as `!` does.
 from __future__ import annotations
 
 import shlex
+import sys
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 from envfix.errors import EnvfixError, UsageError
 from envfix.notebook import loaded, restarting
 from envfix.notebook.asking import ask
 from envfix.notebook.results import Result
+from envfix.restart import owed
+from envfix.system.outside import RealOutside
 
 NAME = "envfix"
 HOLDS = ("install", "rollback", "verify")  # after these it is said what the kernel holds
@@ -69,10 +73,23 @@ class Magic:
         if result.command == "install":
             loaded.take_hook()
         if words[:1] and words[0] in HOLDS and result.data:
-            self._stop_if_stale(result)
+            self._stop_if_stale(result, restarts=_has(words, "--restart", "auto"))
         return result
 
-    def _stop_if_stale(self, result: Result) -> None:
+    def go_on(self) -> None:
+        """Verify what was installed before the kernel was restarted, where that is owed, and show it."""
+        outside = RealOutside()
+        earlier = owed.pending(outside, sys.executable)
+        if earlier is None or owed.still_runs(outside, earlier):
+            return
+        _say(f"the kernel was restarted after {earlier.release} was installed: verifying ...")
+        try:
+            import_module("IPython.display").display(ask(["verify", "--accelerator", "auto"], "", _say))
+        except EnvfixError as error:
+            # The extension is there all the same; the next command goes on with what is owed.
+            _say(f"error: {error.message}")
+
+    def _stop_if_stale(self, result: Result, *, restarts: bool) -> None:
         """Raises RestartNeeded, with the result shown before, where the kernel must not go on."""
         advice = (result.data.get("restart") or {}) if isinstance(result.data, dict) else {}
         if result.command == "verify":
@@ -84,8 +101,16 @@ class Magic:
         import_module("IPython.display").display(result)
         held = [_spoken(one) for one in loaded.stale(self.before)]
         what = f"; it holds {', '.join(held[:4])}" + (" ..." if len(held) > 4 else "") if held else ""
+        if restarts and result.exit_code == 0 and not restarting.unwatched():
+            said = restarting.restart(self.shell)
+            # Raised all the same, so that nothing behind this cell is run by the kernel that ends.
+            raise RestartNeeded(f"{said}: {advice['reason']}{what}")
         how = restarting.how(advice.get("how", ""))
         raise RestartNeeded(f"restart the kernel before you go on: {advice['reason']}{what}", how)
+
+
+def _has(words: list[str], option: str, value: str) -> bool:
+    return f"{option}={value}" in words or (option, value) in pairwise(words)
 
 
 def _spoken(one: loaded.Stale) -> str:
@@ -107,8 +132,10 @@ def _say(line: str) -> None:
 
 
 def load(shell: Any) -> None:
-    """Register `%envfix` and `%%envfix`."""
-    shell.register_magic_function(Magic(shell), "line_cell", NAME)
+    """Register `%envfix` and `%%envfix`, and go on where the restart has cut an install off."""
+    magic = Magic(shell)
+    shell.register_magic_function(magic, "line_cell", NAME)
+    magic.go_on()
 
 
 def unload(shell: Any) -> None:

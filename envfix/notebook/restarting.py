@@ -7,28 +7,12 @@ lost with its kernel.
 from __future__ import annotations
 
 import os
-import re
-from itertools import pairwise
 from typing import Any
 
 from envfix.errors import InputError
-from envfix.probe.kernel import parse_cmdline, parse_stat
+from envfix.probe.kernel import ancestors
+from envfix.restart.watched import KAGGLE_RUN, SERVERS, starter_of
 from envfix.system.outside import RealOutside
-
-# Programs whose kernel manager starts a kernel anew when it has died (jupyter_client.restarter).
-_WATCHERS = frozenset(
-    {
-        "colab-fileshim",
-        "jupyter-lab",
-        "jupyter-labhub",
-        "jupyter-nbclassic",
-        "jupyter-notebook",
-        "jupyter-server",
-        "jupyterhub-singleuser",
-    }
-)
-_MODULES = frozenset({"jupyter_server", "jupyterhub.singleuser", "jupyterlab", "nbclassic", "notebook"})
-_SUBCOMMANDS = frozenset({"lab", "labhub", "nbclassic", "notebook", "server"})
 
 
 def restart(shell: Any) -> str:
@@ -55,28 +39,11 @@ def how(advice: str) -> str:
 
 def unwatched() -> str:
     """Why nothing would start a new kernel if this one ended; empty where something does."""
-    if os.environ.get("KAGGLE_KERNEL_RUN_TYPE", "").lower() == "batch":
+    if os.environ.get(KAGGLE_RUN, "").lower() == "batch":
         return "Kaggle runs this notebook as a batch"
-    outside = RealOutside()
-    try:
-        ids = parse_stat(outside.read_text("/proc/self/stat"))
-        parent = ids[1] if ids else os.getppid()
-        command = parse_cmdline(outside.read_text(f"/proc/{parent}/cmdline"))
-    except OSError:
+    starter = starter_of(ancestors(RealOutside(), os.getpid()))
+    if not starter:
         return "the program that started the kernel cannot be seen"
-    if watches(command):
+    if SERVERS.fullmatch(starter):
         return ""
-    name = os.path.basename(next(iter(command), "") or "the program that started it")  # noqa: PTH119
-    return f"`{name}` (process {parent}) started the kernel and is not known to start a new one"
-
-
-def watches(command: tuple[str, ...]) -> bool:
-    """Whether the command line is that of a notebook server, which restarts a kernel that has died."""
-    # `python /usr/bin/jupyter-lab`, `python -m jupyterlab`, `jupyter lab`.
-    names = [re.split(r"[/\\]", word)[-1].removesuffix(".exe") for word in command[:4]]
-    pairs = list(pairwise(names))
-    return (
-        any(name in _WATCHERS for name in names[:2])
-        or any(one == "-m" and two in _MODULES for one, two in pairs)
-        or any(one == "jupyter" and two in _SUBCOMMANDS for one, two in pairs)
-    )
+    return f"`{starter}`, which started the kernel, starts no other for it"

@@ -16,6 +16,11 @@ from envfix.restart.server import kernel_id, servers
 BATCH = re.compile(
     r"papermill|(jupyter[- ])?(nbconvert|nbclient|execute)|nbmake|nbval|ploomber|quarto|jupyter-book"
 )
+# Those whose kernel manager starts a kernel anew when it has died (jupyter_client.restarter), by the names
+# that `program` gives them.
+SERVERS = re.compile(
+    r"jupyter[- _]?(lab|labhub|nbclassic|notebook|server|hub[-.]singleuser)|nbclassic|notebook|colab-fileshim"
+)
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*(?:\.exe)?", re.I)
 _SHELL = re.compile(r"(?:ba|da|z|k|fi|c|tc)?sh|env|tini|dumb-init")
 # In these services a kernel that ends is replaced: github.com/googlecolab/colabtools/issues/5552 says it
@@ -44,7 +49,7 @@ def way(
     kernel is its own; nothing is changed."""
     if platform is Platform.KAGGLE and outside.environ.get(KAGGLE_RUN, "").lower() != "interactive":
         return Way(None, "Kaggle runs this notebook from start to end, and a kernel that ends ends the run")
-    starter = next((name for one in parents if not _SHELL.fullmatch(name := program(one.command))), "")
+    starter = starter_of(parents)
     if BATCH.fullmatch(starter):
         return Way(
             None, f"`{starter}` runs this notebook from start to end and starts no other kernel for it"
@@ -56,6 +61,11 @@ def way(
     if platform is Platform.VSCODE:
         return Way(None, "VS Code runs this kernel itself and takes no request to restart it")
     return _by_server(outside, host, kernel, parents, starter)
+
+
+def starter_of(parents: Sequence[Process]) -> str:
+    """The program that started the kernel: the nearest of its `parents` that is no shell; empty if unseen."""
+    return next((name for one in parents if not _SHELL.fullmatch(name := program(one.command))), "")
 
 
 def _by_server(

@@ -76,9 +76,23 @@ def test_an_install_is_taken_at_once_and_the_next_one_stops_until_the_restart(no
     assert after["shown"][0]["text/plain"] == f"'{TF}'"
 
 
+def test_the_magic_restarts_the_kernel_itself_where_it_is_told_to(notebook: Any) -> None:
+    first, _, second, after = notebook(
+        "jupyter-lab",
+        f"{LOADED}\n{install('2.19.1')}",
+        VERSION,
+        f"{install(TF)} --restart auto",
+        None,
+        VERSION,
+    )[:4]
+    assert first["status"] == "ok", first
+    assert second["error"]["ename"] == "RestartNeeded" and "the kernel restarts" in second["error"]["evalue"]
+    assert after["shown"][0]["text/plain"] == f"'{TF}'"
+
+
 def test_a_kernel_that_nothing_watches_is_left_alone(notebook: Any) -> None:
     refused, after = notebook("papermill", f"{LOADED}\nkept = 1\n%envfix restart", "kept")
-    assert refused["status"] == "error" and "not known to start a new one" in refused["error"]["evalue"]
+    assert refused["status"] == "error" and "starts no other for it" in refused["error"]["evalue"]
     assert after["shown"][0]["text/plain"] == "1"
 
 

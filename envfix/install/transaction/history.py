@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING
 
 from envfix.errors import EnvironmentChanged, InputError
 from envfix.install.transaction import journal, recover
 from envfix.install.transaction.journal import Journal, State, Unreadable
-from envfix.install.transaction.putback import Outcome
+from envfix.install.transaction.putback import Outcome, few
 from envfix.tree import BYTE_CODE, FOLDER
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def now() -> str:
 
 
 def complete(outside: Outside, site: str) -> tuple[Journal, ...]:
-    """Those that can be undone, newest first. Raises EnvironmentChanged where a journal cannot be read."""
+    """Those that came to their end, newest first. Raises EnvironmentChanged for a journal it cannot read."""
     home = journal.home_of(outside, site)
     try:
         found = [one for one in journal.journals(outside, home) if one.state is State.COMMITTED]
@@ -59,7 +60,11 @@ def _check_unchanged(outside: Outside, folder: str, entry: Journal) -> None:
     try:
         changes, _ = journal.read_changes(outside, folder)
     except Unreadable as problem:
-        raise InputError(f"transaction {entry.number} cannot be read: {problem}") from None
+        home = folder.rpartition("/")[0]
+        raise InputError(
+            f"transaction {entry.number} cannot be rolled back: {problem}",
+            f"what is kept for it can go: {shlex.join(['rm', '-r', home])}",
+        ) from None
     wrong = []
     for path, (_, after) in changes.paths.items():
         found = outside.look(path)
@@ -68,11 +73,9 @@ def _check_unchanged(outside: Outside, folder: str, entry: Journal) -> None:
         if (found is None) != (after is None) or (found and after and not found.same(after)):
             wrong.append(path)
     if wrong:
-        more = f" and {len(wrong) - 3} more" if wrong[3:] else ""
         raise InputError(
             f"transaction {entry.number} cannot be rolled back, for others have changed its files since: "
-            + ", ".join(f"`{path}`" for path in wrong[:3])
-            + more,
+            + few(wrong),
             "envfix install puts right what is there now",
         )
 

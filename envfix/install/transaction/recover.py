@@ -85,7 +85,15 @@ def has_leftovers(outside: Outside, site: str) -> bool:
         states = [journal.read(outside, f"{home}/{number}") for number in journal.numbers(outside, home)]
     except Unreadable:
         return True
-    return not states or any(one is None or one.state is not State.COMMITTED for one in states)
+    if not states or _stray(outside, home):
+        return True
+    return any(one is None or one.state is not State.COMMITTED for one in states)
+
+
+def _stray(outside: Outside, home: str) -> list[str]:
+    """The files that are neither a transaction nor the lock: an envfix that was killed has left them."""
+    names = (name for name in outside.listdir(home) if name != LOCK)
+    return [name for name in names if not outside.is_dir(f"{home}/{name}")]
 
 
 def acquire(outside: Outside, home: str, *, wait: bool = True) -> tuple[Held | None, bool]:
@@ -125,11 +133,11 @@ def leave(outside: Outside, home: str, held: Held) -> None:
 
 
 def _tidy(outside: Outside, home: str) -> None:
+    for name in _stray(outside, home):
+        outside.remove(f"{home}/{name}")
     if journal.numbers(outside, home):
         return
-    # Without a transaction the rest is what an envfix that was killed has left; the lock goes last.
-    for name in sorted(outside.listdir(home), key=lambda name: name == LOCK):
-        outside.remove(f"{home}/{name}")
+    outside.remove(f"{home}/{LOCK}")
     # Another one may have come, and has a lock of its own in it.
     if not outside.listdir(home):
         _unseen(outside, home, lambda: outside.remove_dir(home))

@@ -34,7 +34,7 @@ def take(outside: Outside, target: Target, leaving: Collection[str], arrives: Se
     """
     place = _Place(outside, target)
     place.walked = present(outside, place.sites, ())
-    coming = frozenset(place.candidates(arrives or ()))
+    coming = frozenset((*place.candidates(arrives or ()), *place.absent()))
     dists = [dist for dist in target.installed if dist.name in leaving]
     listed = {path for dist in dists for path in _listed(outside, dist, target, place)}
     folders = {path.rpartition("/")[0] for path in (*coming, *listed)}
@@ -100,6 +100,14 @@ class _Place:
                 yield self.exact(f"{target.scripts}/{rest}")
             if top == "include" and rest and target.headers:
                 yield self.exact(f"{target.headers}/{rest}")
+
+    def absent(self) -> Iterator[str]:
+        """The folders that everything comes into, and those above, that an installer has to make first."""
+        target = self.target
+        homes = (target.purelib, target.platlib, target.scripts, target.headers, target.data)
+        for folder in sorted(self.upwards([self._real(home) for home in homes if home])):
+            if self.outside.look(folder) is None:
+                yield folder
 
     def upwards(self, folders: Collection[str]) -> set[str]:
         """The folders and those above, up to the environment's own: they may have to be made or remade."""
