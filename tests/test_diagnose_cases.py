@@ -82,6 +82,15 @@ def test_no_install_is_proposed_where_none_helps(case: dict[str, Any]) -> None:
     assert [step for step in found(case, whole())[0].fix if INSTALL.search(step)] == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    parse_yaml((DATA / "unrelated.yaml").read_text(), "unrelated.yaml")["texts"],
+    ids=lambda text: text[:30],
+)
+def test_nothing_is_found_in_what_is_no_failure(text: str) -> None:
+    assert explain([text.encode()], None, whole()) == ()
+
+
 def test_every_case_has_a_source_and_every_family_has_cases() -> None:
     chosen = cases(*NAMES)
     assert all(case["source"].startswith("https://") for case in chosen)
