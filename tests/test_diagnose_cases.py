@@ -22,7 +22,7 @@ from envfix.system.outside import RealOutside
 from tests import shipped
 
 DATA = Path(__file__).parent / "data" / "failures"
-NAMES = ("cases.yaml", "holdout.yaml", *(f"holdout{number}.yaml" for number in range(2, 9)))
+NAMES = ("cases.yaml", "holdout.yaml", *(f"holdout{number}.yaml" for number in range(2, 10)))
 
 
 @cache
