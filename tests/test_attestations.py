@@ -45,6 +45,15 @@ def another_publisher(bundle: dict[str, Any]) -> None:
     bundle["publisher"]["vcs_origin"] = "github.com/somebody/else"
 
 
+def another_log(bundle: dict[str, Any]) -> None:
+    (entry,) = bundle["attestations"][0]["verification_material"]["transparency_entries"]
+    entry["kindVersion"]["version"] = "9.0.1"
+
+
+def no_signature(bundle: dict[str, Any]) -> None:
+    bundle["attestations"][0]["envelope"]["signature"] = ""
+
+
 @pytest.fixture
 def verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Attested]:
     pytest.importorskip("pypi_attestations", reason="the extra `attestations` is not installed")
@@ -88,7 +97,8 @@ def test_what_was_tampered_with_does_not_verify(
     [b"", b"rubbish", b"[]", b"{}", b'{"version": 2, "attestation_bundles": []}', b"\xff\xfe",
      b'{"version": 1, "attestation_bundles": []}',
      changed(lambda bundle: bundle["publisher"].update(kind="a kind of tomorrow")),
-     changed(lambda bundle: bundle.update(attestations=[]))],
+     changed(lambda bundle: bundle.update(attestations=[])),
+     changed(another_log), changed(no_signature)],
 )  # fmt: skip
 def test_what_is_not_understood_is_not_checked(provenance: bytes, verified: Callable[..., Attested]) -> None:
     found = verified(provenance)

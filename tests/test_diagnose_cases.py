@@ -22,7 +22,7 @@ from envfix.system.outside import RealOutside
 from tests import shipped
 
 DATA = Path(__file__).parent / "data" / "failures"
-NAMES = ("cases.yaml", "holdout.yaml", *(f"holdout{number}.yaml" for number in range(2, 8)))
+NAMES = ("cases.yaml", "holdout.yaml", *(f"holdout{number}.yaml" for number in range(2, 10)))
 
 
 @cache
@@ -80,6 +80,15 @@ def test_noise_and_nothing_else_is_called_noise(case: dict[str, Any]) -> None:
 )
 def test_no_install_is_proposed_where_none_helps(case: dict[str, Any]) -> None:
     assert [step for step in found(case, whole())[0].fix if INSTALL.search(step)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    parse_yaml((DATA / "unrelated.yaml").read_text(), "unrelated.yaml")["texts"],
+    ids=lambda text: text[:30],
+)
+def test_nothing_is_found_in_what_is_no_failure(text: str) -> None:
+    assert explain([text.encode()], None, whole()) == ()
 
 
 def test_every_case_has_a_source_and_every_family_has_cases() -> None:

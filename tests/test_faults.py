@@ -1,6 +1,6 @@
 """What can go wrong in the middle of a change, really happening: the environment is the old or the new one.
 
-`pytest tests/test_faults.py tests/test_fault_commands.py -m "live or not live" -s` prints the README's table.
+The README names the files that print its table with `-m "live or not live" -s`.
 """
 
 from __future__ import annotations

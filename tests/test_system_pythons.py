@@ -14,7 +14,7 @@ import pytest
 
 from envfix.install.transaction import history, recover
 from tests.faults import Dying, deaths, in_child
-from tests.ground import Compared, disk, numb
+from tests.ground import TRIED, Compared, disk, numb
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.rooms import Apart, Room, tree
 
@@ -94,11 +94,12 @@ class System(Compared):
 @pytest.fixture(scope="module", params=["debian", "plain"])
 def only(
     request: pytest.FixtureRequest, served: IndexServer, tmp_path_factory: pytest.TempPathFactory
-) -> System:
+) -> Iterator[System]:
     real = debian() if request.param == "debian" else f"{sys.base_prefix}/bin/python3"
     found = System(tmp_path_factory.mktemp(request.param), served, real)
     assert found.site.name == ("dist-packages" if request.param == "debian" else "site-packages")
-    return found
+    yield found
+    TRIED.print()
 
 
 @pytest.fixture
@@ -175,8 +176,9 @@ class Layers(Compared):
 
 
 @pytest.fixture(scope="module")
-def layers(served: IndexServer, tmp_path_factory: pytest.TempPathFactory) -> Layers:
-    return Layers(tmp_path_factory.mktemp("layers"), served)
+def layers(served: IndexServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layers]:
+    yield Layers(tmp_path_factory.mktemp("layers"), served)
+    TRIED.print()
 
 
 def test_a_rollback_above_the_layer_of_an_image_is_exact(layers: Layers) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pypi_attestations import Attestation, Distribution, Publisher
 
 _SAYS = "Verification failed: "  # how pypi-attestations begins what it says
+_MOST = 100  # characters of a reason that may quote the index
 
 
 def attester() -> Attester | None:
@@ -56,6 +57,7 @@ class SigstoreAttester(Attester):
 def _outcome(pairs: Sequence[tuple[Publisher, Attestation]], subject: Distribution) -> tuple[Standing, str]:
     """All must verify; with the reason where not."""
     from pypi_attestations import AttestationError
+    from sigstore.errors import Error
 
     if not pairs:
         return Standing.NOT_CHECKED, "the index's page names attestations and there are none"
@@ -64,6 +66,9 @@ def _outcome(pairs: Sequence[tuple[Publisher, Attestation]], subject: Distributi
             _verify(attestation, publisher, subject)
     except AttestationError as problem:
         return Standing.FAILED, str(problem).removeprefix(_SAYS)
+    except Error as problem:  # pypi-attestations 0.0.30 hands on what sigstore says of a form that it lacks
+        said = str(problem)[:_MOST]
+        return Standing.NOT_CHECKED, f"this sigstore cannot read such an attestation ({said})"
     except OSError as problem:
         return Standing.NOT_CHECKED, f"sigstore cannot keep its trust root: {problem.strerror or problem}"
     return Standing.VERIFIED, ""
