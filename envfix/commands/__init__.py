@@ -35,7 +35,7 @@ COMMANDS = {
     "machines": "looking:machines",
 }
 RECORDED = ("install", "verify")
-# They may change what envfix itself runs on, so what comes after the change is imported before it.
+# What these change may be what envfix runs on: what is needed after the change is imported before it.
 WRITING = ("install", "rollback")
 AFTERWARDS = ("envfix.render.json", "envfix.render.text", "envfix.restarting", "envfix.system.jupyter")
 
