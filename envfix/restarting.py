@@ -60,7 +60,7 @@ def settled(
     if earlier is None:
         return advice
     if owed.still_runs(outside, earlier):
-        return earlier.advice()
+        return earlier.advice
     if verification is None:
         reason = "the kernel that held the old libraries has ended; what is there now is not verified yet"
         return RestartAdvice(needed=False, reason=reason, how="envfix verify", owed=True)
@@ -84,8 +84,9 @@ def reported(outside: Outside, report: Report) -> Report:
     if earlier is None:
         return report
     if owed.still_runs(outside, earlier):
-        how = f": {earlier.how}" if earlier.how else ""
-        text = f"the notebook's kernel is still to be restarted after the last install{how}"
+        how = f": {earlier.advice.how}" if earlier.advice.how else ""
+        may = "is still" if earlier.advice.needed else "may still have"
+        text = f"the notebook's kernel {may} to be restarted after the last install{how}"
     else:
         text = f"the kernel was restarted after {earlier.release} was installed: `envfix verify` proves it"
     return structs.replace(report, advice=(*report.advice, text))

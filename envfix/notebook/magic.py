@@ -101,11 +101,11 @@ class Magic:
         import_module("IPython.display").display(result)
         held = [_spoken(one) for one in loaded.stale(self.before)]
         what = f"; it holds {', '.join(held[:4])}" + (" ..." if len(held) > 4 else "") if held else ""
-        if restarts and result.exit_code == 0 and not restarting.unwatched():
+        if restarts and result.exit_code == 0 and not restarting.unwatched(self.shell):
             said = restarting.restart(self.shell)
             # Raised all the same, so that nothing behind this cell is run by the kernel that ends.
             raise RestartNeeded(f"{said}: {advice['reason']}{what}")
-        how = restarting.how(advice.get("how", ""))
+        how = restarting.how(self.shell, advice.get("how", ""))
         raise RestartNeeded(f"restart the kernel before you go on: {advice['reason']}{what}", how)
 
 

@@ -10,9 +10,12 @@ import os
 from typing import Any
 
 from envfix.errors import InputError
-from envfix.probe.kernel import ancestors
-from envfix.restart.watched import KAGGLE_RUN, SERVERS, starter_of
+from envfix.probe.kernel import ancestors, find_kernel
+from envfix.probe.session import read_platform
+from envfix.restart.watched import SERVERS, runs_through, starter_of
 from envfix.system.outside import RealOutside
+
+NO_KERNEL = "this is no notebook's kernel"
 
 
 def restart(shell: Any) -> str:
@@ -20,30 +23,31 @@ def restart(shell: Any) -> str:
 
     Raises InputError where nothing would start it again, or this is no kernel.
     """
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        raise InputError("this is no notebook's kernel", "leave this Python session and start a new one")
-    why = unwatched()
+    if getattr(shell, "kernel", None) is None:
+        raise InputError(NO_KERNEL, "leave this Python session and start a new one")
+    why = unwatched(shell)
     if why:
         raise InputError(f"{why}, so the kernel is left running", "restart it where it was started")
     # As ipykernel does for a front end that asks: the answer to this cell is still sent.
-    kernel.do_shutdown(True)
+    shell.kernel.do_shutdown(True)
     # IPython's exit hooks run, and the variables are gone, as with a restart by hand.
     return "the kernel restarts: run the cells from the top"
 
 
-def how(advice: str) -> str:
+def how(shell: Any, advice: str) -> str:
     """The advice on how to restart, with the magic in front where it can do it."""
-    return advice if unwatched() else f"%envfix restart{chr(10) + advice if advice else ''}"
+    return advice if unwatched(shell) else f"%envfix restart{chr(10) + advice if advice else ''}"
 
 
-def unwatched() -> str:
+def unwatched(shell: Any) -> str:
     """Why nothing would start a new kernel if this one ended; empty where something does."""
-    if os.environ.get(KAGGLE_RUN, "").lower() == "batch":
-        return "Kaggle runs this notebook as a batch"
-    starter = starter_of(ancestors(RealOutside(), os.getpid()))
+    if getattr(shell, "kernel", None) is None:
+        return NO_KERNEL
+    outside = RealOutside()
+    starter = starter_of(ancestors(outside, os.getpid()))
+    why = runs_through(outside.environ, read_platform(outside, find_kernel(outside))[0], starter)
+    if why or SERVERS.fullmatch(starter):
+        return why
     if not starter:
         return "the program that started the kernel cannot be seen"
-    if SERVERS.fullmatch(starter):
-        return ""
     return f"`{starter}`, which started the kernel, starts no other for it"

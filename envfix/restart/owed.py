@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from envfix import state
 from envfix.errors import EnvfixError
@@ -23,44 +23,22 @@ _AT = 19  # field 22 of /proc/PID/stat is the start, and field 3 follows the nam
 
 
 class Owed(Struct, frozen=True, kw_only=True):
-    """What changed under a kernel: that of `pid`, which `started` so many clock ticks after the machine.
+    """What changed under a kernel for the interpreter `python`, and the `advice` that was given.
 
-    `needed`, `reason`, `how` and `if_imported` are those of the advice that was given.
+    `started` is when the advice's kernel did, in clock ticks since the machine did.
     """
 
     python: str
     release: str
-    needed: bool | None
-    reason: str
-    how: str = ""
-    if_imported: tuple[str, ...] = ()
-    pid: int | None = None
+    advice: RestartAdvice
     started: str = ""
-
-    def advice(self) -> RestartAdvice:
-        """The advice again, for the kernel that is still the same."""
-        return RestartAdvice(
-            needed=self.needed,
-            reason=self.reason,
-            how=self.how,
-            kernel_pid=self.pid,
-            if_imported=self.if_imported,
-            owed=True,
-        )
 
 
 def owed_of(outside: Outside, python: str, release: str, advice: RestartAdvice) -> Owed:
     """What the advice leaves to be done for `python`, with `release` such as `tensorflow 2.20.0`."""
-    return Owed(
-        python=python,
-        release=release,
-        needed=advice.needed,
-        reason=advice.reason,
-        how=advice.how,
-        if_imported=advice.if_imported,
-        pid=advice.kernel_pid,
-        started=start_of(outside, advice.kernel_pid),
-    )
+    # The files that were held may be hundreds, and are of use to nobody later.
+    kept = structs.replace(advice, owed=True, loaded=())
+    return Owed(python=python, release=release, advice=kept, started=start_of(outside, advice.kernel_pid))
 
 
 def mark(outside: Outside, owed: Owed) -> None:
@@ -88,7 +66,7 @@ def pending(outside: Outside, python: str) -> Owed | None:
 
 def still_runs(outside: Outside, owed: Owed) -> bool:
     """Whether the kernel that held the old libraries has not ended yet."""
-    return bool(owed.started) and start_of(outside, owed.pid) == owed.started
+    return bool(owed.started) and start_of(outside, owed.advice.kernel_pid) == owed.started
 
 
 def settle(outside: Outside, owed: Owed) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from envfix.model.machine import Platform
@@ -25,8 +25,8 @@ _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*(?:\.exe)?", re.I)
 _SHELL = re.compile(r"(?:ba|da|z|k|fi|c|tc)?sh|env|tini|dumb-init")
 # In these services a kernel that ends is replaced: github.com/googlecolab/colabtools/issues/5552 says it
 # of Colab, whose front end then speaks of a crash; Kaggle's editor runs the same Jupyter kernels.
-_REPLACES = {Platform.COLAB: "Colab", Platform.KAGGLE: "Kaggle"}
-KAGGLE_RUN = "KAGGLE_KERNEL_RUN_TYPE"
+_REPLACES = (Platform.COLAB, Platform.KAGGLE)
+_KAGGLE_RUN = "KAGGLE_KERNEL_RUN_TYPE"
 
 
 class Way(NamedTuple):
@@ -47,20 +47,26 @@ def way(
 ) -> Way:
     """How to restart the kernel whose `parents` are those, the nearest first. A server is asked whether the
     kernel is its own; nothing is changed."""
-    if platform is Platform.KAGGLE and outside.environ.get(KAGGLE_RUN, "").lower() != "interactive":
-        return Way(None, "Kaggle runs this notebook from start to end, and a kernel that ends ends the run")
     starter = starter_of(parents)
-    if BATCH.fullmatch(starter):
-        return Way(
-            None, f"`{starter}` runs this notebook from start to end and starts no other kernel for it"
-        )
-    if isinstance(platform, Platform) and platform in _REPLACES:
+    why = runs_through(outside.environ, platform, starter)
+    if why:
+        return Way(None, why)
+    if platform in _REPLACES:
         if "jupyter" in starter:
             return Way(RestartBy.KERNEL_ENDED)
         return Way(None, f"nothing is seen that would start another kernel{_started_by(starter)}")
     if platform is Platform.VSCODE:
         return Way(None, "VS Code runs this kernel itself and takes no request to restart it")
     return _by_server(outside, host, kernel, parents, starter)
+
+
+def runs_through(environ: Mapping[str, str], platform: Platform | object, starter: str) -> str:
+    """Why a kernel that ends ends the whole run of its notebook; empty where it does not."""
+    if platform is Platform.KAGGLE and environ.get(_KAGGLE_RUN, "").lower() != "interactive":
+        return "Kaggle runs this notebook from start to end, and a kernel that ends ends the run"
+    if BATCH.fullmatch(starter):
+        return f"`{starter}` runs this notebook from start to end and starts no other kernel for it"
+    return ""
 
 
 def starter_of(parents: Sequence[Process]) -> str:
