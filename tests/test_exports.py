@@ -29,7 +29,7 @@ OTHERS = [kind for kind in Export if kind is not Export.PYLOCK]
 
 
 def text(kind: Export, lock: Any = LOCK) -> str:
-    return export(lock, kind, "pylock.envfix.toml", "machine.envfix.json")
+    return export(lock, kind)
 
 
 @pytest.mark.parametrize("kind", OTHERS)

@@ -9,12 +9,9 @@ from envfix import workflow
 from envfix.commands.asking import alone, request, where
 from envfix.errors import InputError, UsageError
 from envfix.lock import exports, pylock, requirements
-from envfix.lock.exports import Export
+from envfix.lock.exports import LOCK, MACHINE, Export
 from envfix.model.plan import Lock
 from envfix.situation import Parts
-
-LOCK = "pylock.envfix.toml"
-MACHINE = "machine.envfix.json"
 
 
 def lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
@@ -46,7 +43,7 @@ def _exported(parts: Parts, options: argparse.Namespace, kind: Export) -> object
     lock_path, machine_path = (str(Path(path).with_name(name)) for name in (LOCK, MACHINE))
 
     def files(made: Lock) -> dict[str, str]:
-        text = exports.export(made, kind, LOCK, MACHINE)
+        text = exports.export(made, kind)
         if kind is not Export.DOCKERFILE:
             return {path: text}
         machine = exports.machine_of(made.floors)

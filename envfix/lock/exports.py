@@ -21,6 +21,8 @@ from envfix.model.versions import PythonRelease
 
 TEMPLATES = Path(__file__).with_name("templates")
 MADE = "# Made by envfix "
+LOCK = "pylock.envfix.toml"
+MACHINE = "machine.envfix.json"
 _OLDEST = PythonRelease("3.10")  # that envfix itself runs on
 AFTERWARDS = (
     "Afterwards, with the new environment active, `envfix install` lets TensorFlow find these libraries, "
@@ -46,17 +48,17 @@ FILES = {
 }
 
 
-def export(lock: Lock, kind: Export, lock_name: str, machine_name: str) -> str:
+def export(lock: Lock, kind: Export) -> str:
     """The text of a file that another tool reads.
 
-    A Dockerfile copies the lock and the machine from beside it, by the names given. Raises InputError for a
+    A Dockerfile copies the lock and the machine from beside it, as LOCK and MACHINE. Raises InputError for a
     lock that the tool has no words for.
     """
-    return _WRITERS[kind](lock, lock_name, machine_name)
+    return _WRITERS[kind](lock)
 
 
 def machine_of(floors: Floors) -> str:
-    """A machine file (YAML) of just what a lock asks for: the machine that an image is built for."""
+    """A machine file of just what a lock asks for: the machine that an image is built for."""
     import json
 
     machine: dict[str, Any] = {
@@ -70,11 +72,10 @@ def machine_of(floors: Floors) -> str:
         {"name": f"GPU of compute capability {one}", "compute_capability": one}
         for one in floors.compute_capabilities
     ]
-    # JSON is YAML, and every string is quoted: `3.10` stays `3.10`.
     return json.dumps(machine, indent=2) + "\n"
 
 
-def _dockerfile(lock: Lock, lock_name: str, machine_name: str) -> str:
+def _dockerfile(lock: Lock) -> str:
     floors = lock.floors
     if floors.os != "linux":
         raise InputError(f"a Dockerfile is for Linux, found a lock for {floors.os}", "envfix lock")
@@ -100,12 +101,12 @@ def _dockerfile(lock: Lock, lock_name: str, machine_name: str) -> str:
         gpu=floors.accelerator == "gpu",
         driver=floors.driver,
         own_python=PythonRelease(floors.python) >= _OLDEST,
-        lock=lock_name,
-        machine=machine_name,
+        lock=LOCK,
+        machine=MACHINE,
     )
 
 
-def _conda(lock: Lock, lock_name: str, machine_name: str) -> str:
+def _conda(lock: Lock) -> str:
     """Python from conda, the rest with pip by hash: conda-forge's TensorFlow is a build of its own."""
     lines = [
         f"{MADE}for {lock.package} {lock.tensorflow}: conda env create -f environment.yml",
@@ -125,12 +126,12 @@ def _conda(lock: Lock, lock_name: str, machine_name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pyproject(lock: Lock, lock_name: str, machine_name: str) -> str:
+def _pyproject(lock: Lock) -> str:
     """Every package as a pinned dependency: what pip, poetry, pdm and hatch read alike."""
     return _toml(lock, {"project": {**_project(lock), "dependencies": _pins(lock)}})
 
 
-def _uv(lock: Lock, lock_name: str, machine_name: str) -> str:
+def _uv(lock: Lock) -> str:
     """What was asked for as dependencies, and the rest held by `[tool.uv]`, for `uv lock` and `uv sync`."""
     where = [marker(lock.floors)]
     held = {"package": False, "environments": where, "constraint-dependencies": _pins(lock)}
@@ -161,7 +162,7 @@ def _words(lock: Lock) -> dict[str, str]:
     return {"package": lock.package, "tensorflow": lock.tensorflow, "python": lock.floors.python}
 
 
-_WRITERS: Mapping[Export, Callable[[Lock, str, str], str]] = {
+_WRITERS: Mapping[Export, Callable[[Lock], str]] = {
     Export.DOCKERFILE: _dockerfile,
     Export.CONDA: _conda,
     Export.PYPROJECT: _pyproject,
