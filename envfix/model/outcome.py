@@ -86,6 +86,14 @@ class Kernelspec(Struct, frozen=True, kw_only=True):
     display_name: str
 
 
+class KernelspecChange(Struct, frozen=True, kw_only=True):
+    """What a rollback made of a kernel that envfix had registered: its new name, None where it is removed."""
+
+    name: str
+    path: str
+    display_name: str | None
+
+
 class Status(str, Enum):
     PASSED = "passed"
     FAILED = "failed"
