@@ -162,7 +162,8 @@ def test_every_encoding_and_every_byte_can_be_printed() -> None:
 def test_an_interrupt_before_the_command_line_is_read_is_no_traceback() -> None:
     stopped = (
         "import builtins, sys; from envfix import __main__\nreal = builtins.__import__\n"
-        "def load(name, *more):\n    if name == 'envfix.cli': raise KeyboardInterrupt\n    return real(name, *more)\n"
+        "def load(name, *more):\n    if name == 'envfix.cli': raise KeyboardInterrupt\n"
+        "    return real(name, *more)\n"
         "builtins.__import__ = load\n__main__.main()"
     )
     done = subprocess.run([sys.executable, "-c", stopped], capture_output=True, text=True, timeout=60)
