@@ -20,10 +20,12 @@ from envfix.model.machine import Machine
 from envfix.model.outcome import Check, RestartAdvice, Status, Verification
 from envfix.model.plan import Plan
 from envfix.model.results import Installed
+from envfix.model.target import Stale
 from envfix.notebook import api, loaded, magic
 from envfix.notebook.results import Result
 from envfix.render.cell import cell
 from envfix.restart import owed
+from envfix.system import asked
 from envfix.system.outside import RealOutside
 
 
@@ -143,6 +145,49 @@ def test_stale_is_what_is_in_memory_and_not_on_disk() -> None:
     module = ModuleType("packaging")
     module.__version__ = "1.0"  # type: ignore[attr-defined]
     assert loaded.stale({}, {"packaging": module})[0][:2] == ("packaging", "1.0")
+    # A package's own word may be wrong, what was on the disk is not.
+    assert loaded.surely_stale({}, {"packaging": module}) == []
+    assert loaded.surely_stale({"packaging": "1.0"}, {"packaging": module})[0][:2] == ("packaging", "1.0")
+
+
+def test_tensorflow_that_was_replaced_before_the_extension_was_loaded_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "tensorflow-2.20.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 2.20.0\n")
+    (info / "RECORD").write_text("tensorflow/__init__.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = ModuleType("tensorflow")
+    for version, stale in (("2.19.1", [("tensorflow", "2.19.1", "2.20.0")]), ("2.20.0", [])):
+        module.__version__ = version  # type: ignore[attr-defined]
+        assert loaded.surely_stale({"tensorflow": "2.20.0"}, {"tensorflow": module}) == stale
+        assert loaded.surely_stale({}, {"tensorflow": module}) == stale
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_verify_in_the_kernel_says_once_what_it_holds(
+    shell: Any, capsys: Any, monkeypatch: Any, failed: bool
+) -> None:
+    """What TensorFlow needs is in the failed check, the rest a note; the kernel's word goes to the child."""
+    held = Stale("msgspec", "0.1", "0.2")
+    told: list[Any] = []
+
+    def ended(words: list[str], knowledge: bytes, say: Any) -> Any:
+        told.append(json.loads(knowledge.splitlines()[0])["stale"])
+        observed = f"process 42 holds {held}" if failed else "process 42 holds what is installed"
+        answer = {"command": "verify", "exit_code": 6 * failed, "data": {"checks": [{"observed": observed}]}}
+        said = {"answer": answer, "raised": False, "text": "", "html": ""}
+        return asked.Ended(0, json.dumps(said).encode(), False)
+
+    monkeypatch.setattr(asked, "ask", ended)
+    monkeypatch.setattr(loaded, "stale", lambda before, modules=None: [held])
+    done = shell.run_cell("%envfix verify")
+    done.raise_error()
+    assert told == [[["msgspec", "0.1", "0.2"]]] and done.result.ok is not failed
+    assert (
+        "note     the kernel holds msgspec 0.1, 0.2 is installed" in capsys.readouterr().out
+    ) is not failed
 
 
 def test_the_hook_is_taken_where_an_install_has_added_it(tmp_path: Path, monkeypatch: Any) -> None:
