@@ -16,6 +16,8 @@ import pytest
 from msgspec import structs
 
 import envfix as package
+from envfix import cli
+from envfix.errors import UsageError
 from envfix.model.machine import Machine
 from envfix.model.outcome import Check, RestartAdvice, Status, Verification
 from envfix.model.plan import Plan
@@ -54,11 +56,10 @@ def test_stages_do_not_take_the_functions_names() -> None:
         _ = package.nothing
 
 
-def test_a_report_is_the_json_object_and_a_page() -> None:
+def test_a_report_is_the_json_object_and_a_page(capfd: pytest.CaptureFixture[str]) -> None:
     result = package.report(machine="colab-t4", tf="2.20.*", offline=True)
-    argv = ["report", "--machine", "colab-t4", "--tf", "2.20.*", "--offline", "--json"]
-    done = subprocess.run([sys.executable, "-m", "envfix", *argv], capture_output=True, text=True)
-    assert result.to_dict() == json.loads(done.stdout)
+    assert cli.main(["report", "--machine", "colab-t4", "--tf", "2.20.*", "--offline", "--json"]) == 0
+    assert result.to_dict() == json.loads(capfd.readouterr().out)
     assert result.ok and result.recommended == "2.20.0"
     assert "2.20.0" in repr(result) and "prefers-color-scheme: dark" in result._repr_html_()
     assert "<script" not in result._repr_html_() and "@import" not in result._repr_html_()
@@ -66,12 +67,10 @@ def test_a_report_is_the_json_object_and_a_page() -> None:
         _ = result.nothing
 
 
-def test_what_the_command_line_refuses_is_raised_and_what_it_found_is_returned() -> None:
+def test_what_the_command_line_refuses_is_raised() -> None:
     with pytest.raises(package.EnvfixError) as raised:
         package.report(machine="no-such-machine")
     assert (raised.value.code, raised.value.exit_code) == ("bad-input", 2)
-    nothing = package.report(machine="no-gpu", offline=True)
-    assert nothing.exit_code == 3 and not nothing.ok and nothing.recommended is None
 
 
 @pytest.mark.parametrize(
@@ -86,9 +85,35 @@ def test_options_are_those_of_the_command_line(options: dict[str, Any], words: l
     assert api.words(options) == words
 
 
-def test_the_magic_returns_a_result_and_keeps_the_exit_code(shell: Any) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: package.report(tf=b"2.20"),
+        lambda: package.report(tf={"2.20": 1}),
+        lambda: package.report(tf=object()),
+        lambda: package.explain(3),  # type: ignore[arg-type]
+        lambda: package.explain(text=3),  # type: ignore[arg-type]
+    ],
+)
+def test_a_value_that_no_option_takes_is_refused_before_anything_is_started(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "ask", None)
+    with pytest.raises(UsageError, match="found "):
+        call()
+
+
+def test_a_cell_shows_the_sentence_and_the_hint_of_an_error_and_no_traceback(shell: Any, capsys: Any) -> None:
+    assert not shell.run_cell("import envfix\nenvfix.install(nope=1)").success
+    said = capsys.readouterr().out
+    assert said == "error: unrecognized arguments: --nope=1\nhint: `envfix --help` lists what it takes\n"
+
+
+def test_a_report_in_which_nothing_fits_is_returned_and_leaves_its_exit_code(shell: Any) -> None:
     shell.run_cell("r = %envfix report --machine no-gpu --offline").raise_error()
-    assert shell.user_ns["r"].exit_code == shell.user_ns["_exit_code"] == 3
+    nothing = shell.user_ns["r"]
+    assert nothing.exit_code == shell.user_ns["_exit_code"] == 3
+    assert not nothing.ok and nothing.recommended is None
 
 
 def test_a_cell_is_explained_as_a_log(shell: Any) -> None:
@@ -118,9 +143,10 @@ def test_an_error_is_a_sentence(shell: Any, capsys: Any, line: str, words: str) 
     assert shell.user_ns["_exit_code"] == 2
 
 
-def test_help_is_shown_and_ends_nothing(shell: Any) -> None:
+def test_help_is_shown_and_ends_nothing(shell: Any, capsys: Any) -> None:
     done = shell.run_cell("%envfix install --help")
     assert done.success and "usage: envfix install" in repr(done.result)
+    assert shell.run_cell("%envfix").success and "%envfix restart ends the kernel" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("needed", "goes_on"), [(True, False), (False, True), (None, True)])

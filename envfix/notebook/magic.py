@@ -68,6 +68,11 @@ class Magic:
             raise UsageError(
                 f"only `%%{NAME} explain` takes the text of a cell", f"%{NAME} {shlex.join(words)}"
             )
+        if not words:
+            _say(
+                f"%{NAME} restart ends the kernel, and the notebook server starts a new one; the others are:"
+            )
+            words = ["--help"]
         result = ask([*words, *(["-"] if cell is not None else [])], cell or "", _say, self.before)
         self.shell.user_ns["_exit_code"] = result.exit_code
         if result.command == "install":
@@ -117,10 +122,9 @@ def _has(words: list[str], option: str, value: str) -> bool:
 
 def _words(line: str) -> list[str]:
     try:
-        words = shlex.split(line)
+        return shlex.split(line)
     except ValueError as problem:
         raise UsageError(f"`%{NAME} {line}` cannot be split into words: {problem}") from None
-    return words or ["--help"]
 
 
 def _say(line: str) -> None:
