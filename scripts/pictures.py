@@ -10,8 +10,8 @@
     uv run scripts/pictures.py session --in FOLDER     .assets/session.svg: an install in a terminal
 
 The second one installs TensorFlow for a Colab T4 into `FOLDER/demo` (3 GB to download where uv's cache is
-cold, 6 GB on disk) and removes it again. What the terminal shows in the end is drawn as it stands there, but for uv's list of
-packages.
+cold, 6 GB on disk) and removes it again. What the terminal shows in the end is
+drawn as it stands there, but for uv's list of packages.
 """
 
 from __future__ import annotations
