@@ -151,7 +151,7 @@ def nvidia_smi(machine: Machine, folder: Path) -> str:
 
 
 def answer(command: Sequence[str], first: str) -> None:
-    """Print the command, how it ended, and the lines of its answer that say something of TensorFlow or a GPU."""
+    """Print the command, how it ended, and the lines that say something of TensorFlow or a GPU."""
     path = os.pathsep.join(filter(None, (first, os.environ.get("PATH", ""))))
     env = {**os.environ, "PATH": path, "COLUMNS": "160"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
