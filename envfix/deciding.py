@@ -62,6 +62,7 @@ def without_gpu(machine: Machine, advice: tuple[str, ...]) -> NothingFits:
 
 
 def no_gpu_advice(here: Situation, request: Request) -> tuple[str, ...]:
+    """What to do where a GPU is asked for and there is none, one sentence each; empty elsewhere."""
     wants_gpu = request.accelerator is Accelerator.GPU
     return no_gpu.advice_without_gpu(here.machine) if wants_gpu and here.machine.has_no_gpu else ()
 
