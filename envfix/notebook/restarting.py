@@ -30,6 +30,11 @@ def restart(shell: Any) -> str:
         raise InputError(f"{why}, so the kernel is left running", "restart it where it was started")
     # As ipykernel does for a front end that asks: the answer to this cell is still sent.
     shell.kernel.do_shutdown(True)
+    # The kernel ends a tenth of a second later, in which it would run what "Run all" has queued. ipykernel
+    # drops that by this name after an error, and has no public one.
+    drop = getattr(shell.kernel, "_abort_queues", None)
+    if drop is not None:
+        drop()
     # IPython's exit hooks run, and the variables are gone, as with a restart by hand.
     return "the kernel restarts (a message that it died is this): run the cells from the top"
 

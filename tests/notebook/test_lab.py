@@ -84,6 +84,18 @@ def test_run_all_stops_at_the_cell_and_the_next_kernel_has_the_new_packages(page
     shoot(page, "after")
 
 
+def test_nothing_behind_the_magics_restart_runs_in_the_kernel_that_ends(page: Any, room: Ground) -> None:
+    behind = "open('ran', 'a').write('x')"
+    room.notebook("restart.ipynb", "%load_ext envfix\nprint('loaded')", "%envfix restart", behind, behind)
+    open_notebook(page, "restart.ipynb")
+    before = kernels(room.folder)
+    menu(page, "Run", "Run All Cells")
+    until_changed(page, room, before)
+    page.locator(".jp-Dialog", has_text="Kernel Restarting").locator(".jp-mod-accept").click()
+    assert "the kernel restarts" in output(page, 1) and not (room.folder / "ran").exists()
+    assert page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()[2:] == ["[ ]:", "[ ]:"]
+
+
 def run_until(page: Any, at: int, text: str) -> None:
     """Run a cell until it shows `text`: JupyterLab drops what it is asked before it finds the new kernel."""
     cell = page.locator(".jp-Notebook .jp-CodeCell").nth(at)
