@@ -183,6 +183,8 @@ def test_tensorflow_that_was_replaced_before_the_extension_was_loaded_is_stale(
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 2.20.0\n")
     (info / "RECORD").write_text("tensorflow/__init__.py,,\n")
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow/__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     module = ModuleType("tensorflow")
     for version, stale in (("2.19.1", [("tensorflow", "2.19.1", "2.20.0")]), ("2.20.0", [])):

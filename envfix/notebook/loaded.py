@@ -34,7 +34,7 @@ def versions(modules: Mapping[str, ModuleType | None] | None = None) -> dict[str
     """The installed distributions that are imported, by name, with the versions that are on disk now."""
     there = dict(sys.modules if modules is None else modules)
     found: dict[str, str] = {}
-    for module, names in metadata.packages_distributions().items():
+    for module, names in _owners().items():
         if there.get(module) is not None:
             for name in filter(None, names):  # one whose METADATA is gone has none
                 with contextlib.suppress(metadata.PackageNotFoundError):
@@ -51,7 +51,7 @@ def stale(before: Mapping[str, str], modules: Mapping[str, ModuleType | None] | 
     there = dict(sys.modules if modules is None else modules)
     now = versions(there)
     held = {name: version for name, version in before.items() if _still_there(name, there, now)}
-    for module, names in metadata.packages_distributions().items():
+    for module, names in _owners().items():
         said = vars(there[module]).get("__version__") if there.get(module) is not None else None
         # Of a folder that several share (`google`, `nvidia`) it is not known whose version that is.
         # TensorFlow's own word is right also where it was replaced before this was loaded.
@@ -74,6 +74,21 @@ def take_hook(folders: Sequence[str] | None = None) -> bool:
         return False
     importlib.import_module(HOOK)
     return True
+
+
+def _owners() -> Mapping[str, list[str]]:
+    """The topmost importable names, with the distributions that bring them."""
+    found: dict[str, list[str]] = {
+        name: list(set(names)) for name, names in metadata.packages_distributions().items()
+    }
+    if sys.version_info < (3, 11):  # it reads `top_level.txt` alone, which few wheels still have
+        for one in metadata.distributions():
+            if not one.read_text("top_level.txt"):
+                for name in {
+                    file.parts[0].removesuffix(".py") for file in one.files or () if file.suffix == ".py"
+                }:
+                    found.setdefault(name, []).append(one.metadata["Name"])
+    return found
 
 
 def _still_there(name: str, modules: Mapping[str, Any], now: Mapping[str, str]) -> bool:
