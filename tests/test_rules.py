@@ -32,7 +32,7 @@ from tests.shipped import machine, matrix, request
 
 TABLE = parse_yaml((Path(__file__).parent / "data" / "verdicts.yaml").read_text(), "verdicts.yaml")
 ORDER = {Fit.NO: 0, Fit.UNKNOWN: 1, Fit.YES: 2}
-# Releases of the driver for Linux, and of that for Windows (WSL has one too), with the CUDA that each reports,
+# Releases of the driver for Linux and for Windows (WSL has the latter), with the CUDA that each reports,
 # ascending. Linux' numbers on Windows are a machine that cannot be: release and CUDA would contradict.
 DRIVERS = (
     ("440.33.01", "441.22", "10.2"),
