@@ -49,6 +49,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """the tests that need no GPU and no network either, but seconds each"""
+    installed(session, "test")
+    session.run("pytest", "-m", "slow and not live", *session.posargs)
+
+
+@nox.session
 def live(session: nox.Session) -> None:
     """real TensorFlow wheels under the driver stub, and the distributions: minutes, 20 GB of disk"""
     installed(session, "test,browser")
