@@ -69,6 +69,8 @@ def test_the_wheel_holds_the_package_and_the_matrix_and_nothing_else(wheel: Path
         held = set(opened.namelist())
     information = {f"{NAME}.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
     matrix = {f"envfix/{name}" for name in files_below("compat_matrix")}
+    suffixes = {Path(name).suffix for name in held - information}
+    assert suffixes == {"", ".py", ".typed", ".jinja", ".c", ".h", ".yaml", ".md"}
     assert held == files_below("envfix") | matrix | information | {f"{NAME}.dist-info/licenses/LICENSE"}
 
 
