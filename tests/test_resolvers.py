@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,35 +25,13 @@ from envfix.resolve.uv import UvResolver, read_resolution
 from envfix.resolve.wheels import installable, target_tags
 from envfix.system.index import RealIndex
 from envfix.system.outside import RealOutside
+from tests.apart import Apart
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
 from tests.values import TARGET
 
 # pip-tools takes some ten times as long to start as uv.
 BOTH = pytest.mark.parametrize("name", ["uv", pytest.param("pip-tools", marks=pytest.mark.slow)])
 ABI = f"cp{sys.version_info.major}{sys.version_info.minor}"
-
-
-class Apart(RealOutside):
-    """The real outside with a cache and an environment of the test's own."""
-
-    def __init__(self, cache: Path, more: Mapping[str, str] | None = None) -> None:
-        super().__init__(quiet=True)
-        kept = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith(("PIP_", "UV_")) and "proxy" not in k.lower()
-        }
-        own = {
-            "UV_CACHE_DIR": str(cache),
-            "UV_HTTP_RETRIES": "0",
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_RETRIES": "0",
-        }
-        self._own = {**kept, **own, **(more or {})}
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        return self._own
 
 
 def wheels() -> tuple[Wheel, ...]:

@@ -16,7 +16,7 @@ from envfix.install.transaction import history, recover
 from tests.faults import Dying, deaths, in_child
 from tests.ground import TRIED, Compared, disk, numb
 from tests.index_server import IndexServer, build_wheel, serving
-from tests.rooms import Apart, Room, tree
+from tests.rooms import Observed, Room, tree
 
 DEBIAN = "/usr/bin/python3"
 
@@ -131,7 +131,7 @@ def test_the_first_install_is_rolled_back_with_the_folders_that_it_made(system: 
 def test_killed_before_any_change(system: System) -> None:
     lock, seen = system.room.lock("numb==2.0"), set()
 
-    def install(outside: Apart) -> None:
+    def install(outside: Observed) -> None:
         system.room.apply(lock, outside=outside, break_system_packages=True)
 
     for _ in deaths(system.room.outside, install):
@@ -156,7 +156,7 @@ class Layers(Compared):
         self.env.rename(folder / "lower")
         self.env.mkdir()
 
-    def install(self, requirement: str, *, disposable: bool = False, outside: Apart | None = None) -> None:
+    def install(self, requirement: str, *, disposable: bool = False, outside: Observed | None = None) -> None:
         self.room.apply(self.room.lock(requirement), disposable=disposable, outside=outside)
 
     @contextmanager
