@@ -1,0 +1,56 @@
+"""Peak memory: the largest process of each command, beside uv's where it does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.growing import write_log
+from benchmarks.locking import compile_command, lock_command, requirements
+from benchmarks.options import Options
+from benchmarks.ratios import Spread, alternately, paired
+from benchmarks.table import Row
+from benchmarks.workshop import Workshop, envfix_command
+
+SECTION = "memory"
+ROUNDS = 3  # memory hardly varies
+
+
+def rows(shop: Workshop, options: Options) -> list[Row]:
+    wanted, log = requirements(shop), shop.folder / "10.log"
+    write_log(log, 10)
+    found = [
+        beside(shop, "lock", lock_command(shop), "uv pip compile", compile_command(shop, wanted)),
+        alone(shop, "report --offline", [*envfix_command(), "report", "--offline", "--machine", "colab-t4"]),
+        alone(shop, "explain`, a log of 10 MB`", [*envfix_command(), "explain", str(log)]),
+    ]
+    log.unlink()
+    return found
+
+
+def alone(shop: Workshop, name: str, argv: Sequence[str]) -> Row:
+    shop.say(f"memory of envfix {name} ...")
+    peaks = [_megabytes(shop, argv) for _ in range(ROUNDS)]
+    return Row(SECTION, f"peak memory of `envfix {name}`".replace("``", ""), Spread.of(peaks).text("MB", 0))
+
+
+def beside(shop: Workshop, name: str, ours: Sequence[str], other: str, theirs: Sequence[str]) -> Row:
+    shop.say(f"memory of envfix {name} beside {other} ...")
+    mine, uvs = alternately(
+        [lambda number, argv=argv: _megabytes(shop, argv) for argv in (ours, theirs)], ROUNDS
+    )
+    return row(name, mine, other, uvs)
+
+
+def row(name: str, mine: Sequence[float], other: str, theirs: Sequence[float]) -> Row:
+    """`mine` and `theirs` in megabytes."""
+    return Row(
+        SECTION,
+        f"peak memory of `envfix {name}` beside `{other}`",
+        Spread.of(mine).text("MB", 0),
+        Spread.of(theirs).text("MB", 0),
+        paired(mine, theirs),
+    )
+
+
+def _megabytes(shop: Workshop, argv: Sequence[str]) -> float:
+    return shop.run(argv).peak / 1e6
