@@ -29,6 +29,6 @@ def sentence(known: dict[str, Any]) -> str:
     with_what = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
     return (
         f"Measured on {known['date']} by `python scripts/bench.py` on {known['system']}, {known['cores']} "
-        f"cores that others share, no GPU, with {with_what}. Times are medians; ratios are of runs side by side, "
-        "smaller is better for envfix, with their middle half in brackets."
+        f"cores that others share, no GPU, with {with_what}. Times are medians; ratios are of runs side by "
+        "side, smaller is better for envfix, with their middle half in brackets."
     )

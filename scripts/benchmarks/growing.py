@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from packaging.version import Version
@@ -61,7 +62,7 @@ def _releases(shop: Workshop) -> Row:
         cache = {"XDG_CACHE_HOME": f"{folder}-cache"}
         shop.say(f"the first report with {counts[-1]} releases ...")
         shop.run(argv, env=cache)
-        commands.append(lambda number, argv=argv, cache=cache: shop.run(argv, env=cache))
+        commands.append(partial(shop.run, argv, env=cache))
     found = _row(shop, "`report --offline`, {} releases in the matrix", counts, commands)
     shop.remove(*(f"matrix-{times}{end}" for times in TIMES for end in ("", "-cache")))
     return found
@@ -75,7 +76,7 @@ def _packages(shop: Workshop) -> Row:
         write_packages(next((shop.folder / name / "lib").glob("python*/site-packages")), count)
         argv = [*envfix_command(), "report", "--offline", "--machine", "colab-t4", "--python", str(python)]
         shop.run(argv)
-        commands.append(lambda number, argv=argv: shop.run(argv))
+        commands.append(partial(shop.run, argv))
     found = _row(shop, "`report --offline`, {} packages installed", PACKAGES, commands)
     shop.remove(*(f"packages-{count}" for count in PACKAGES))
     return found
@@ -87,14 +88,14 @@ def _logs(shop: Workshop) -> Row:
         path = shop.folder / f"{size}.log"
         write_log(path, size)
         argv = [*envfix_command(), "explain", str(path)]
-        commands.append(lambda number, argv=argv: shop.run(argv))
+        commands.append(partial(shop.run, argv))
     found = _row(shop, "`explain`, a log of {} MB", MEGABYTES, commands)
     for size in MEGABYTES:
         (shop.folder / f"{size}.log").unlink()
     return found
 
 
-def _row(shop: Workshop, what: str, sizes: Sequence[float], commands: Sequence[Callable[[int], Run]]) -> Row:
+def _row(shop: Workshop, what: str, sizes: Sequence[float], commands: Sequence[Callable[[], Run]]) -> Row:
     """Processor time at each size, and whether it grows faster than the size does."""
     shown = " / ".join(f"{size:g}" for size in sizes)
     shop.say(f"{what.format(shown)}, {ROUNDS} rounds ...")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.options import Options
-from benchmarks.ratios import Spread, alternately, beyond, paired
+from benchmarks.ratios import Spread, beyond, paired
 from benchmarks.table import Row
 from benchmarks.workshop import Workshop
 
@@ -22,13 +22,8 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
     loader.install(outside, read_target(outside, hooked))
     starts = options.rounds * STARTS
     shop.say(f"python -c pass with and without the loader, {starts} rounds ...")
-    with_it, without = (
-        [run.cpu * 1000 for run in runs]
-        for runs in alternately(
-            [lambda number, python=python: shop.run([python, "-c", "pass"]) for python in (hooked, plain)],
-            starts,
-        )
-    )
+    commands = [[python, "-c", "pass"] for python in (hooked, plain)]
+    with_it, without = ([run.cpu * 1000 for run in runs] for runs in shop.alternately(commands, starts))
     shop.remove("hooked", "plain")
     return [
         Row(

@@ -1,10 +1,11 @@
-"""A real install of one lock, cold and warm, beside uv and pip, and beside what the network and disk allow."""
+"""A real install of one lock, cold and warm, beside uv, pip and what the network and the disk allow."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from benchmarks import floor, memory
 from benchmarks.locking import lock_command
@@ -55,36 +56,33 @@ def _install(shop: Workshop, commands: Sequence[Sequence[str]], cache: dict[str,
     shop.remove("venv")
     os.sync()  # what others have written is not written out in this one's time
     runs = [shop.run(argv, env=cache) for argv in commands]
-    total = {"wall": sum(run.wall for run in runs), "cpu": sum(run.cpu for run in runs)}
-    return runs[-1]._replace(**total, peak=max(run.peak for run in runs))
+    wall, cpu = sum(run.wall for run in runs), sum(run.cpu for run in runs)
+    return runs[-1]._replace(wall=wall, cpu=cpu, peak=max(run.peak for run in runs))
 
 
 def _cold(shop: Workshop, options: Options) -> list[Row]:
     """With empty caches each time; pip once more with those that it has filled, and the floor."""
     cache = {name: str(shop.folder / folder) for name, folder in COLD.items()}
     warm_pip: list[Run] = []
-
-    def cold(name: str, commands: Sequence[Sequence[str]]) -> Callable[[int], Run]:
-        def once(number: int) -> Run:
-            shop.say(f"a cold install by {name}, round {number + 1} of {options.installs} ...")
-            shop.remove(*COLD.values())
-            run = _install(shop, commands, cache)
-            if name == "pip":
-                shop.say("the same by pip with its cache ...")
-                warm_pip.append(_install(shop, commands, cache))
-            shop.remove("venv", *COLD.values())
-            return run
-
-        return once
-
-    works = [cold("envfix", _envfix(shop)), cold("uv", _uv(shop)), cold("pip", _pip(shop))]
     least: list[floor.Floor] = []
 
-    def bare(number: int) -> Run:
+    def cold(name: str, commands: Sequence[Sequence[str]]) -> Run:
+        shop.say(f"a cold install by {name}, {options.installs} rounds ...")
+        shop.remove(*COLD.values())
+        run = _install(shop, commands, cache)
+        if name == "pip":
+            shop.say("the same by pip with its cache ...")
+            warm_pip.append(_install(shop, commands, cache))
+        shop.remove("venv", *COLD.values())
+        return run
+
+    def bare() -> Run:
         shop.say("the same files downloaded and unpacked, and no more ...")
         least.append(floor.measure(shop))
         return Run(least[-1].seconds, 0.0, 0, 0, "", "")
 
+    tools = {"envfix": _envfix(shop), "uv": _uv(shop), "pip": _pip(shop)}
+    works: list[Callable[[], Run]] = [partial(cold, name, commands) for name, commands in tools.items()]
     mine, uvs, pips, floors = alternately([*works, bare], options.installs)
     seconds = [[run.wall for run in runs] for runs in (mine, uvs, pips, floors)]
     last = least[-1]
@@ -93,14 +91,13 @@ def _cold(shop: Workshop, options: Options) -> list[Row]:
         _row(f"{what} `uv venv` and `uv pip install`", seconds[0], seconds[1], RATIO_TARGET),
         _row(f"{what} `python -m venv` and `pip install`", seconds[0], seconds[2]),
         _row(f"{what} the floor", seconds[0], seconds[3])._replace(note=last.text()),
-        memory.row("install`, cold, beside uv's, `", _peaks(mine), "uv pip install", _peaks(uvs)),
-        Row(
-            SECTION,
-            "`pip install` with its cache filled",
-            "",
-            Spread.of([run.wall for run in warm_pip]).text("s", 1),
-        ),
+        memory.row("a cold `envfix install`", _peaks(mine), "uv pip install", _peaks(uvs)),
+        Row(SECTION, "`pip install` with its cache filled", "", _seconds(warm_pip)),
     ]
+
+
+def _seconds(runs: Sequence[Run]) -> str:
+    return Spread.of([run.wall for run in runs]).text("s", 1)
 
 
 def _peaks(runs: Sequence[Run]) -> list[float]:
@@ -124,9 +121,8 @@ def _warm(shop: Workshop) -> list[Row]:
     shop.say("uv's cache is filled ...")
     _install(shop, _uv(shop), {})
     shop.say(f"warm installs by uv and envfix, {WARM_ROUNDS} rounds ...")
-    both = (_uv(shop), _envfix(shop))
-    works = [lambda number, commands=commands: _install(shop, commands, {}) for commands in both]
-    uvs, mine = alternately(works, WARM_ROUNDS)
+    both = [partial(_install, shop, commands, {}) for commands in (_uv(shop), _envfix(shop))]
+    uvs, mine = alternately(both, WARM_ROUNDS)
     ours, theirs = [run.wall for run in mine], [run.wall for run in uvs]
     over = beyond(ours, theirs)
     what = "warm `envfix install` beside `uv venv` and `uv pip install`"
@@ -135,7 +131,7 @@ def _warm(shop: Workshop) -> list[Row]:
         note=f"{over.text('s')} more; processor time {Spread.of([run.cpu for run in mine]).text('s')} and "
         f"{Spread.of([run.cpu for run in uvs]).text('s')}",
     )
-    return [shown, memory.row("install`, warm, `", _peaks(mine), "uv pip install", _peaks(uvs))]
+    return [shown, memory.row("a warm `envfix install`", _peaks(mine), "uv pip install", _peaks(uvs))]
 
 
 def _verified(shop: Workshop) -> list[Row]:
@@ -148,7 +144,7 @@ def _verified(shop: Workshop) -> list[Row]:
     for argv in works:
         shop.run(argv)  # the driver stub is compiled, TensorFlow's byte code written
     shop.say(f"verification beside a bare look, {VERIFY_ROUNDS} rounds ...")
-    mine, bare = alternately([lambda number, argv=argv: shop.run(argv) for argv in works], VERIFY_ROUNDS)
+    mine, bare = shop.alternately(works, VERIFY_ROUNDS)
     shutil.rmtree(shop.folder / "venv")
     seconds = [run.wall for run in mine], [run.wall for run in bare]
     return [_row("`envfix verify` beside a bare `import tensorflow` and list of devices", *seconds)]

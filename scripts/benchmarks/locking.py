@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.options import Options
-from benchmarks.ratios import Spread, alternately, beyond, paired
+from benchmarks.ratios import Spread, beyond, paired
 from benchmarks.table import Goal, Row
 from benchmarks.workshop import Run, Workshop, envfix_command, uv_program
 
@@ -37,10 +37,10 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
         few = 1 if first.over or first.wall > SLOW else max(3, options.rounds // 2)
         shop.say(f"envfix lock beside {name}, {few} rounds ...")
 
-        def theirs(number: int, argv: Sequence[str] = argv, known: Run = first) -> Run:
-            return known if known.over else shop.run(argv, env=cached, limit=options.patience)
-
-        mine, runs = alternately([lambda number: shop.run(envfix), theirs], few)
+        if first.over:
+            mine, runs = [shop.run(envfix)], [first]
+        else:
+            mine, runs = shop.alternately([envfix, argv], few, env=cached)
         found.append(_row(name, mine, runs, options))
         for path in ("pip-tools.txt", "pylock.pip.toml", "uv.txt"):
             (shop.folder / path).unlink(missing_ok=True)

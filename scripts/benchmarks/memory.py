@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.growing import write_log
 from benchmarks.locking import compile_command, lock_command, requirements
 from benchmarks.options import Options
-from benchmarks.ratios import Spread, alternately, paired
+from benchmarks.ratios import Spread, paired
 from benchmarks.table import Row
 from benchmarks.workshop import Workshop, envfix_command
 
@@ -29,15 +29,13 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
 
 def alone(shop: Workshop, name: str, argv: Sequence[str]) -> Row:
     shop.say(f"memory of envfix {name} ...")
-    peaks = [_megabytes(shop, argv) for _ in range(ROUNDS)]
+    peaks = [shop.run(argv).peak / 1e6 for _ in range(ROUNDS)]
     return Row(SECTION, f"peak memory of `envfix {name}`".replace("``", ""), Spread.of(peaks).text("MB", 0))
 
 
 def beside(shop: Workshop, name: str, ours: Sequence[str], other: str, theirs: Sequence[str]) -> Row:
     shop.say(f"memory of envfix {name} beside {other} ...")
-    mine, uvs = alternately(
-        [lambda number, argv=argv: _megabytes(shop, argv) for argv in (ours, theirs)], ROUNDS
-    )
+    mine, uvs = ([run.peak / 1e6 for run in runs] for runs in shop.alternately([ours, theirs], ROUNDS))
     return row(name, mine, other, uvs)
 
 
@@ -50,7 +48,3 @@ def row(name: str, mine: Sequence[float], other: str, theirs: Sequence[float]) -
         Spread.of(theirs).text("MB", 0),
         paired(mine, theirs),
     )
-
-
-def _megabytes(shop: Workshop, argv: Sequence[str]) -> float:
-    return shop.run(argv).peak / 1e6

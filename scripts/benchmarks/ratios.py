@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 class Spread(NamedTuple):
-    """The median of `count` values, and between which two their middle half lies."""
+    """The median of `runs` values, and between which two their middle half lies."""
 
     median: float
     low: float
     high: float
-    count: int
+    runs: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
@@ -28,23 +28,20 @@ class Spread(NamedTuple):
         return cls(median, low, high, len(values))
 
     def text(self, unit: str = "", digits: int = 2) -> str:
-        """Such as `1.94 (1.90–2.01)`; a single value has no brackets."""
+        """Such as `1.94 (1.90 to 2.01)`; a single value has no brackets."""
         shown = f"{self.median:.{digits}f}"
-        if self.count > 1:
-            shown += f" ({self.low:.{digits}f}–{self.high:.{digits}f})"
+        if self.runs > 1:
+            shown += f" ({self.low:.{digits}f} to {self.high:.{digits}f})"
         return f"{shown} {unit}".strip()
 
 
-def alternately(works: Sequence[Callable[[int], T]], rounds: int) -> list[list[T]]:
-    """Each work's results, round by round: side by side, in the other order in every other round.
-
-    A work is told the round, from 0.
-    """
+def alternately(works: Sequence[Callable[[], T]], rounds: int) -> list[list[T]]:
+    """Each work's results, round by round: side by side, in the other order in every other round."""
     done: list[list[T]] = [[] for _ in works]
     for number in range(rounds):
         order = range(len(works)) if number % 2 else reversed(range(len(works)))
         for which in order:
-            done[which].append(works[which](number))
+            done[which].append(works[which]())
     return done
 
 

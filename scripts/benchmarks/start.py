@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmarks.options import Options
-from benchmarks.ratios import Spread, alternately, paired
+from benchmarks.ratios import Spread, paired
 from benchmarks.table import Goal, Row
 from benchmarks.workshop import Run, Workshop, envfix_command, uv_program
 
@@ -66,9 +66,7 @@ def _beside(
     for argv in commands:
         shop.run(argv, ok=None)  # what is made at the first start is not of every start
     shop.say(f"envfix {' '.join(words)} beside {', '.join(others)}, {options.rounds} rounds ...")
-    mine, *theirs = alternately(
-        [lambda number, argv=argv: shop.run(argv, ok=None) for argv in commands], options.rounds
-    )
+    mine, *theirs = shop.alternately(commands, options.rounds, ok=None)
     return [
         Row(
             SECTION,
@@ -100,13 +98,8 @@ def _reports(shop: Workshop, options: Options) -> list[Row]:
     for words in (["report", "--offline"], ["report", "--offline", "--machine", "colab-t4"]):
         shop.run([*envfix_command(), *words], ok=(0, 3))
         shop.say(f"envfix {' '.join(words)} beside python -c pass, {options.rounds} rounds ...")
-        mine, bare = alternately(
-            [
-                lambda number, words=words: shop.run([*envfix_command(), *words], ok=(0, 3)),
-                lambda number: shop.run([shop.python, "-c", "pass"]),
-            ],
-            options.rounds,
-        )
+        commands = [[*envfix_command(), *words], [shop.python, "-c", "pass"]]
+        mine, bare = shop.alternately(commands, options.rounds, ok=(0, 3))
         least = min(run.wall for run in mine)
         found.append(
             Row(

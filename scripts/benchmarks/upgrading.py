@@ -7,6 +7,7 @@ import os
 import statistics
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks import phases
@@ -22,7 +23,7 @@ ROUNDS = 3
 
 
 def rows(shop: Workshop, options: Options) -> list[Row]:
-    """Each round makes an environment with the old release, and upgrades it to the new one, from uv's cache."""
+    """Each round makes an environment with the old release and upgrades it, from uv's cache."""
     for version in (BEFORE, AFTER):
         shop.say(f"locking and fetching tensorflow {version} ...")
         shop.run([
@@ -30,7 +31,7 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
             "-o", str(shop.folder / "pylock.upgrade.toml"), "--requirements", str(_lock(shop, version)),
         ])  # fmt: skip
     spent: list[dict[str, list[float]]] = []
-    mine, uvs = alternately([lambda number: _ours(shop, spent), lambda number: _theirs(shop)], ROUNDS)
+    mine, uvs = alternately([partial(_ours, shop, spent), partial(_theirs, shop)], ROUNDS)
     shop.remove("upgraded")
     return [_row(mine, uvs, spent)]
 

@@ -1,4 +1,4 @@
-"""Where a bench works: a folder of its own that is removed, commands that are timed in it, words on the way."""
+"""Where a bench works: a folder of its own that is removed, commands that are timed, words on the way."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from benchmarks import ratios
 
 SHIM = Path(__file__).with_name("shim.py")
 PATIENCE = 30.0  # seconds in which what is interrupted puts things back
@@ -110,6 +113,17 @@ class Workshop:
         if ok is not None and run.code not in ok:
             raise Failed(f"`{' '.join(argv)}` ended with {run.code}:\n{run.err[-2000:]}")
         return run
+
+    def alternately(
+        self,
+        commands: Sequence[Sequence[str]],
+        rounds: int,
+        *,
+        env: Mapping[str, str] | None = None,
+        ok: Sequence[int] | None = (0,),
+    ) -> list[list[Run]]:
+        """The runs of each command, side by side. Raises Failed."""
+        return ratios.alternately([partial(self.run, argv, env=env, ok=ok) for argv in commands], rounds)
 
     def say(self, text: str) -> None:
         """One line of progress: over the last one on a terminal."""
