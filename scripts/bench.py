@@ -15,12 +15,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import circumstances, growing, hook, installing, locking, memory, start, table, upgrading
+from benchmarks import (
+    circumstances,
+    growing,
+    hook,
+    installing,
+    locking,
+    memory,
+    start,
+    table,
+    upgrading,
+    warm,
+)
 from benchmarks.options import Options
 from benchmarks.workshop import Failed, Workshop, workshop
 
 SECTIONS = {
-    module.SECTION: module for module in (start, hook, memory, growing, locking, installing, upgrading)
+    module.SECTION: module for module in (start, hook, memory, growing, locking, warm, upgrading, installing)
 }
 
 

@@ -1,32 +1,21 @@
-"""A real install of one lock, cold and warm, beside uv, pip and what the network and the disk allow."""
+"""A real install of one lock with empty caches, beside uv, pip and what the network and the disk allow."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks import floor, memory
 from benchmarks.locking import lock_command
 from benchmarks.options import Options
-from benchmarks.ratios import Spread, alternately, beyond, paired
+from benchmarks.ratios import Spread, alternately, paired
 from benchmarks.table import Goal, Row
 from benchmarks.workshop import Run, Workshop, envfix_command, uv_program
 
-SECTION = "install"
+SECTION = "cold"
 RATIO_TARGET = 1.05  # of uv's time for the same lock
-OVER_TARGET = 0.3  # seconds that envfix may take beyond uv
-WARM_ROUNDS = 5
-VERIFY_ROUNDS = 3
-LOOK = "import tensorflow as tf; print(tf.config.list_physical_devices())"
 COLD = {"UV_CACHE_DIR": "cold-uv", "PIP_CACHE_DIR": "cold-pip", "XDG_CACHE_HOME": "cold-cache"}
-
-
-def rows(shop: Workshop, options: Options) -> list[Row]:
-    shop.run(lock_command(shop))
-    found = [*_cold(shop, options), *_warm(shop)]
-    return [*found, *_verified(shop)]
 
 
 def _envfix(shop: Workshop) -> list[list[str]]:
@@ -51,7 +40,7 @@ def _pip(shop: Workshop) -> list[list[str]]:
     return [[shop.python, "-m", "venv", str(venv)], [str(venv / "bin/pip"), "install", *options]]
 
 
-def _install(shop: Workshop, commands: Sequence[Sequence[str]], cache: dict[str, str]) -> Run:
+def install(shop: Workshop, commands: Sequence[Sequence[str]], cache: dict[str, str]) -> Run:
     """The commands one after another, as one run; the environment is left."""
     shop.remove("venv")
     os.sync()  # what others have written is not written out in this one's time
@@ -60,8 +49,9 @@ def _install(shop: Workshop, commands: Sequence[Sequence[str]], cache: dict[str,
     return runs[-1]._replace(wall=wall, cpu=cpu, peak=max(run.peak for run in runs))
 
 
-def _cold(shop: Workshop, options: Options) -> list[Row]:
+def rows(shop: Workshop, options: Options) -> list[Row]:
     """With empty caches each time; pip once more with those that it has filled, and the floor."""
+    shop.run(lock_command(shop))
     cache = {name: str(shop.folder / folder) for name, folder in COLD.items()}
     warm_pip: list[Run] = []
     least: list[floor.Floor] = []
@@ -69,10 +59,10 @@ def _cold(shop: Workshop, options: Options) -> list[Row]:
     def cold(name: str, commands: Sequence[Sequence[str]]) -> Run:
         shop.say(f"a cold install by {name}, {options.installs} rounds ...")
         shop.remove(*COLD.values())
-        run = _install(shop, commands, cache)
+        run = install(shop, commands, cache)
         if name == "pip":
             shop.say("the same by pip with its cache ...")
-            warm_pip.append(_install(shop, commands, cache))
+            warm_pip.append(install(shop, commands, cache))
         shop.remove("venv", *COLD.values())
         return run
 
@@ -88,10 +78,10 @@ def _cold(shop: Workshop, options: Options) -> list[Row]:
     last = least[-1]
     what = "cold `envfix install` beside"
     return [
-        _row(f"{what} `uv venv` and `uv pip install`", seconds[0], seconds[1], RATIO_TARGET),
-        _row(f"{what} `python -m venv` and `pip install`", seconds[0], seconds[2]),
-        _row(f"{what} the floor", seconds[0], seconds[3])._replace(note=last.text()),
-        memory.row("a cold `envfix install`", _peaks(mine), "uv pip install", _peaks(uvs)),
+        beside(SECTION, f"{what} `uv venv` and `uv pip install`", seconds[0], seconds[1], RATIO_TARGET),
+        beside(SECTION, f"{what} `python -m venv` and `pip install`", seconds[0], seconds[2]),
+        beside(SECTION, f"{what} the floor", seconds[0], seconds[3])._replace(note=last.text()),
+        memory.row("a cold `envfix install`", peaks(mine), "uv pip install", peaks(uvs)),
         Row(SECTION, "`pip install` with its cache filled", "", _seconds(warm_pip)),
     ]
 
@@ -100,51 +90,19 @@ def _seconds(runs: Sequence[Run]) -> str:
     return Spread.of([run.wall for run in runs]).text("s", 1)
 
 
-def _peaks(runs: Sequence[Run]) -> list[float]:
+def peaks(runs: Sequence[Run]) -> list[float]:
     return [run.peak / 1e6 for run in runs]
 
 
-def _row(what: str, ours: Sequence[float], theirs: Sequence[float], target: float | None = None) -> Row:
+def beside(
+    section: str, what: str, ours: Sequence[float], theirs: Sequence[float], target: float | None = None
+) -> Row:
     ratio = paired(ours, theirs)
     return Row(
-        SECTION,
+        section,
         what,
         Spread.of(ours).text("s", 1),
         Spread.of(theirs).text("s", 1),
         ratio,
         Goal(ratio.median, target) if target else None,
     )
-
-
-def _warm(shop: Workshop) -> list[Row]:
-    """From uv's own cache, which the variables name; the environment of the last one is left."""
-    shop.say("uv's cache is filled ...")
-    _install(shop, _uv(shop), {})
-    shop.say(f"warm installs by uv and envfix, {WARM_ROUNDS} rounds ...")
-    both = [partial(_install, shop, commands, {}) for commands in (_uv(shop), _envfix(shop))]
-    uvs, mine = alternately(both, WARM_ROUNDS)
-    ours, theirs = [run.wall for run in mine], [run.wall for run in uvs]
-    over = beyond(ours, theirs)
-    what = "warm `envfix install` beside `uv venv` and `uv pip install`"
-    shown = _row(what, ours, theirs)._replace(
-        goal=Goal(over.median, OVER_TARGET, "s more"),
-        note=f"{over.text('s')} more; processor time {Spread.of([run.cpu for run in mine]).text('s')} and "
-        f"{Spread.of([run.cpu for run in uvs]).text('s')}",
-    )
-    return [shown, memory.row("a warm `envfix install`", _peaks(mine), "uv pip install", _peaks(uvs))]
-
-
-def _verified(shop: Workshop) -> list[Row]:
-    """`envfix verify` in an environment that envfix has made, beside the bare look that users take."""
-    if not (shop.folder / "venv").exists():
-        _install(shop, _envfix(shop), {})
-    python = str(shop.folder / "venv" / "bin" / "python")
-    ours = [*envfix_command(), "verify", "--machine", shop.machine, "--python", python]
-    works = [ours, [python, "-c", LOOK]]
-    for argv in works:
-        shop.run(argv)  # the driver stub is compiled, TensorFlow's byte code written
-    shop.say(f"verification beside a bare look, {VERIFY_ROUNDS} rounds ...")
-    mine, bare = shop.alternately(works, VERIFY_ROUNDS)
-    shutil.rmtree(shop.folder / "venv")
-    seconds = [run.wall for run in mine], [run.wall for run in bare]
-    return [_row("`envfix verify` beside a bare `import tensorflow` and list of devices", *seconds)]
