@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from packaging.requirements import Requirement
@@ -145,12 +145,12 @@ def marker_environment(target: Target) -> dict[str, str]:
 
 
 def unpacked_sizes(
-    outside: Outside, index: Index | None, resolution: Resolution, target: Target
+    outside: Outside, index: Callable[[], Index] | None, resolution: Resolution, target: Target
 ) -> Mapping[str, int]:
     """SHA-256 to unpacked bytes of the wheels that would change, from their central directories.
 
     A wheel's content never changes, so sizes are kept in the user's cache; without an index they come from
-    there alone. What cannot be read is left out.
+    there alone, and one is made only where some are not there. What cannot be read is left out.
     Raises IndexUnreachable when not one of them can be read.
     """
     files = [
@@ -162,7 +162,7 @@ def unpacked_sizes(
     known = _cached(outside, path)
     missing = [file for file in files if file.sha256 not in known]
     if missing and index is not None:
-        fresh, problem = _measure(index, missing)
+        fresh, problem = _measure(index(), missing)
         if problem is not None and not fresh:
             raise problem
         known.update(fresh)
