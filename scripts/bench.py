@@ -3,6 +3,7 @@
     python scripts/bench.py                           everything: 40 minutes, 15 GB of disk, 15 GB downloaded
     python scripts/bench.py --only start,memory       some sections
     python scripts/bench.py --write README.md --json figures.json
+    python scripts/bench.py --only lock --keep figures.json --write README.md
 
 Times on a shared machine are noise: what is compared runs alternately in the same minutes, each first as
 often as the other, and what is shown are medians of the ratios of neighbours, with their middle half in
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from benchmarks import (
     circumstances,
@@ -52,6 +54,12 @@ def main(argv: list[str] | None = None) -> int:
     except Failed as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
+    if options.keep:
+        try:
+            rows = _joined(rows, options.keep, facts)
+        except (OSError, ValueError) as problem:
+            print(f"error: {options.keep}: {problem}", file=sys.stderr)
+            return 2
     text = f"{circumstances.sentence(facts)}\n\n{table.markdown(rows)}"
     if options.json:
         table.write_json(options.json, facts, rows)
@@ -72,6 +80,18 @@ def _measured(shop: Workshop, names: list[str], options: Options) -> list[table.
     return rows
 
 
+def _joined(rows: list[table.Row], path: Path, facts: dict[str, Any]) -> list[table.Row]:
+    """With the rows of the sections that an earlier run of the same day and versions has measured."""
+    before, kept = table.read_json(path)
+    for what in ("date", "versions"):
+        if before[what] != facts[what]:
+            raise ValueError(f"of another {what}: {before[what]}, now {facts[what]}")
+    measured = {row.section for row in rows}
+    kept = [row for row in kept if row.section not in measured]
+    order = list(SECTIONS)
+    return sorted([*rows, *kept], key=lambda row: order.index(row.section))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -79,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="SECTION,...")
     parser.add_argument("--write", type=Path, metavar="README.md", help="put the table into its marked block")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="other sections from today's --json FILE")
     parser.add_argument("--rounds", type=int, default=9, help="of what takes seconds (9)")
     parser.add_argument("--installs", type=int, default=1, help="rounds of cold installs, 9 GB each (1)")
     parser.add_argument("--patience", type=float, default=10, help="minutes for a slow resolver (10)")

@@ -151,6 +151,20 @@ def test_the_table_is_written_where_it_was_asked_for(
     assert goals == [True, False]
 
 
+def test_sections_of_an_earlier_run_of_the_day_are_kept(parent: Path, tmp_path: Path) -> None:
+    figures, kept = (
+        tmp_path / "figures.json",
+        Row("met", "kept", "5 s", "6 s", Spread.of([1, 2]), Goal(1, 2, "s")),
+    )
+    again = Row("missed", "of before", "7 s")
+    table.write_json(figures, {"date": "1", "versions": {}}, [kept, again])
+    assert table.read_json(figures) == ({"date": "1", "versions": {}}, [kept, again])
+    now = Row("missed", "of now", "8 s")
+    assert bench._joined([now], figures, {"date": "1", "versions": {}}) == [kept, now]
+    with pytest.raises(ValueError, match="another date: 1, now 2"):
+        bench._joined([now], figures, {"date": "2", "versions": {}})
+
+
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.setattr("signal.signal", lambda number, handler: None)

@@ -22,6 +22,7 @@ TIMES = (1, 10, 100)
 PACKAGES = (0, 500, 2000)
 MEGABYTES = (0.1, 1, 10, 50)
 ROUNDS = 3
+DRY_RUN = ("report", "--offline", "--machine", "colab-t4")
 # Run by this Python: envfix with the matrix of another folder.
 WITH_MATRIX = """\
 import sys
@@ -49,16 +50,7 @@ def _releases(shop: Workshop) -> Row:
     for times in TIMES:
         folder = shop.folder / f"matrix-{times}"
         counts.append(write_matrix(source, folder, times))
-        argv = [
-            sys.executable,
-            "-c",
-            WITH_MATRIX,
-            str(folder),
-            "report",
-            "--offline",
-            "--machine",
-            "colab-t4",
-        ]
+        argv = [sys.executable, "-c", WITH_MATRIX, str(folder), *DRY_RUN]
         cache = {"XDG_CACHE_HOME": f"{folder}-cache"}
         shop.say(f"the first report with {counts[-1]} releases ...")
         shop.run(argv, env=cache)
@@ -74,7 +66,7 @@ def _packages(shop: Workshop) -> Row:
         name = f"packages-{count}"
         python = shop.venv(name) / "python"
         write_packages(next((shop.folder / name / "lib").glob("python*/site-packages")), count)
-        argv = [*envfix_command(), "report", "--offline", "--machine", "colab-t4", "--python", str(python)]
+        argv = [*envfix_command(), *DRY_RUN, "--python", str(python)]
         shop.run(argv)
         commands.append(partial(shop.run, argv))
     found = _row(shop, "`report --offline`, {} packages installed", PACKAGES, commands)

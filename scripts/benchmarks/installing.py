@@ -81,7 +81,7 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
         beside(SECTION, f"{what} `uv venv` and `uv pip install`", seconds[0], seconds[1], RATIO_TARGET),
         beside(SECTION, f"{what} `python -m venv` and `pip install`", seconds[0], seconds[2]),
         beside(SECTION, f"{what} the floor", seconds[0], seconds[3])._replace(note=last.text()),
-        memory.row("a cold `envfix install`", peaks(mine), "uv pip install", peaks(uvs)),
+        memory.row(SECTION, "a cold `envfix install`", peaks(mine), "uv pip install", peaks(uvs)),
         Row(SECTION, "`pip install` with its cache filled", "", _seconds(warm_pip)),
     ]
 

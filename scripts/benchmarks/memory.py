@@ -19,31 +19,31 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
     wanted, log = requirements(shop), shop.folder / "10.log"
     write_log(log, 10)
     found = [
-        beside(shop, "lock", lock_command(shop), "uv pip compile", compile_command(shop, wanted)),
-        alone(shop, "report --offline", [*envfix_command(), "report", "--offline", "--machine", "colab-t4"]),
-        alone(shop, "explain`, a log of 10 MB`", [*envfix_command(), "explain", str(log)]),
+        beside(shop, "`envfix lock`", lock_command(shop), "uv pip compile", compile_command(shop, wanted)),
+        alone(shop, "`envfix report --offline`", [*envfix_command(), *DRY_RUN]),
+        alone(shop, "`envfix explain`, a log of 10 MB", [*envfix_command(), "explain", str(log)]),
     ]
     log.unlink()
     return found
 
 
 def alone(shop: Workshop, name: str, argv: Sequence[str]) -> Row:
-    shop.say(f"memory of envfix {name} ...")
+    shop.say(f"memory of {name} ...")
     peaks = [shop.run(argv).peak / 1e6 for _ in range(ROUNDS)]
-    return Row(SECTION, f"peak memory of `envfix {name}`".replace("``", ""), Spread.of(peaks).text("MB", 0))
+    return Row(SECTION, f"peak memory of {name}", Spread.of(peaks).text("MB", 0))
 
 
 def beside(shop: Workshop, name: str, ours: Sequence[str], other: str, theirs: Sequence[str]) -> Row:
-    shop.say(f"memory of envfix {name} beside {other} ...")
+    shop.say(f"memory of {name} beside {other} ...")
     mine, uvs = ([run.peak / 1e6 for run in runs] for runs in shop.alternately([ours, theirs], ROUNDS))
-    return row(name, mine, other, uvs)
+    return row(SECTION, name, mine, other, uvs)
 
 
-def row(name: str, mine: Sequence[float], other: str, theirs: Sequence[float]) -> Row:
+def row(section: str, name: str, mine: Sequence[float], other: str, theirs: Sequence[float]) -> Row:
     """`mine` and `theirs` in megabytes."""
     return Row(
-        SECTION,
-        f"peak memory of `envfix {name}` beside `{other}`",
+        section,
+        f"peak memory of {name} beside `{other}`",
         Spread.of(mine).text("MB", 0),
         Spread.of(theirs).text("MB", 0),
         paired(mine, theirs),

@@ -39,6 +39,7 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
     for tool in TOOLS:
         if tool.name not in programs:
             programs[tool.name] = str(shop.venv(tool.name, tool.name) / tool.name)
+    silent = [tool.name for tool in TOOLS if not tool.detect]
     found = [
         *_beside(shop, options, ["--help"], {tool.name: [programs[tool.name], "--help"] for tool in TOOLS}),
         *_beside(
@@ -47,11 +48,7 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
             ["probe"],
             {tool.name: [programs[tool.name], *tool.detect] for tool in TOOLS if tool.detect},
         ),
-        *(
-            Row(SECTION, "detection", "", f"{tool.name}: no such command")
-            for tool in TOOLS
-            if not tool.detect
-        ),
+        *(Row(SECTION, f"`envfix probe` beside `{name}`", "", "has no such command") for name in silent),
         *_reports(shop, options),
     ]
     shop.remove(*programs)

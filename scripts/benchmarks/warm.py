@@ -35,7 +35,7 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
         goal=Goal(over.median, OVER_TARGET, "s more"),
         note=f"{over.text('s')} more; processor time {cpu[0]} and {cpu[1]}",
     )
-    peak = memory.row("a warm `envfix install`", peaks(mine), "uv pip install", peaks(tools))
+    peak = memory.row(SECTION, "a warm `envfix install`", peaks(mine), "uv pip install", peaks(tools))
     return [found, peak, _verified(shop)]
 
 
