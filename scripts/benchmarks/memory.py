@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.growing import write_log
+from benchmarks.growing import DRY_RUN, write_log
 from benchmarks.locking import compile_command, lock_command, requirements
 from benchmarks.options import Options
 from benchmarks.ratios import Spread, paired
