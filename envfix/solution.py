@@ -18,6 +18,7 @@ from envfix.model.target import Target
 from envfix.neighbours import explained
 from envfix.resolve import planning, remembered
 from envfix.situation import Parts, Situation, config_of
+from envfix.sparing import left_by, sized
 from envfix.standing import damaged, overwritten
 
 
@@ -64,6 +65,7 @@ def make_lock(here: Situation, matrix: Matrix, choice: Choice, resolution: Resol
         ),
         matrix_digest=matrix.digest,
         cuda=choice.cuda.value,
+        left_out=tuple(f"{one.name}=={one.version}" for one in left_by(resolution, choice.left_out)),
     )
 
 
@@ -83,13 +85,15 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
     kept = tuple(dist for dist in here.target.installed if dist.name not in broken)
     target = structs.replace(here.target, installed=kept)
     sizes: Mapping[str, int] = {}
+    left = left_by(resolution, choice.left_out)
     try:
         index = None if offline else parts.index(config_of(parts, target))
         sizes = planning.unpacked_sizes(parts.outside, index, resolution, target)
+        left = sized(left, index)
     except EnvfixError as problem:
         # Sizes inform, they decide nothing: without them the plan says that they are not known.
         parts.outside.say(f"warning: unpacked sizes are not known: {problem.message}")
-    return planning.make_plan(resolution, target, because, sizes)
+    return structs.replace(planning.make_plan(resolution, target, because, sizes), left_out=left)
 
 
 def plan_if_possible(
@@ -119,6 +123,7 @@ def plan_of_keeping(choice: Choice, target: Target) -> Plan:
         ),
         download_bytes=0,
         installed_bytes=0,
+        left_out=choice.left_out,
     )
 
 

@@ -26,8 +26,8 @@ from typing import Any
 import prove_matrix
 import unopened
 from msgspec import structs
-from prove_matrix import VERIFY_SECONDS, Job, NotInstalled, NotProven
 from proof_room import GB, make_room
+from prove_matrix import VERIFY_SECONDS, Job, NotInstalled, NotProven
 
 from envfix.errors import EnvfixError
 from envfix.lock.pylock import read_pylock
@@ -97,7 +97,9 @@ def _spared(venv: Path, machine: Machine, cache: Path) -> tuple[Spared, ...]:
     trace, _ = _traced(python, site, machine, ())
     found = []
     for verdict in unopened.verdicts(site, trace):
-        why = verdict.needed or (f"TensorFlow names {len(verdict.asks)} of its functions" if verdict.asks else "")
+        why = verdict.needed or (
+            f"TensorFlow names {len(verdict.asks)} of its functions" if verdict.asks else ""
+        )
         print(f"  {verdict.wheel.name}: {why or 'nothing names it'}", file=sys.stderr, flush=True)
         if not verdict.needed:
             found.append(verdict)
@@ -125,10 +127,10 @@ def _spared(venv: Path, machine: Machine, cache: Path) -> tuple[Spared, ...]:
 def _shown(verdict: unopened.Verdict, answer: int | None) -> Spared:
     name = verdict.wheel.name
     if answer is None:
-        seen = "no other library of the environment names its libraries or functions, and the trace opens none"
+        seen = "no other library there names its libraries or functions, and the trace opens none"
         return Spared(name=name, how=Absence.UNNAMED, evidence=seen)
     function = next(one for one in verdict.asks if one.endswith("GetVersion"))
-    seen = f"without it `{function}` in TensorFlow's own library answers {answer}, and no file is searched for"
+    seen = f"without it `{function}` in TensorFlow's library answers {answer}, and no file is searched for"
     return Spared(name=name, how=Absence.BUILT_IN, evidence=seen)
 
 
@@ -172,9 +174,7 @@ def _uv(*argv: str) -> None:
 def _keep(folder: Path, release: Release, proof: MinimalProof) -> None:
     """Write the proof into its row."""
     table = prove_matrix._table(folder)
-    rows = [
-        structs.replace(row, minimal=proof) if row.key == release.key else row for row in table.releases
-    ]
+    rows = [structs.replace(row, minimal=proof) if row.key == release.key else row for row in table.releases]
     RealOutside().write_text(str(folder / "tensorflow.yaml"), write.file_text(table.date, rows))
 
 

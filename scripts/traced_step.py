@@ -8,10 +8,10 @@ output.
 """
 
 import ctypes
-import glob
 import json
 import os
 import sys
+from pathlib import Path
 
 
 def main():
@@ -27,9 +27,9 @@ def main():
 
 def answer_of(name, folder):
     """What the function says where one of TensorFlow's libraries has it and it returns 0, else None."""
-    for path in sorted(glob.glob(os.path.join(folder, "*.so*")) + glob.glob(os.path.join(folder, "python/*.so"))):
+    for path in sorted([*Path(folder).glob("*.so*"), *Path(folder, "python").glob("*.so")]):
         try:
-            function = getattr(ctypes.CDLL(path, mode=os.RTLD_NOLOAD), name)
+            function = getattr(ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD), name)
         except (OSError, AttributeError):
             continue
         number = ctypes.c_int(0)
@@ -50,8 +50,9 @@ def trained(tf):
             hidden = tf.nn.relu(tf.nn.conv2d(images, kernel, strides=1, padding="SAME"))
             flat = tf.nn.dropout(tf.reshape(hidden, [32, -1]), rate=0.1)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, flat @ dense))
-        for variable, gradient in zip((kernel, dense), tape.gradient(loss, (kernel, dense))):
-            variable.assign_sub(0.1 * gradient)
+        gradients = tape.gradient(loss, (kernel, dense))
+        kernel.assign_sub(0.1 * gradients[0])
+        dense.assign_sub(0.1 * gradients[1])
         return loss
 
     losses = [float(step()) for _ in range(20)]

@@ -65,7 +65,8 @@ def is_library(file: str) -> bool:
 
 
 def read_trace(folder: Path) -> Trace:
-    """What glibc has written with LD_DEBUG=libs of the process that searched most."""
+    """What glibc has written with LD_DEBUG=libs of the process that searched most: the others are
+    programs that it started."""
     text = max((path.read_text(errors="replace") for path in folder.iterdir()), key=len)
     searched = re.findall(r"\tfind library=(\S+) \[", text)
     opened = re.findall(r"\tcalling init: (\S+)", text)
@@ -108,10 +109,9 @@ def _named(wheel: Wheel, others: Sequence[Path], site: Path) -> str:
 def _functions_named(wheel: Wheel, others: Sequence[Path]) -> Iterator[str]:
     """The wheel's functions whose names stand in files of others, as words of their own."""
     for library in wheel.libraries:
-        functions = set(exported(library))
-        prefix = os.path.commonprefix(sorted(functions))
-        pattern = f"{prefix}[A-Za-z0-9_]*" if prefix else "|".join(functions)
-        yield from functions.intersection(_grep(["-haoE", pattern], others))
+        functions = sorted(set(exported(library)))
+        if functions:
+            yield from _grep(["-haowF", "\n".join(functions)], others)
 
 
 def exported(library: Path) -> Iterator[str]:

@@ -131,6 +131,7 @@ def _lock(written: results.LockWritten) -> dict[str, Any]:
         "checked": written.checked or None,
         "resolver": written.lock.resolution.resolver,
         "packages": [{"name": package.name, "version": package.version} for package in packages],
+        "left_out": list(written.lock.left_out),
         "matrix_digest": written.lock.matrix_digest,
         "warnings": list(written.warnings),
         "notes": list(written.notes),

@@ -22,6 +22,12 @@ def plan(value: Plan) -> list[str]:
     stay = "1 package stays as it is" if kept == 1 else f"{kept} packages stay as they are"
     lines = [f"{head}; {stay}" if kept else head]
     lines += columns([row for _, row in sorted(_rows(changes), key=lambda pair: pair[0])])
+    lines += columns(
+        [
+            (f"  - {one.name} {one.version}", size(one.size), f"left out: {one.because}")
+            for one in value.left_out
+        ]
+    )
     for broken in value.breaks:
         lines.append(f"  breaks {broken.package}: needs {broken.requirement}, would find {broken.found}")
     return lines
