@@ -56,13 +56,15 @@ def said(matrix_date: str, release: Release, bounds: Sequence[Bound], left: Sequ
     )
 
 
-def of_lock(lock: Lock, release: Release) -> tuple[LeftOut, ...]:
-    """What was left out when the lock was made."""
+def of_lock(here: Situation, lock: Lock, release: Release) -> tuple[LeftOut, ...]:
+    """What was left out when the lock was made, and is not there."""
     how = {one.name: one.how for one in release.minimal.spared} if release.minimal else {}
     found = []
     for text in lock.left_out:
         one = Requirement(text)
         name = canonicalize_name(one.name)
+        if here.target.version_of(name) is not None:
+            continue
         because = WHY[how[name]] if name in how else "left out when the lock was made"
         found.append(LeftOut(name=name, version=next(iter(one.specifier)).version, because=because))
     return tuple(found)

@@ -185,4 +185,4 @@ def test_a_minimal_environment_registers_the_gpu_and_a_plain_install_completes_i
     assert answer["data"]["changed"] == ["nvidia-curand-cu12", "nvidia-nccl-cu12"]
     # What is there is not taken away.
     code, answer, _ = run(folder, *argv, "--minimal", "--no-verify")
-    assert code == 0 and answer["data"]["changed"] == [] and answer["data"]["plan"]["left_out"] == []
+    assert code == 0 and answer["data"]["changed"] == [] and "left_out" not in answer["data"]["plan"]
