@@ -37,7 +37,7 @@ HEADER = (
 
 
 def main() -> int:
-    options = prove_matrix._options()
+    options = prove_matrix._options(__doc__)
     print("\n".join(HEADER))
     for job in prove_matrix._jobs(options):
         version = str(job.release.version)

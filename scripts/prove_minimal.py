@@ -44,7 +44,7 @@ STEP = Path(__file__).with_name("traced_step.py")
 
 
 def main() -> int:
-    options = prove_matrix._options()
+    options = prove_matrix._options(__doc__)
     if not options.versions:
         sys.exit("error: name the releases to prove")
     machine = prove_matrix._machine(options.machine)
@@ -127,11 +127,11 @@ def _spared(venv: Path, machine: Machine, cache: Path) -> tuple[Spared, ...]:
 def _shown(verdict: unopened.Verdict, answer: int | None) -> Spared:
     name = verdict.wheel.name
     if answer is None:
-        seen = "no other library there names its libraries or functions, and the trace opens none"
-        return Spared(name=name, how=Absence.UNNAMED, evidence=seen)
+        files = "no other library of the environment names its libraries or functions"
+        return Spared(name=name, how=Absence.UNNAMED, evidence=f"{files}, and the trace opens none")
     function = next(one for one in verdict.asks if one.endswith("GetVersion"))
-    seen = f"without it `{function}` in TensorFlow's library answers {answer}, and no file is searched for"
-    return Spared(name=name, how=Absence.BUILT_IN, evidence=seen)
+    seen = f"without it `{function}` in TensorFlow's own library answers {answer}"
+    return Spared(name=name, how=Absence.BUILT_IN, evidence=f"{seen}, and no file is searched for")
 
 
 def _traced(
