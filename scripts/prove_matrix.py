@@ -270,9 +270,7 @@ def _feature(path: str) -> PythonRelease:
 
 
 def _options(about: str | None = __doc__) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("versions", nargs="*", metavar="VERSION", help="in this order")
     parser.add_argument("--machine", default="colab-t4", help="whose driver and GPUs (default: %(default)s)")
     parser.add_argument(
