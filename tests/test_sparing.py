@@ -11,21 +11,23 @@ from msgspec import structs
 from packaging.version import Version
 
 from envfix.errors import IndexUnreachable
-from envfix.model.decision import Bound
+from envfix.model.decision import Bound, Decision
 from envfix.model.machine import Gpu, Machine
 from envfix.model.matrix import Release
 from envfix.model.plan import LeftOut, LockedPackage, Plan, Resolution
 from envfix.model.release import Absence
+from envfix.model.results import Report
 from envfix.model.target import Distribution
 from envfix.model.versions import ComputeCapability
 from envfix.ports import Index, IndexFile
 from envfix.reading import parse_yaml
+from envfix.render import html, markdown
 from envfix.render.plan import plan
 from envfix.resolve.bounds import bounds
 from envfix.situation import Situation
 from envfix.sparing import left_by, said, sized, spared
 from tests.environments import TF, install, pins
-from tests.shipped import matrix
+from tests.shipped import judged, matrix
 from tests.values import T4, changed, with_installed
 
 CASES = parse_yaml((Path(__file__).parent / "data" / "minimal.yaml").read_text(), "minimal.yaml")
@@ -158,3 +160,12 @@ def test_a_release_without_a_proof_is_whole() -> None:
     unproven = structs.replace(row(TF), minimal=None)
     here, pinned = held(CASES[0])
     assert spared(here, matrix(), unproven, pinned) == ()
+
+
+def test_a_report_shows_it_as_a_page_and_as_markdown() -> None:
+    best = judged(T4, TF)
+    held = (left("nvidia-curand-cu12", "10.3", 56_000_000),)
+    shown = Plan(packages=(), download_bytes=0, installed_bytes=0, left_out=held)
+    report = Report(machine=T4, decision=Decision(candidates=(best,), recommended=best), plan=shown)
+    assert "nvidia-curand-cu12 10.3 (56 MB): nothing names it" in html.page(report)
+    assert "| nvidia-curand-cu12 | 10.3 | left out | 56 MB | nothing names it |" in markdown.report(report)
