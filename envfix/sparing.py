@@ -50,6 +50,8 @@ def said(matrix_date: str, release: Release, bounds: Sequence[Bound], left: Sequ
         return "`--minimal` leaves nothing out: no NVIDIA wheels are installed here"
     if release.minimal is None:
         return f"`--minimal` leaves nothing out: {release.name} has no proof in this matrix ({matrix_date})"
+    if not release.minimal.spared:
+        return f"`--minimal` leaves nothing out: {release.name} may open each of its NVIDIA wheels"
     return (
         "`--minimal` leaves nothing out: what TensorFlow does without is installed, is asked for by another "
         "package, or was not proven with these NVIDIA wheels"

@@ -145,6 +145,10 @@ def test_a_fitting_toolkit_spares_the_nvidia_wheels(folder: Path, proxy: Countin
     # Pages and certificates come on top of the files.
     assert plan["download_bytes"] <= proxy.received < plan["download_bytes"] * 1.1 + 20e6
 
+    # Left to envfix, CUDA that is there and fits is used too.
+    code, answer, log = run(folder, "install", *argv[3:], "--dry-run", "--upgrade", **machine, **counted)
+    assert code == 0 and "nvidia" not in json.dumps(answer["data"]["plan"]), log
+
     code, answer, log = run(folder, "verify", "--machine", "colab-t4", "--venv", "env")
     assert code == 0 and answer["data"]["proof"] == "loader", log
     opened = {name: path for name, path in answer["data"]["libraries"].items() if "libcuda.so" not in name}
