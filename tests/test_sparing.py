@@ -10,7 +10,11 @@ import pytest
 from msgspec import structs
 from packaging.version import Version
 
+from envfix.choice import Lacks
+from envfix.choosing import choose
+from envfix.deciding import decide
 from envfix.errors import IndexUnreachable
+from envfix.install.libraries import needed_sonames
 from envfix.model.decision import Bound, Decision
 from envfix.model.machine import Gpu, Machine
 from envfix.model.matrix import Release
@@ -18,16 +22,17 @@ from envfix.model.plan import LeftOut, LockedPackage, Plan, Resolution
 from envfix.model.release import Absence
 from envfix.model.results import Report
 from envfix.model.target import Distribution
-from envfix.model.versions import ComputeCapability
+from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease, PythonRelease
 from envfix.ports import Index, IndexFile
 from envfix.reading import parse_yaml
 from envfix.render import html, markdown
 from envfix.render.plan import plan
 from envfix.resolve.bounds import bounds
-from envfix.situation import Situation
+from envfix.situation import Parts, Situation
 from envfix.sparing import left_by, said, sized, spared
 from tests.environments import TF, install, pins
-from tests.shipped import judged, matrix
+from tests.fakes import FakeOutside
+from tests.shipped import judged, matrix, request
 from tests.values import T4, changed, with_installed
 
 CASES = parse_yaml((Path(__file__).parent / "data" / "minimal.yaml").read_text(), "minimal.yaml")
@@ -169,3 +174,24 @@ def test_a_report_shows_it_as_a_page_and_as_markdown() -> None:
     report = Report(machine=T4, decision=Decision(candidates=(best,), recommended=best), plan=shown)
     assert "nvidia-curand-cu12 10.3 (56 MB): nothing names it" in html.page(report)
     assert "| nvidia-curand-cu12 | 10.3 | left out | 56 MB | nothing names it |" in markdown.report(report)
+
+
+@pytest.mark.parametrize(("minimal", "lacks"), [(True, Lacks.NOTHING), (False, Lacks.PACKAGES)])
+def test_a_library_that_the_release_does_without_is_not_missed(minimal: bool, lacks: Lacks) -> None:
+    """Of CUDA 11 TensorFlow opened cuRAND until 2.13, and no longer in 2.14."""
+    release = row("2.14.1")
+    machine = changed(T4, python=PythonRelease("3.11"))
+    held = {
+        one.requirement.partition("==")[0]: one.requirement.partition("==")[2]
+        for one in bounds(release, machine, matrix(), {})
+        if "==" in one.requirement and "curand" not in one.requirement
+    }
+    target = with_installed(tensorflow="2.14.1", **held)
+    names = needed_sonames(CudaRelease("11.8"), CudnnRelease("8.7"))
+    folder = f"{target.purelib}/nvidia/all/lib"
+    files = {f"{folder}/{name}": "" for name in names if "curand" not in name}
+    parts = Parts(outside=FakeOutside(files=files), matrix_dir="", index=None, resolver=None)  # type: ignore[arg-type]
+    here = Situation(target=target, machine=machine, named=True)
+    asked = structs.replace(request("==2.14.1"), minimal=minimal)
+    choice = choose(parts, here, matrix(), asked, decide(here, matrix(), asked))
+    assert choice.lacks is lacks
