@@ -117,6 +117,8 @@ SHELL = Process(9, ("/bin/sh", "-c", "x"))
         (Platform.KAGGLE, {"KAGGLE_KERNEL_RUN_TYPE": "Batch"}, (LAB,), None, "Kaggle runs this notebook"),
         (Platform.KAGGLE, {}, (LAB,), None, "Kaggle runs this notebook"),
         (Platform.VSCODE, {}, (Process(7, ("node",)),), None, "VS Code"),
+        # A server that VS Code has started, where it cannot start kernels itself.
+        (Platform.VSCODE, {}, (LAB,), RestartBy.JUPYTER_SERVER, ""),
     ],
 )
 def test_a_kernel_is_restarted_only_where_another_one_comes(

@@ -10,9 +10,11 @@ import os
 from typing import Any
 
 from envfix.errors import InputError
+from envfix.model.machine import Platform
 from envfix.probe.kernel import ancestors, find_kernel
 from envfix.probe.session import read_platform
-from envfix.restart.watched import SERVERS, runs_through, starter_of
+from envfix.restart.stale import HOW
+from envfix.restart.watched import SERVERS, VSCODE, runs_through, starter_of
 from envfix.system.outside import RealOutside
 
 NO_KERNEL = "this is no notebook's kernel"
@@ -27,7 +29,8 @@ def restart(shell: Any) -> str:
         raise InputError(NO_KERNEL, "leave this Python session and start a new one")
     why = unwatched(shell)
     if why:
-        raise InputError(f"{why}, so the kernel is left running", "restart it where it was started")
+        hint = HOW[Platform.VSCODE] if why == VSCODE else "restart it where it was started"
+        raise InputError(f"{why}, so the kernel is left running", hint)
     # As ipykernel does for a front end that asks: the answer to this cell is still sent.
     shell.kernel.do_shutdown(True)
     # IPython's exit hooks run, and the variables are gone, as with a restart by hand.
@@ -45,9 +48,12 @@ def unwatched(shell: Any) -> str:
         return NO_KERNEL
     outside = RealOutside()
     starter = starter_of(ancestors(outside, os.getpid()))
-    why = runs_through(outside.environ, read_platform(outside, find_kernel(outside))[0], starter)
+    platform, _ = read_platform(outside, find_kernel(outside))
+    why = runs_through(outside.environ, platform, starter)
     if why or SERVERS.fullmatch(starter):
         return why
+    if platform is Platform.VSCODE:
+        return VSCODE
     if not starter:
         return "the program that started the kernel cannot be seen"
     return f"`{starter}`, which started the kernel, starts no other for it"

@@ -26,6 +26,9 @@ _SHELL = re.compile(r"(?:ba|da|z|k|fi|c|tc)?sh|env|tini|dumb-init")
 # In these services a kernel that ends is replaced: github.com/googlecolab/colabtools/issues/5552 says it
 # of Colab, whose front end then speaks of a crash; Kaggle's editor runs the same Jupyter kernels.
 _REPLACES = (Platform.COLAB, Platform.KAGGLE)
+# It says that the kernel has died, and asks on the next run of a cell whether to restart it
+# (github.com/microsoft/vscode-jupyter/issues/5487, and its KernelCrashMonitor and KernelExecution).
+VSCODE = "VS Code runs this kernel itself, takes no request to restart it, and starts no other when it ends"
 _KAGGLE_RUN = "KAGGLE_KERNEL_RUN_TYPE"
 
 
@@ -55,8 +58,8 @@ def way(
         if "jupyter" in starter:
             return Way(RestartBy.KERNEL_ENDED)
         return Way(None, f"nothing is seen that would start another kernel{_started_by(starter)}")
-    if platform is Platform.VSCODE:
-        return Way(None, "VS Code runs this kernel itself and takes no request to restart it")
+    if platform is Platform.VSCODE and not SERVERS.fullmatch(starter):
+        return Way(None, VSCODE)
     return _by_server(outside, host, kernel, parents, starter)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.environments import UNAIDED, user, wheels
 from tests.index_server import IndexServer, build_wheel, serving
+from tests.notebook.hosts import run_cells
 
 TOKEN = "b7d1f3-token-of-this-test"
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,10 @@ class Ground:
         """The cell."""
         words = [sys.executable, "-m", "envfix", "install", "--machine", "colab-t4", "--yes", "--no-verify"]
         return "!" + " ".join([*words, "--tf", UNAIDED, "--python", str(self.python), *more])
+
+    def run(self, host: str, *cells: str | None, **env: str) -> list[dict[str, Any]]:
+        """The cells' answers, in the kernel under a host of that name."""
+        return run_cells(self.folder, host, self.python, cells, self.env | env)
 
     def notebook(self, name: str, *cells: str) -> Path:
         made = {
