@@ -19,8 +19,8 @@ _BY_VARIABLE = (
     (Platform.SAGEMAKER, ("SAGEMAKER_INTERNAL_IMAGE_URI", "SAGEMAKER_APP_TYPE", "SM_TRAINING_ENV")),
 )
 _CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "BUILDKITE", "CIRCLECI", "TF_BUILD")
-# vscode-jupyter names the connection file of a kernel that it starts itself so (its KernelProcess). It has no
-# VSCODE_PID where it works on another machine, in WSL or in a container (github.com/holoviz/panel/issues/5200).
+# vscode-jupyter names the connection file of a kernel that it starts itself so (its KernelProcess). Where it
+# works on another machine, in WSL or a container there is no VSCODE_PID (github.com/holoviz/panel/issues/5200).
 _OF_VSCODE = re.compile(r"(?:--?f=)?(?:.*[/\\])?kernel-v2-[^/\\]*\.json", re.S)
 _CONTAINER = re.compile(r"docker|kubepods|containerd|libpod|lxc|garden|buildkit", re.I)
 

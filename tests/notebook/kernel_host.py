@@ -2,10 +2,10 @@
 
     python jupyter-lab PYTHON < cells.json > outputs.json
 
-Its file is copied under the name of the program that it stands for, by which a kernel knows what watches it. A
-cell of `null` waits until the kernel has been started anew: a server does that by itself; as `node`, which is
-VS Code's, and for a program that runs a notebook to its end, it is the user who restarts a kernel that is
-dead or runs. `node` names the connection file as vscode-jupyter does, and hands on no number of its process.
+Its file is copied under the name of the program that it stands for, by which a kernel knows what watches it.
+A cell of `null` is where the kernel starts anew: a server sees to that by itself when it has died; as `node`,
+which is VS Code's, or under any other name, it is the user who restarts it, dead or alive. `node` names the
+connection file as vscode-jupyter does, and hands on no number of its own process.
 """
 
 from __future__ import annotations
