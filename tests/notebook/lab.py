@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,15 +133,6 @@ def _address(ground: Ground, server: subprocess.Popen[bytes]) -> str:
             return url
         time.sleep(0.1)
     raise AssertionError((ground.folder / "server.log").read_text()[-3000:])
-
-
-def asked(address: str, path: str) -> Any:
-    """What the server's API answers."""
-    request = urllib.request.Request(
-        f"{address}api/{path}", headers={"Authorization": f"token {TOKEN}"}
-    )  # fmt: skip
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
 
 
 def kernels(folder: Path) -> set[int]:
