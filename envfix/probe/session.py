@@ -20,7 +20,7 @@ _BY_VARIABLE = (
 )
 _CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "BUILDKITE", "CIRCLECI", "TF_BUILD")
 # vscode-jupyter names the connection file of a kernel that it starts itself so (its KernelProcess). Where it
-# works on another machine, in WSL or a container there is no VSCODE_PID (github.com/holoviz/panel/issues/5200).
+# works elsewhere than it shows, as in WSL, there is no VSCODE_PID (github.com/holoviz/panel/issues/5200).
 _OF_VSCODE = re.compile(r"(?:--?f=)?(?:.*[/\\])?kernel-v2-[^/\\]*\.json", re.S)
 _CONTAINER = re.compile(r"docker|kubepods|containerd|libpod|lxc|garden|buildkit", re.I)
 

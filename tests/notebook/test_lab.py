@@ -1,4 +1,4 @@
-"""A notebook in JupyterLab and in Notebook 7: the cell is run, the kernel is restarted, and what is behind it does not run."""
+"""JupyterLab and Notebook 7: the cell restarts the kernel, and what is behind it does not run."""
 
 from __future__ import annotations
 

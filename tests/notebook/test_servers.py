@@ -9,7 +9,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -148,9 +148,12 @@ def test_a_server_with_a_certificate_of_its_own_below_a_prefix(room: Ground) -> 
 
 def test_a_server_without_a_token(room: Ground) -> None:
     # As Colab's, but for the check against forged requests, which is on here.
-    with server(room, "jupyter_server", *QUICK, "--ServerApp.token=") as address:
-        with notebook(room, address, **{"X-XSRFToken": "x", "Cookie": "_xsrf=x"}) as cells:
-            restarted(room, cells)
+    forged = {"X-XSRFToken": "x", "Cookie": "_xsrf=x"}
+    with (
+        server(room, "jupyter_server", *QUICK, "--ServerApp.token=") as address,
+        notebook(room, address, **forged) as cells,
+    ):
+        restarted(room, cells)
 
 
 def test_a_server_with_a_password_is_not_asked_and_the_kernel_lives(room: Ground) -> None:
