@@ -77,7 +77,8 @@ def test_no_other_file_names_a_server(outside: FakeOutside) -> None:
 
 def test_under_a_hub_the_token_is_the_one_that_the_hub_gave_for_this_server() -> None:
     hub = {"JUPYTERHUB_SERVICE_PREFIX": "/a", "JUPYTERHUB_API_TOKEN": "of-the-hub"}
-    assert servers(with_server(hub, token=""), COMMAND, [7])[0].token == "of-the-hub"
+    for own in ("", TOKEN):
+        assert servers(with_server(hub, token=own), COMMAND, [7])[0].token == "of-the-hub"
     other = hub | {"JUPYTERHUB_SERVICE_PREFIX": "/b"}
     assert servers(with_server(other, token=""), COMMAND, [7])[0].token == ""
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from jupyter_client.ioloop import AsyncIOLoopKernelManager
 from jupyter_core.paths import jupyter_runtime_dir
+from traitlets.config import Config
 
 NAME = Path(sys.argv[0]).name
 # What `VSCODE_PID` is on a desktop is absent where VS Code works on another machine, in WSL or a container:
@@ -33,7 +34,9 @@ class Host:
     """One kernel and what watches it; `restarts` says that it comes up by itself when it has died."""
 
     def __init__(self, python: str) -> None:
-        self.manager = AsyncIOLoopKernelManager()
+        # Seconds between two looks at whether the kernel lives; a server takes three.
+        config = Config({"KernelRestarter": {"time_to_dead": 0.5}})
+        self.manager = AsyncIOLoopKernelManager(config=config)
         self.restarts = "jupyter" in NAME
         self.manager.autorestart = self.restarts
         self.env = dict(os.environ)

@@ -220,7 +220,7 @@ def test_the_server_of_a_user_of_jupyterhub(room: Ground) -> None:
     with (
         hub("access:servers!server=ada/") as env,
         server(room, "jupyterhub.singleuser", *QUICK, **env) as address,
+        notebook(room, address, Authorization=f"token {TOKEN}") as cells,
     ):
         assert "/user/ada/" in address
-        with notebook(room, address, Authorization=f"token {TOKEN}") as cells:
-            restarted(room, cells, TOKEN)
+        restarted(room, cells, TOKEN)
