@@ -58,6 +58,7 @@ def refuse_without_gpu(here: Situation, request: Request) -> None:
 
 
 def no_gpu_advice(here: Situation, request: Request) -> tuple[str, ...]:
+    """What to do where a GPU is asked for and there is none, one sentence each; empty elsewhere."""
     wants_gpu = request.accelerator is Accelerator.GPU
     return no_gpu.advice_without_gpu(here.machine) if wants_gpu and here.machine.has_no_gpu else ()
 

@@ -22,6 +22,7 @@ def failure(command: str, error: EnvfixError, data: Any) -> str:
 
 
 def envelope(command: str, exit_code: int, data: Any, errors: list[dict[str, Any]]) -> str:
+    """The one object that `--json` prints, as text; `status` follows from the exit code."""
     whole = {
         "envfix": 1,
         "command": command,

@@ -214,6 +214,11 @@ def _matrix(parser: argparse.ArgumentParser) -> None:
     _json_option(derive)
 
 
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    parser.set_defaults(json=False)
+
+
 def _json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object")
 
@@ -229,6 +234,7 @@ COMMANDS = {
     "watch": ("what the GPUs are doing, until it is stopped", _watch),
     "matrix": ("the compatibility matrix: show it, check it, or derive a release from its wheel", _matrix),
     "machines": ("the machines that can be named with --machine", _json_option),
+    "completion": ("a script that completes envfix's commands and options in a shell", _completion),
 }
 
 

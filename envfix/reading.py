@@ -11,15 +11,18 @@ import json
 import re
 import sys
 from collections.abc import Callable, Hashable
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from envfix.errors import EnvfixError, InputError
+from envfix.errors import EnvfixError, InputError, MatrixError
 from envfix.model.versions import Dotted
+
+if TYPE_CHECKING:
+    from envfix.ports import Outside
 
 T = TypeVar("T")
 DEEPEST = 100
@@ -27,6 +30,16 @@ _DIGITS = 18
 # A key of many parts, `a.a.a`, each of which is a table: the reader takes the square of them in time.
 _LONG_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{DEEPEST}}}""")
 _PLACE = re.compile(r" - at `\$?(.*)`$")
+
+
+def shipped_text(outside: Outside, path: str) -> str:
+    """The text of one of the matrix's files. Raises MatrixError where it is missing or not UTF-8."""
+    try:
+        return outside.read_bytes(path).decode("utf-8")
+    except OSError as problem:
+        raise MatrixError(f"{path}: {problem.strerror}") from None
+    except UnicodeDecodeError as problem:
+        raise MatrixError(f"{path}: not UTF-8: {problem.reason} at byte {problem.start}") from None
 
 
 def parse_yaml(text: str, name: str, error: type[EnvfixError] = InputError) -> Any:
@@ -109,6 +122,7 @@ def decode_hook(kind: type[Any], value: Any) -> Any:
 
 
 def encode_hook(value: Any) -> Any:
+    """What msgspec writes for the values that it does not know: their text. Raises NotImplementedError."""
     if isinstance(value, (Dotted, Version, SpecifierSet, Requirement)):
         return str(value)
     raise NotImplementedError(f"no writer for {type(value)}")

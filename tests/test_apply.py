@@ -27,7 +27,8 @@ from tests.faults import in_child
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.rooms import Room, tree
 
-BOTH = pytest.mark.parametrize("installer", ["uv", "pip"])
+# pip takes some ten times as long to start as uv.
+BOTH = pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def room(tmp_path: Path, index: IndexServer) -> Room:
     return Room(tmp_path, index)
 
 
-@BOTH
+@pytest.mark.parametrize("installer", ["uv", "pip"])
 def test_what_changes_is_installed_and_named(room: Room, installer: str) -> None:
     assert room.apply(room.lock("numb<2"), installer).after == {"numb": "1.0"}
     result = room.apply(room.lock("tensorflow"), installer)

@@ -39,6 +39,7 @@ def training(size: int, failure_at: float) -> Iterator[bytes]:
         yield piece
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure_at", [0, 0.5, 0.97])
 def test_50_mb_are_read_in_two_seconds_and_the_failure_is_found(failure_at: float) -> None:
     wanted(whole())
@@ -50,6 +51,7 @@ def test_50_mb_are_read_in_two_seconds_and_the_failure_is_found(failure_at: floa
     assert FAILURE.strip() in found[0].evidence
 
 
+@pytest.mark.slow
 def test_memory_stays_flat() -> None:
     tracemalloc.start()
     try:

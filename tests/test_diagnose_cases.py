@@ -138,9 +138,11 @@ def left_out(by_seen: bool) -> list[str]:
     return good
 
 
+@pytest.mark.slow
 def test_leaving_out_what_was_written_from_a_case() -> None:
     assert len(left_out(by_seen=True)) >= 62
 
 
+@pytest.mark.slow
 def test_leaving_out_all_that_only_one_case_shows() -> None:
     assert len(left_out(by_seen=False)) >= 62

@@ -186,6 +186,7 @@ def two(demo: Commanded, other: str) -> Iterator[tuple[subprocess.Popen[bytes], 
             yield first, second
 
 
+@pytest.mark.slow
 def test_two_at_once_and_the_first_is_killed(demo: Commanded) -> None:
     with two(demo, "2.19.1") as (first, second):
         os.kill(first.pid, signal.SIGKILL)

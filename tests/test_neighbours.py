@@ -130,6 +130,7 @@ def put(site: Path, name: str, version: str, *requires: str) -> None:
     (info / "RECORD").write_text("")
 
 
+@pytest.mark.slow
 def test_a_plan_that_breaks_a_neighbour_needs_its_name(
     envfix: Any, standing: Callable[[str], Path], tmp_path: Path
 ) -> None:

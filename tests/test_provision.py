@@ -82,6 +82,7 @@ def test_a_lock_is_installed_from_a_folder_of_wheels(envfix: Any, index: IndexSe
     assert not index.asked
 
 
+@pytest.mark.slow
 def test_what_no_folder_has_is_named(envfix: Any, locked: Path, tmp_path: Path) -> None:
     (lacking,) = locked.glob("absl_py-*")
     lacking.unlink()

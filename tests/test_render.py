@@ -8,10 +8,12 @@ import pytest
 from msgspec import structs
 
 from envfix.errors import LockMismatch, NothingFits
+from envfix.model import results
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine
 from envfix.model.outcome import Check, InstallResult, Proof, RestartAdvice, Status, Verification
 from envfix.model.plan import NEEDED, Break, Change, Plan, PlannedPackage
+from envfix.model.release import Release
 from envfix.model.results import Installed, Report, Verified
 from envfix.render import json, markdown, outcome, text
 from envfix.render.words import columns, size
@@ -305,3 +307,11 @@ def test_an_install_says_how_to_undo_it_before_the_outcome() -> None:
         "done     tensorflow 2.20.0 in /env/bin/python: 1 package changed",
     ]
     assert not any(line.startswith("undo") for line in outcome.installed(install_of(None, result)))
+
+
+def test_every_result_has_its_text_and_its_json() -> None:
+    """But for a row of the matrix, which is YAML where it is text, and for what is text alone."""
+    assert set(text.TEXT) - {str} == set(json.DATA) - {Release}
+    kinds = {kind for kind in vars(results).values() if isinstance(kind, type)}
+    own = {kind for kind in kinds if kind.__module__ == results.__name__}
+    assert own - {results.IssueFacts} <= set(json.DATA), "a result that nothing renders"

@@ -30,7 +30,8 @@ from envfix.system.outside import RealOutside
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
 from tests.values import TARGET
 
-BOTH = pytest.mark.parametrize("name", ["uv", "pip-tools"])
+# pip-tools takes some ten times as long to start as uv.
+BOTH = pytest.mark.parametrize("name", ["uv", pytest.param("pip-tools", marks=pytest.mark.slow)])
 ABI = f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 

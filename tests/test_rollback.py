@@ -141,6 +141,7 @@ def test_what_a_killed_install_left_is_said_by_who_only_looks_and_put_back_by_wh
     assert tree(tmp_path / "demo") == before
 
 
+@pytest.mark.slow
 def test_a_new_environment_whose_maker_was_killed_is_made_anew(envfix: Any, tmp_path: Path) -> None:
     argv = ["--venv", "deep/demo"]
     made = [word if word != "demo" else "deep/demo" for word in install("--tf", TF)]
@@ -199,6 +200,7 @@ def copy(name: str, site: Path) -> None:
             shutil.copy2(source, goal)
 
 
+@pytest.mark.slow
 def test_envfix_outlives_a_change_of_the_packages_that_it_needs_itself(inside: Any, tmp_path: Path) -> None:
     python = str(tmp_path / "own/bin/python")
     before = tree(tmp_path / "own")
@@ -214,6 +216,7 @@ def test_envfix_outlives_a_change_of_the_packages_that_it_needs_itself(inside: A
     assert {"packaging", "msgspec", "tensorflow"} <= set(done["changed"])
 
 
+@pytest.mark.slow
 def test_what_was_complete_but_for_its_end_is_undone_when_that_is_asked_for(
     envfix: Any, standing: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -228,6 +231,7 @@ def test_what_was_complete_but_for_its_end_is_undone_when_that_is_asked_for(
     assert tree(tmp_path / "demo") == before
 
 
+@pytest.mark.slow
 def test_a_copy_of_an_environment_never_changes_the_one_it_was_copied_from(
     envfix: Any, standing: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -245,6 +249,7 @@ def test_a_copy_of_an_environment_never_changes_the_one_it_was_copied_from(
     assert (tree(tmp_path / "demo"), tree(tmp_path / "copy")) == before
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_taken_half_way_says_what_it_is(
     envfix: Any, standing: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -32,23 +32,24 @@ from tests.shipped import machine, matrix, request
 
 TABLE = parse_yaml((Path(__file__).parent / "data" / "verdicts.yaml").read_text(), "verdicts.yaml")
 ORDER = {Fit.NO: 0, Fit.UNKNOWN: 1, Fit.YES: 2}
-# Releases of the driver with the CUDA that each reports, ascending.
+# Releases of the driver for Linux and for Windows (WSL has the latter), with the CUDA that each reports,
+# ascending. Linux' numbers on Windows are a machine that cannot be: release and CUDA would contradict.
 DRIVERS = (
-    ("440.33.01", "10.2"),
-    ("450.51.05", "11.0"),
-    ("450.80.02", "11.0"),
-    ("460.27.03", "11.2"),
-    ("470.82.01", "11.4"),
-    ("520.61.05", "11.8"),
-    ("525.60.13", "12.0"),
-    ("528.33", "12.0"),
-    ("535.54.03", "12.2"),
-    ("535.104.05", "12.2"),
-    ("545.23.06", "12.3"),
-    ("550.54.15", "12.4"),
-    ("555.42.02", "12.5"),
-    ("570.26", "12.8"),
-    ("580.65.06", "13.0"),
+    ("440.33.01", "441.22", "10.2"),
+    ("450.51.05", "451.48", "11.0"),
+    ("450.80.02", "452.39", "11.0"),
+    ("460.27.03", "460.82", "11.2"),
+    ("470.82.01", "472.39", "11.4"),
+    ("520.61.05", "520.06", "11.8"),
+    ("525.60.13", "527.41", "12.0"),
+    ("528.33", "528.33", "12.0"),
+    ("535.54.03", "536.25", "12.2"),
+    ("535.104.05", "537.13", "12.2"),
+    ("545.23.06", "545.84", "12.3"),
+    ("550.54.15", "551.78", "12.4"),
+    ("555.42.02", "555.85", "12.5"),
+    ("570.26", "570.65", "12.8"),
+    ("580.65.06", "581.80", "13.0"),
 )
 CAPABILITIES = (
     "3.5",
@@ -175,10 +176,11 @@ def test_a_verdict_names_what_was_wanted_and_found_and_a_source_for_every_releas
             assert verdict.wanted and verdict.found and verdict.source, verdict
 
 
-def host(driver: int, capability: str, python: str, wsl: bool, glibc: str) -> Machine:
-    release, cuda = DRIVERS[driver]
+def host(driver: int, capability: str, python: str, wsl: bool, glibc: str, system: str = "linux") -> Machine:
+    linux, windows, cuda = DRIVERS[driver]
+    release = windows if wsl or system == "windows" else linux
     return structs.replace(
-        changed({"wsl": wsl, "glibc": glibc}),
+        changed({"wsl": wsl, "glibc": glibc, "os": system}),
         driver=Driver(release=DriverRelease(release), cuda=DriverCuda(cuda)),
         gpus=(Gpu(compute_capability=ComputeCapability(capability)),),
         python=PythonRelease(python),
@@ -238,9 +240,8 @@ def test_a_fact_that_is_not_known_never_turns_a_no_into_a_yes(
 ) -> None:
     release = matrix().releases[row]
     here = structs.replace(
-        host(driver, **facts),
+        host(driver, **facts, system=system),
         cpu_flags=("avx",) if avx else (),
-        os=changed({"os": system}).os,
         toolkit=Toolkit(version=CudaRelease(own[0])),
         cudnn=Cudnn(version=CudnnRelease(own[1])),
     )

@@ -44,6 +44,7 @@ def test_install_then_again_changes_nothing_and_asks_for_nothing(
     assert index.asked == []
 
 
+@pytest.mark.slow
 def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, standing: Callable[[str], Path]) -> None:
     standing("2.19.1")
     kept = json.loads(envfix(*install()).stdout)["data"]
@@ -53,6 +54,7 @@ def test_what_is_installed_and_fits_stays_until_upgrade(envfix: Any, standing: C
     assert taken["tensorflow"] == UNAIDED and "tensorflow" in taken["changed"]
 
 
+@pytest.mark.slow
 def test_a_second_environment_takes_its_wheels_from_the_cache(envfix: Any, index: IndexServer) -> None:
     """The index sends no caching headers, as many mirrors do not: 3 GB would be fetched again each time."""
     assert envfix(*install("--tf", TF)).returncode == 0
@@ -62,6 +64,7 @@ def test_a_second_environment_takes_its_wheels_from_the_cache(envfix: Any, index
     assert [line for line in index.asked if line.startswith("GET") and line.endswith(".whl")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, "LIBCUDNN.so.9"])
 def test_a_library_that_another_package_took_along_or_overwrote_is_put_back(
     envfix: Any, standing: Callable[[str], Path], content: str | None

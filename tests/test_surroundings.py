@@ -63,6 +63,7 @@ def started(folder: Path, *argv: str, **extra: str) -> subprocess.CompletedProce
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra",
     [

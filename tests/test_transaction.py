@@ -140,8 +140,8 @@ def test_a_complete_install_changes_what_it_should_and_keeps_the_way_back(room: 
     ("installer", "word", "after", "act"),
     [
         *(("uv", *rest) for rest in product(STEPS, (False, True), (interrupt, no_space))),
-        ("pip", "download", True, no_space),
-        ("pip", "uninstall", True, interrupt),
+        pytest.param("pip", "download", True, no_space, marks=pytest.mark.slow),
+        pytest.param("pip", "uninstall", True, interrupt, marks=pytest.mark.slow),
         ("pip", "install", True, no_space),
     ],
 )
@@ -261,6 +261,7 @@ def test_a_new_break_undoes_it_and_an_old_one_does_not(room: Room) -> None:
     assert room.installed()["numb"] == "2.0"
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_next_envfix_puts_it_right(room: Room) -> None:
     """SIGKILL before each change of the world that an install makes; then what a next command does first.
 
@@ -277,6 +278,7 @@ def test_killed_at_any_moment_the_next_envfix_puts_it_right(room: Room) -> None:
     assert room.installed()["numb"] == "3.0"
 
 
+@pytest.mark.slow
 def test_killed_while_it_puts_back_the_next_one_goes_on(room: Room) -> None:
     before, lock, site = everything(room), room.lock("tensorflow"), str(room.site())
 
@@ -309,6 +311,7 @@ def test_two_are_rolled_back_in_their_order_and_exactly(room: Room) -> None:
         history.undoable(room.outside, site, None)
 
 
+@pytest.mark.slow
 def test_killed_while_it_undoes_the_next_one_goes_on(room: Room) -> None:
     before, site = room.tree(), str(room.site())
     room.apply(room.lock("tensorflow"))

@@ -68,6 +68,7 @@ def test_a_new_environment_has_the_interpreter_asked_for_and_pip(tmp_path: Path,
     assert target.version_of("pip") == SEEDS["pip"]
 
 
+@pytest.mark.slow
 def test_without_an_index_the_standard_librarys_pip_is_taken(tmp_path: Path) -> None:
     config = PipConfig(index_url="http://127.0.0.1:9/simple/")
     python, created = ensure_venv(Apart(tmp_path / "c"), str(tmp_path / "env"), None, config)

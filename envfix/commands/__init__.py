@@ -33,6 +33,7 @@ COMMANDS = {
     "watch": "watch:watch",
     "matrix": "matrix:matrix",
     "machines": "looking:machines",
+    "completion": "completing:completion",
 }
 RECORDED = ("install", "verify")
 # What these change may be what envfix runs on: what is needed after the change is imported before it.

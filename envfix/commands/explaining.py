@@ -10,4 +10,5 @@ from envfix.situation import Parts
 
 
 def explain(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """What the log means; 0 whether or not a cause was found."""
     return diagnosing.explain(parts, where(options), options.log), 0

@@ -10,8 +10,10 @@ from envfix.situation import Parts
 
 
 def probe(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """The machine, and 0 whatever is missing on it."""
     return workflow.probe(parts, where(options)), 0
 
 
 def machines(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """The shipped machines."""
     return workflow.machines(parts), 0

@@ -14,6 +14,7 @@ from envfix.situation import Parts
 
 
 def matrix(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """The matrix, what the index has otherwise, or one row as YAML. Raises IndexUnreachable, InputError."""
     if options.action == "derive":
         from envfix.matrix import derive
 

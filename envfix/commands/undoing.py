@@ -13,6 +13,7 @@ from envfix.situation import Parts
 
 
 def rollback(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """What was put back, or with `--list` what can be. Raises EnvfixError where it is refused."""
     if options.list:
         if options.id is not None:
             raise UsageError(f"`--list` shows every transaction: `{options.id}` does not go with it")

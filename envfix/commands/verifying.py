@@ -12,6 +12,7 @@ from envfix.situation import Parts
 
 
 def verify(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """What the checks found; 6 where one failed or nothing was proven."""
     if not 0 < options.timeout < 1e6:
         raise UsageError(f"`--timeout` needs seconds above 0 and below 1e6, found `{options.timeout:g}`")
     accelerator = Accelerator(options.accelerator)

@@ -22,6 +22,7 @@ UP, ERASE = "\x1b[{}A", "\x1b[2K"
 
 
 def watch(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """The looks at the GPUs, when they have ended. Raises UsageError, InputError."""
     if not SHORTEST <= options.interval <= LONGEST:
         raise UsageError(
             f"`--interval` needs seconds from {SHORTEST:g} to {LONGEST:g}, found `{options.interval:g}`"
@@ -48,6 +49,7 @@ class Drawn:
         self.height = 0
 
     def show(self, sample: Sample) -> None:
+        """Draw one look over the one before."""
         # A line that wraps would be two, and the next look would be drawn below the first.
         width = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1
         lines = [clean(line)[:width] for line in gpu_lines(sample)]

@@ -13,7 +13,7 @@ from envfix.diagnose.told import COMPARED, FACTS
 from envfix.errors import MatrixError
 from envfix.model.diagnosis import Catalogue, Cause, Condition, Family, Helps, Reading
 from envfix.ports import Outside
-from envfix.reading import convert, parse_yaml
+from envfix.reading import convert, parse_yaml, shipped_text
 
 CAUSES, FACTS_FILE = "failures.yaml", "log_facts.yaml"
 
@@ -25,15 +25,7 @@ def load(outside: Outside, directory: str) -> Catalogue:
 
 
 def _table(outside: Outside, directory: str, name: str, *keys: str) -> dict[str, Any]:
-    try:
-        text = outside.read_bytes(f"{directory}/{name}").decode("utf-8")
-    except OSError as problem:
-        raise MatrixError(f"{directory}/{name}: {problem.strerror}") from None
-    except UnicodeDecodeError as problem:
-        raise MatrixError(
-            f"{directory}/{name}: not UTF-8: {problem.reason} at byte {problem.start}"
-        ) from None
-    value = parse_yaml(text, name, MatrixError)
+    value = parse_yaml(shipped_text(outside, f"{directory}/{name}"), name, MatrixError)
     if not isinstance(value, dict) or (keys and set(value) != set(keys)):
         raise MatrixError(f"{name}: expected a mapping of {', '.join(keys) or 'tables'}")
     return value

@@ -28,6 +28,7 @@ def holds(condition: Condition, machine: Machine, told: Collection[str]) -> bool
 
 
 def any_holds(conditions: tuple[Condition, ...], machine: Machine, told: Collection[str]) -> bool:
+    """Whether one of the conditions holds; of none, no."""
     return any(holds(condition, machine, told) for condition in conditions)
 
 

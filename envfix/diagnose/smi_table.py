@@ -22,6 +22,8 @@ _PROCESS = re.compile(
 
 
 class Row(Struct, frozen=True):
+    """A GPU's row, its memory in MiB, and the line that it was read from."""
+
     name: str
     used_mib: int
     total_mib: int
@@ -29,12 +31,16 @@ class Row(Struct, frozen=True):
 
 
 class Process(Struct, frozen=True):
+    """A process that holds memory of a GPU, in MiB."""
+
     pid: int
     name: str
     used_mib: int
 
 
 class Table(Struct, frozen=True):
+    """What the tables of a text say, those of several GPUs and several looks one after the other."""
+
     gpus: tuple[Row, ...]
     processes: tuple[Process, ...]
 

@@ -35,10 +35,12 @@ def mark(outside: Outside, folder: str, kept: str) -> Held | None:
 
 
 def unmark(outside: Outside, folder: str) -> None:
+    """Take the mark off an environment: it is whole, and no later run removes it."""
     outside.remove_tree(f"{folder}/{MARK}")
 
 
 def is_marked(outside: Outside, folder: str) -> bool:
+    """Whether envfix is making this environment, or was killed while it did."""
     return outside.is_dir(f"{folder}/{MARK}")
 
 

@@ -22,7 +22,7 @@ from envfix.model.matrix import (
     WheelTable,
 )
 from envfix.ports import Outside
-from envfix.reading import convert
+from envfix.reading import convert, shipped_text
 
 T = TypeVar("T")
 FILES = (
@@ -62,7 +62,7 @@ def matrix_dir() -> str:
 
 def load(outside: Outside, directory: str) -> Matrix:
     """The whole matrix of a folder. Raises MatrixError for a file that is missing or malformed."""
-    texts = {name: _read(outside, directory, name) for name in FILES}
+    texts = {name: shipped_text(outside, f"{directory}/{name}") for name in FILES}
     digest = _digest(texts.values())
     tables = plain_tables(outside, texts, digest)
     releases = _table(tables, "tensorflow.yaml", ReleaseTable)
@@ -79,17 +79,6 @@ def load(outside: Outside, directory: str) -> Matrix:
     )
     invariants.check(matrix)
     return matrix
-
-
-def _read(outside: Outside, directory: str, name: str) -> str:
-    try:
-        return outside.read_bytes(f"{directory}/{name}").decode("utf-8")
-    except OSError as problem:
-        raise MatrixError(f"{directory}/{name}: {problem.strerror}") from None
-    except UnicodeDecodeError as problem:
-        raise MatrixError(
-            f"{directory}/{name}: not UTF-8: {problem.reason} at byte {problem.start}"
-        ) from None
 
 
 def _table(tables: Mapping[str, Any], name: str, kind: type[T]) -> T:

@@ -17,6 +17,8 @@ _ARCH = {"x86_64": Arch.X86_64, "amd64": Arch.X86_64, "aarch64": Arch.AARCH64, "
 
 
 class Platform(NamedTuple):
+    """What a wheel's platform tag names."""
+
     os: Os
     arch: Arch
 

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 
 class Standing(str, Enum):
+    """What became of a file's attestation (PEP 740); `failed` stops an install."""
+
     VERIFIED = "verified"
     FAILED = "failed"
     NOT_CHECKED = "not-checked"

@@ -16,6 +16,8 @@ _SENTENCE = re.compile(r"^\S+ \S+ (?:needs|gets|works with) ")
 
 
 class Fit(str, Enum):
+    """Whether a release works on a machine; what nobody has read or tried is unknown."""
+
     YES = "yes"
     NO = "no"
     UNKNOWN = "unknown"

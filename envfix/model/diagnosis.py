@@ -56,11 +56,15 @@ class Weight(str, Enum):
 
 
 class Presence(str, Enum):
+    """Whether the machine has a thing, such as a driver; what is not known is neither."""
+
     PRESENT = "present"
     ABSENT = "absent"
 
 
 class Amount(str, Enum):
+    """Whether the machine has any of a kind of things, such as GPUs; what is not known is neither."""
+
     NONE = "none"
     SOME = "some"
 

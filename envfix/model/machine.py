@@ -36,12 +36,16 @@ class Platform(str, Enum):
 
 
 class Os(str, Enum):
+    """The operating system that the interpreter runs on; Linux in WSL2 is Linux, with `wsl` beside it."""
+
     LINUX = "linux"
     WINDOWS = "windows"
     MACOS = "macos"
 
 
 class Arch(str, Enum):
+    """The processor's architecture by the name that wheel tags on Linux give it."""
+
     X86_64 = "x86_64"
     AARCH64 = "aarch64"
 
@@ -60,6 +64,8 @@ class _Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Driver(_Value, frozen=True):
+    """The driver's own release, and the newest CUDA that it can run: never a toolkit's."""
+
     release: DriverRelease | UnsetType = UNSET
     cuda: DriverCuda | UnsetType = UNSET
 
@@ -73,11 +79,15 @@ class Gpu(_Value, frozen=True):
 
 
 class Toolkit(_Value, frozen=True):
+    """A CUDA toolkit on the machine: its release and its folder."""
+
     version: CudaRelease | UnsetType = UNSET
     path: str | UnsetType = UNSET
 
 
 class Cudnn(_Value, frozen=True):
+    """A cuDNN on the machine, outside any wheel: its release and the folder of its libraries."""
+
     version: CudnnRelease | UnsetType = UNSET
     path: str | UnsetType = UNSET
 
@@ -92,6 +102,12 @@ class Evidence(_Value, frozen=True):
 
 
 class Machine(_Value, frozen=True):
+    """What is known of a machine. UNSET is unknown; None and an empty tuple are looked for and not there.
+
+    `name` is that of a machine file; `installed` maps normalised names to versions, `environment` holds the
+    variables that bear on TensorFlow alone.
+    """
+
     name: str | UnsetType = UNSET
     platform: Platform | UnsetType = UNSET
     os: Os | UnsetType = UNSET

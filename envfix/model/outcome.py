@@ -84,6 +84,8 @@ class Kernelspec(Struct, frozen=True, kw_only=True):
 
 
 class Status(str, Enum):
+    """How one check of `verify` ended; what could not be run here is skipped, and proves nothing."""
+
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -99,6 +101,8 @@ class Proof(str, Enum):
 
 
 class Check(Struct, frozen=True, kw_only=True):
+    """One check of `verify`; `cause` and `hint` are empty where nothing is to be said."""
+
     name: str
     status: Status
     expected: str

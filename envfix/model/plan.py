@@ -13,6 +13,8 @@ NEEDED = "the others need it"
 
 
 class Change(str, Enum):
+    """What an install does to one package; `keep` names those that the lock has and that stay as they are."""
+
     ADD = "add"
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"

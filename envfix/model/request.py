@@ -12,18 +12,24 @@ from packaging.specifiers import SpecifierSet
 
 
 class Accelerator(str, Enum):
+    """`--accelerator`: `auto` is the GPU wherever some release can use it, and else the CPU build."""
+
     GPU = "gpu"
     CPU = "cpu"
     AUTO = "auto"
 
 
 class CudaSource(str, Enum):
+    """`--cuda`: NVIDIA's wheels, the machine's own toolkit and cuDNN, or these where they fit (`auto`)."""
+
     AUTO = "auto"
     WHEELS = "wheels"
     SYSTEM = "system"
 
 
 class ResolverName(str, Enum):
+    """`--resolver`: `auto` is uv."""
+
     AUTO = "auto"
     UV = "uv"
     PIP_TOOLS = "pip-tools"

@@ -87,6 +87,8 @@ class Installed(Struct, frozen=True, kw_only=True):
 
 
 class Verified(Struct, frozen=True, kw_only=True):
+    """What `envfix verify` found. With `restart`, the word on a notebook whose restart is still owed."""
+
     verification: Verification
     machine: Machine | None = None
     restart: RestartAdvice | None = None
@@ -113,6 +115,8 @@ class RolledBack(Struct, frozen=True, kw_only=True):
 
 
 class MachineList(Struct, frozen=True, kw_only=True):
+    """The machines that `--machine` can name, each with its facts, sorted by name."""
+
     machines: tuple[tuple[str, Machine], ...]
 
 

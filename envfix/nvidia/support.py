@@ -24,6 +24,7 @@ def cudnn_support(matrix: Matrix, cudnn: CudnnRelease) -> CudnnSupport | None:
 
 
 def cuda_knows(matrix: Matrix, cuda: CudaRelease, capabilities: Iterable[ComputeCapability]) -> bool:
+    """Whether that CUDA's compiler and libraries know all of these GPUs; a CUDA without a row knows none."""
     row = toolkit_support(matrix, cuda)
     return row is not None and all(
         row.first <= capability <= row.last and capability not in row.without for capability in capabilities
@@ -31,6 +32,7 @@ def cuda_knows(matrix: Matrix, cuda: CudaRelease, capabilities: Iterable[Compute
 
 
 def cudnn_knows(matrix: Matrix, cudnn: CudnnRelease, capabilities: Iterable[ComputeCapability]) -> bool:
+    """Whether that cuDNN has code for all of these GPUs; a cuDNN without a row has none."""
     row = cudnn_support(matrix, cudnn)
     return row is not None and all(row.oldest <= capability <= row.newest for capability in capabilities)
 

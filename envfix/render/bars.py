@@ -13,6 +13,8 @@ _WIDE_GAP = 2  # places between labels where there is room
 
 
 class Bar(Struct, frozen=True, kw_only=True):
+    """A bar of a lane, in percent of the axis."""
+
     x: str
     width: str
     limited: bool = False

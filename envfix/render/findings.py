@@ -9,6 +9,7 @@ _SURE = ((0.85, "almost certain"), (0.6, "likely"), (0.4, "possible"), (0.0, "a 
 
 
 def findings(value: Explained) -> list[str]:
+    """The causes with their lines and fixes, the first one first, then what is harmless."""
     causes = [finding for finding in value.findings if not finding.benign]
     harmless = [finding for finding in value.findings if finding.benign]
     lines: list[str] = []
@@ -39,6 +40,7 @@ def _finding(finding: Finding, *, first: bool) -> list[str]:
 
 
 def how_sure(confidence: float) -> str:
+    """The confidence, between 0 and 1, as a word and a figure."""
     word = next(word for least, word in _SURE if confidence >= least)
     return f"{word} ({confidence:.2f})"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from envfix import envelope
@@ -31,30 +32,7 @@ def failure(command: str, error: EnvfixError) -> str:
 
 def data(result: object) -> Any:
     """The contract's `data` of a result."""
-    if isinstance(result, results.Report):
-        return _report(result)
-    if isinstance(result, results.Installed):
-        return _installed(result)
-    if isinstance(result, results.Verified):
-        owed = {} if result.restart is None else {"restart": to_plain(result.restart)}
-        return _verification(result.verification) | owed
-    if isinstance(result, results.LockWritten):
-        return _lock(result)
-    if isinstance(result, results.MachineList):
-        return {
-            "machines": [{"name": name, "machine": to_plain(machine)} for name, machine in result.machines]
-        }
-    if isinstance(result, (Explained, results.RolledBack, results.TransactionList)):
-        return to_plain(result)
-    if isinstance(result, SnapshotList):
-        return {"folder": result.folder, "snapshots": to_plain(result.snapshots)}
-    if isinstance(result, MatrixCheck):
-        return to_plain(result) | {"up_to_date": result.up_to_date}
-    if isinstance(result, results.MatrixShown):
-        return to_plain(result)
-    if isinstance(result, (Machine, Release, results.Watched, results.IssueReport)):
-        return to_plain(result)
-    raise TypeError(f"no JSON for {type(result).__name__}")
+    return DATA[type(result)](result)
 
 
 def _report(report: results.Report) -> dict[str, Any]:
@@ -168,3 +146,41 @@ def _failed_checks(result: object) -> list[dict[str, Any]]:
     ] or [
         {"code": "verification-failed", "message": f"nothing was proven ({verification.ended})", "hint": None}
     ]
+
+
+def _verified(verified: results.Verified) -> dict[str, Any]:
+    owed = {} if verified.restart is None else {"restart": to_plain(verified.restart)}
+    return _verification(verified.verification) | owed
+
+
+def _machines(listed: results.MachineList) -> dict[str, Any]:
+    return {"machines": [{"name": name, "machine": to_plain(machine)} for name, machine in listed.machines]}
+
+
+def _snapshots(listed: SnapshotList) -> dict[str, Any]:
+    return {"folder": listed.folder, "snapshots": to_plain(listed.snapshots)}
+
+
+def _checked(check: MatrixCheck) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(check)
+    return plain | {"up_to_date": check.up_to_date}
+
+
+# What each result becomes; `envfix.render.text.TEXT` has the same types.
+DATA: dict[type, Callable[[Any], Any]] = {
+    Machine: to_plain,
+    results.Report: _report,
+    results.LockWritten: _lock,
+    results.Installed: _installed,
+    results.Verified: _verified,
+    results.RolledBack: to_plain,
+    results.TransactionList: to_plain,
+    Explained: to_plain,
+    results.Watched: to_plain,
+    results.IssueReport: to_plain,
+    SnapshotList: _snapshots,
+    results.MatrixShown: to_plain,
+    MatrixCheck: _checked,
+    Release: to_plain,
+    results.MachineList: _machines,
+}

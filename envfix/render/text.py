@@ -5,7 +5,8 @@ No markup engine is used: one would eat the `[and-cuda]` of a command that is sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 
@@ -30,7 +31,7 @@ _COLUMNS = "{:<8} {:<11} {:<7} {}"
 
 def result(value: object) -> str:
     """The text of any result."""
-    return clean(_result(value))
+    return clean(TEXT[type(value)](value))
 
 
 def failure(error: EnvfixError) -> str:
@@ -45,41 +46,6 @@ def failure(error: EnvfixError) -> str:
         return ""
     lines = [f"machine  {summary(error.data.machine)}", "", *_release_lines(named, None)]
     return clean("\n".join(lines))
-
-
-def _result(value: object) -> str:
-    if isinstance(value, Machine):
-        return machine(value)
-    if isinstance(value, results.Report):
-        return report(value)
-    if isinstance(value, results.Installed):
-        return "\n".join(installed(value))
-    if isinstance(value, results.Verified):
-        owed = [] if value.restart is None else restart(value.restart)
-        return "\n".join([*verification(value.verification), *owed])
-    if isinstance(value, results.LockWritten):
-        return lock(value)
-    if isinstance(value, results.MachineList):
-        return "\n".join(columns([(name, summary(machine)) for name, machine in value.machines]))
-    if isinstance(value, results.TransactionList):
-        return "\n".join(undone.listed(value))
-    if isinstance(value, results.RolledBack):
-        return "\n".join(undone.rolled_back(value))
-    if isinstance(value, results.IssueReport):
-        return value.markdown
-    if isinstance(value, results.Watched):
-        return "\n".join(watched(value))
-    if isinstance(value, Explained):
-        return "\n".join(findings(value)).strip("\n")
-    if isinstance(value, SnapshotList):
-        return since.listed(value)
-    if isinstance(value, MatrixCheck):
-        return "\n".join(value.summary)
-    if isinstance(value, results.MatrixShown):
-        return matrix(value)
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"no text for {type(value).__name__}")
 
 
 def summary(value: Machine) -> str:
@@ -235,3 +201,32 @@ def _pythons(release: Release) -> str:
         if wheels.os.value == "linux" and wheels.arch.value == "x86_64":
             return " ".join(str(python) for python in wheels.python)
     return "-"
+
+
+def _verified(value: results.Verified) -> str:
+    owed = [] if value.restart is None else restart(value.restart)
+    return "\n".join([*verification(value.verification), *owed])
+
+
+def _machines(value: results.MachineList) -> str:
+    return "\n".join(columns([(name, summary(machine)) for name, machine in value.machines]))
+
+
+# What each result becomes. A string is one already: a shell's script, a row of the matrix as YAML.
+TEXT: dict[type, Callable[[Any], str]] = {
+    str: str,
+    Machine: machine,
+    results.Report: report,
+    results.LockWritten: lock,
+    results.Installed: lambda value: "\n".join(installed(value)),
+    results.Verified: _verified,
+    results.RolledBack: lambda value: "\n".join(undone.rolled_back(value)),
+    results.TransactionList: lambda value: "\n".join(undone.listed(value)),
+    Explained: lambda value: "\n".join(findings(value)).strip("\n"),
+    results.Watched: lambda value: "\n".join(watched(value)),
+    results.IssueReport: lambda value: value.markdown,
+    SnapshotList: since.listed,
+    results.MatrixShown: matrix,
+    MatrixCheck: lambda value: "\n".join(value.summary),
+    results.MachineList: _machines,
+}

@@ -39,6 +39,7 @@ def ended(change: Undoable, problem: BaseException) -> BaseException:
 
 
 def message_of(problem: BaseException) -> str:
+    """One sentence on what stopped an install, with the file where the system named one."""
     if isinstance(problem, KeyboardInterrupt):
         return "interrupted"
     if isinstance(problem, EnvfixError):

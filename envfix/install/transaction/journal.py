@@ -130,6 +130,7 @@ def write(outside: Outside, folder: str, journal: Journal) -> None:
 
 
 def write_snapshot(outside: Outside, folder: str, snapshot: Snapshot, kept: Mapping[str, Any]) -> None:
+    """Write what was there before, and where each file of it is kept. Raises OSError."""
     value = {
         "home": _home(folder),
         "entries": snapshot.entries,
@@ -160,6 +161,7 @@ def read_snapshot(outside: Outside, folder: str) -> tuple[Snapshot, dict[str, An
 
 
 def write_changes(outside: Outside, folder: str, changes: Changes, kept: Mapping[str, Any]) -> None:
+    """Write what a finished install changed, path by path. Raises OSError."""
     value = {"home": _home(folder), "paths": changes.paths, "kept": kept}
     _write(outside, f"{folder}/after.json", value)
 

@@ -113,6 +113,7 @@ def reaches(machine: Machine, floor: Floor) -> Fit:
 
 
 def shown(machine: Machine) -> str:
+    """The driver as a verdict names it: its release, or else the driver's CUDA, or that neither is known."""
     driver = machine.driver
     if driver is None:
         return "no driver"
