@@ -8,6 +8,14 @@ import sys
 
 def main() -> None:
     """The command; it ends the process with the contract's exit code."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # before the command line can say it by itself
+        sys.stderr.write("error: interrupted\n")
+        sys.exit(130)
+
+
+def _run() -> None:
     _leave_working_directory()
     if sys.argv[1:2] == ["--asked"]:  # by `envfix.notebook.asking`, and nobody else
         from envfix.notebook.child import entry as answer

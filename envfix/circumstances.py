@@ -6,18 +6,23 @@ import shlex
 from collections.abc import Sequence
 
 from msgspec import structs
+from packaging.utils import canonicalize_name
 
 from envfix.diagnose import catalogue, explain
 from envfix.errors import EnvfixError
 from envfix.install import libraries
+from envfix.model.conflicts import TENSORFLOWS
 from envfix.model.diagnosis import Finding
 from envfix.model.matrix import Matrix
 from envfix.model.outcome import Check, Status, Verification
 from envfix.model.surroundings import Surroundings
+from envfix.model.target import Kernel, Stale
 from envfix.probe import interpreter, kernel, no_gpu, session, usage
+from envfix.resolve.closure import closure
 from envfix.restart import stale
 from envfix.situation import Parts, Situation, Where, visible_gpus
 
+IMPORTED = "what was imported was replaced since"
 ENOUGH = 0.6  # confidence of a finding that is worth being a cause
 
 NVML_BINDING = "nvidia-ml-py"  # Python alone: it brings no library
@@ -91,15 +96,30 @@ def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Chec
         )
     platform, _ = session.read_platform(parts.outside, running)
     advice = stale.still_holds(parts.outside, running, platform, here.site_packages)
+    held = _told(parts, here, running)
+    observed = "holds what was replaced" if advice else "holds what is installed"
+    if held:
+        observed = f"holds {'; '.join(map(str, held))}"
     return Check(
         name="notebook kernel",
-        status=Status.FAILED if advice else Status.PASSED,
+        status=Status.FAILED if advice or held else Status.PASSED,
         expected=wanted,
-        observed=f"process {running.pid} "
-        + ("holds what was replaced" if advice else "holds what is installed"),
-        cause=advice.reason if advice else "",
-        hint=advice.how if advice else "",
+        observed=f"process {running.pid} {observed}",
+        cause=advice.reason if advice else IMPORTED if held else "",
+        hint=stale.how(platform) if advice or held else "",
     )
+
+
+def _told(parts: Parts, here: Situation, running: Kernel) -> list[Stale]:
+    """What the kernel, where it asks itself, says it holds of what TensorFlow is and needs."""
+    if parts.caller is None or parts.caller.pid != running.pid:
+        return []
+    needed = closure(here.target, TENSORFLOWS)
+    return [
+        one
+        for one in parts.caller.stale
+        if canonicalize_name(one.name) in needed or canonicalize_name(one.name) in TENSORFLOWS
+    ]
 
 
 def surroundings(parts: Parts, here: Situation, python: str, repair: str, said: str) -> Surroundings:

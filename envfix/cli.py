@@ -46,32 +46,40 @@ def main(argv: Sequence[str]) -> int:
         return _fail(command, Interrupted("interrupted"), as_json)
     except Exception as problem:
         return _fail(command, bug(problem), as_json)
-    exit_code = deliver(rendered.text, rendered.exit_code)
     if rendered.last_act is not None:
-        _end_with(rendered.last_act, exit_code)
-    return exit_code
+        return _end_with(rendered, rendered.last_act)
+    return deliver(rendered.text, rendered.exit_code)
 
 
-def _end_with(act: Callable[[], str], exit_code: int) -> None:
+def _end_with(rendered: Rendered, act: Callable[[], str]) -> int:
     """Do what may end envfix itself, when everything is said and the notebook has had time to take it over.
 
-    Being ended by it is success, and whatever is to be cleared away is cleared away.
+    Being ended by it is success, and whatever is to be cleared away is cleared away. Where it did not work,
+    a file in which it was said is put right; what a notebook has read already is corrected by a warning.
     """
     import signal
     import time
 
+    before = streams.size(sys.stdout)
+    exit_code = deliver(rendered.text, rendered.exit_code)
+
     def leave(number: int, frame: object) -> NoReturn:
         raise SystemExit(exit_code)
 
-    for name in ("SIGTERM", "SIGHUP", "SIGINT"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), leave)
+    for name in ("SIGTERM", "SIGINT"):
+        signal.signal(getattr(signal, name), leave)
+    # The terminal of a `!` goes with its kernel, before it is seen whether another one came.
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     time.sleep(RELAYED)
     problem = act()
+    if problem and rendered.otherwise is not None and streams.cut(sys.stdout, before):
+        exit_code = deliver(rendered.otherwise(problem), exit_code)
     if problem:
         complain(
             f"warning: the kernel was not restarted: {problem}\nhint: restart it yourself, as said above"
         )
+    return exit_code
 
 
 def parsed(argv: Sequence[str]) -> Namespace:

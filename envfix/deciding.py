@@ -8,6 +8,7 @@ from envfix.errors import NothingFits
 from envfix.matrix import rank
 from envfix.model.conflicts import package_of
 from envfix.model.decision import Candidate, Decision, Fit
+from envfix.model.machine import Machine
 from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import Report
@@ -43,18 +44,21 @@ def doubts(candidate: Candidate) -> tuple[str, ...]:
 def refuse_without_gpu(here: Situation, request: Request) -> None:
     """End at once where there is no GPU and one was asked for: no install can help."""
     if request.accelerator is Accelerator.GPU and here.machine.has_no_gpu:
-        advice = no_gpu.advice_without_gpu(here.machine)
-        raise NothingFits(
-            "this machine has no NVIDIA GPU (asked: "
-            f"{', '.join(searched(here.machine)) or 'the machine file'})",
-            "\n".join(advice),
-            data=Report(
-                machine=here.machine,
-                decision=Decision(candidates=(), recommended=None),
-                plan=None,
-                advice=advice,
-            ),
-        )
+        raise without_gpu(here.machine, no_gpu.advice_without_gpu(here.machine))
+
+
+def without_gpu(machine: Machine, advice: tuple[str, ...]) -> NothingFits:
+    """The error that says who was asked for a GPU, and what to do."""
+    return NothingFits(
+        f"this machine has no NVIDIA GPU (asked: {', '.join(searched(machine)) or 'the machine file'})",
+        "\n".join(advice),
+        data=Report(
+            machine=machine,
+            decision=Decision(candidates=(), recommended=None),
+            plan=None,
+            advice=advice,
+        ),
+    )
 
 
 def no_gpu_advice(here: Situation, request: Request) -> tuple[str, ...]:

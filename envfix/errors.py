@@ -30,6 +30,10 @@ class EnvfixError(Exception):
         self.hint = redact(hint) if hint else hint
         self.data = data
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: a notebook is told what the command line prints."""
+        return [f"error: {self.message}", *(f"hint: {line}" for line in (self.hint or "").splitlines())]
+
 
 class UsageError(EnvfixError):
     """The command line does not parse, or its options contradict each other."""

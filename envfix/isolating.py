@@ -20,7 +20,7 @@ from envfix.model.results import Installed
 from envfix.model.target import PipConfig
 from envfix.situation import Parts, Where, venv_python
 
-KERNEL = Requirement("ipykernel>=6")
+KERNEL = Requirement(f"{kernelspec.KERNEL}>=6")
 
 
 def install_kernel(
@@ -28,21 +28,28 @@ def install_kernel(
 ) -> Installed:
     """`install` into the kernel's own environment, and the kernel registered where that is right and proven.
 
-    Raises InputError for a name that is none or another's; an install that fails registers nothing.
+    Raises InputError for a name that is none or another's, or that cannot be registered; an install that
+    fails registers nothing, and one whose verification fails nothing new.
     """
     outside, name = parts.outside, kernelspec.checked_name(name)
     kernelspec.refuse_others(outside, name)
+    kernelspec.check_place(outside, name)
     where = structs.replace(where, venv=where.venv or kernelspec.default_folder(name))
     if where.python is None and where.venv is not None and venv_python(outside, where.venv) is None:
         where = structs.replace(where, python=_python(parts, request, where))
     done = install(parts, _with_kernel(request), where, options)
     if options.dry_run:
         made = kernelspec.described(outside, name, done.tensorflow)
-    elif done.exit_code == 0:
+        return structs.replace(done, kernelspec=made)
+    if done.exit_code == 0:
         made = kernelspec.register(outside, name, done.python, done.tensorflow)
-    else:
-        return structs.replace(done, notes=(*done.notes, f"the kernel `{name}` was not registered"))
-    return structs.replace(done, kernelspec=made)
+        return structs.replace(done, kernelspec=made)
+    said = f"the kernel `{name}` was not registered"
+    if any(one.name == name for one in kernelspec.registered(outside, done.python)):
+        # Its name must not tell of a release that is gone.
+        kernelspec.register(outside, name, done.python, done.tensorflow)
+        said = f"the kernel `{name}` stays registered from before, and its environment is not proven now"
+    return structs.replace(done, notes=(*done.notes, said))
 
 
 def _with_kernel(request: Request) -> Request:

@@ -204,8 +204,8 @@ class KernelHost(abc.ABC):
 
     @abc.abstractmethod
     def restart(self, server: Server, kernel: str, pid: int) -> str:
-        """Have the server restart the kernel, whose process `pid` runs no further cell meanwhile. What it has
-        started, envfix included, may end by it."""
+        """End the kernel's process `pid`, which runs no further cell, and see that the server starts it anew.
+        What the kernel has started, envfix included, may end by it."""
 
     @abc.abstractmethod
     def end(self, pid: int) -> str:

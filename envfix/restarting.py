@@ -21,10 +21,11 @@ FAILED = "verification failed, which a restart would not mend: the kernel is lef
 
 
 def prepared(
-    outside: Outside, host: KernelHost, done: Installed, mode: str
+    outside: Outside, host: KernelHost, done: Installed, mode: str | None
 ) -> tuple[Installed, LastAct | None]:
     """The outcome with what is known of the kernel, what is owed, and what `--restart` makes of it; and the
-    restart itself, to be done when everything is said."""
+    restart itself, to be done when everything is said. `mode` is None where the kernel that asks from within
+    Python sees to that itself."""
     if done.dry_run:
         return done, None
     running = find_kernel(outside)
@@ -32,17 +33,50 @@ def prepared(
         outside, done.python, f"{done.package} {done.tensorflow}", done.restart, done.verification
     )
     done = structs.replace(done, restart=advice, kernel=_kernel(outside, running, done.python))
-    if mode != "auto" or advice is None or advice.needed is False:
+    if mode is None or advice is None or advice.needed is False:
         return done, None
+    advice, act = _settled_by(outside, host, done, running, advice, mode)
+    if advice.by is None and advice.needed and running is not None:
+        advice = structs.replace(advice, run_all=_run_all(outside, running, mode))
+    return structs.replace(done, restart=advice), act
+
+
+def _settled_by(
+    outside: Outside,
+    host: KernelHost,
+    done: Installed,
+    running: Kernel | None,
+    advice: RestartAdvice,
+    mode: str,
+) -> tuple[RestartAdvice, LastAct | None]:
+    """The advice with whether envfix restarts the kernel, and the restart."""
+    if mode != "auto":
+        return advice, None
     if running is None or advice.kernel_pid not in (None, running.pid):
-        why = "envfix was not started from that kernel"
-        return structs.replace(done, restart=structs.replace(advice, not_done=why)), None
+        return structs.replace(advice, not_done="envfix was not started from that kernel"), None
     if done.exit_code:
-        return structs.replace(done, restart=structs.replace(advice, not_done=FAILED)), None
+        return structs.replace(advice, not_done=FAILED), None
     platform, _ = read_platform(outside, running)
     way = watched.way(outside, host, platform, running, ancestors(outside, running.pid))
     advice = structs.replace(advice, done=way.by is not None, by=way.by, not_done=way.not_done)
-    return structs.replace(done, restart=advice), _act(host, running, way)
+    return advice, _act(host, running, way)
+
+
+def _run_all(outside: Outside, running: Kernel, mode: str) -> str:
+    """That nothing which `!` starts stops "Run all" (IPython goes on after any exit code), and what does."""
+    platform, _ = read_platform(outside, running)
+    starter = watched.starter_of(ancestors(outside, running.pid))
+    stops = "`%load_ext envfix` and `%envfix install` in place of `!envfix install` stop it there"
+    if mode != "auto" and watched.promising(outside.environ, platform, starter):
+        stops += ", and `--restart auto` restarts the kernel"
+    return f'"Run all" goes on with the old libraries: {stops}'
+
+
+def left_alone(done: Installed, problem: str) -> Installed:
+    """The outcome where the last act did not work."""
+    if done.restart is None:
+        return done
+    return structs.replace(done, restart=structs.replace(done.restart, done=False, by=None, not_done=problem))
 
 
 def settled(

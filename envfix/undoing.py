@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
 from envfix import mending
 from envfix.errors import EnvironmentChanged, InputError
+from envfix.install import kernelspec
 from envfix.install.transaction import history, recover
 from envfix.install.transaction.journal import Journal, home_of
 from envfix.install.transaction.putback import Outcome
 from envfix.install.transaction.recover import Recovered
-from envfix.model.outcome import PackageMove, RestartAdvice, Transaction
+from envfix.model.outcome import KernelspecChange, PackageMove, RestartAdvice, Transaction
 from envfix.model.results import RolledBack, TransactionList
 from envfix.model.target import Target
 from envfix.probe import kernel, session
@@ -62,10 +64,25 @@ def rollback(
     if done and number in (None, done[0].journal.number):
         return _undone(parts, here, _rolled_back(here.target, done[0].journal), done[0].outcome)
     site = here.target.purelib
-    entry = history.undoable(parts.outside, site, number)
+    entry = _undoable(parts, here.target, number)
     planned = _rolled_back(here.target, entry)
     approve(planned)
     return _undone(parts, here, planned, history.undo(parts.outside, site, entry.number))
+
+
+def _undoable(parts: Parts, target: Target, number: int | None) -> Journal:
+    """Raises InputError, which names what undoes a kernel's environment where that was made as a whole."""
+    try:
+        return history.undoable(parts.outside, target.purelib, number)
+    except InputError as problem:
+        made = kernelspec.registered(parts.outside, target.executable)
+        if problem.hint is None and made:
+            remove = shlex.join(["jupyter", "kernelspec", "remove", *(one.name for one in made)])
+            folder = shlex.join(["rm", "-r", target.prefix])
+            problem.hint = (
+                f"the kernel's environment was made as a whole, and goes as one: {remove} && {folder}"
+            )
+        raise
 
 
 def _undone(parts: Parts, here: Situation, planned: RolledBack, outcome: Outcome) -> RolledBack:
@@ -74,7 +91,22 @@ def _undone(parts: Parts, here: Situation, planned: RolledBack, outcome: Outcome
         raise EnvironmentChanged(
             f"transaction {planned.transaction.id} was put back{recover.said_of(outcome)}"
         )
-    return structs.replace(planned, restart=_restart(parts, here, planned.transaction))
+    return structs.replace(
+        planned,
+        restart=_restart(parts, here, planned.transaction),
+        kernelspecs=_followed(parts, planned),
+    )
+
+
+def _followed(parts: Parts, planned: RolledBack) -> tuple[KernelspecChange, ...]:
+    """The kernels of the interpreter, brought to what it has now; what cannot be written is said."""
+    try:
+        return kernelspec.follow(parts.outside, planned.python, planned.transaction.packages)
+    except OSError as problem:
+        parts.outside.say(
+            f"warning: a Jupyter kernel still names what is gone: `{problem.filename}`: {problem.strerror}"
+        )
+        return ()
 
 
 def _restart(parts: Parts, here: Situation, undone: Transaction) -> RestartAdvice:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from envfix.deciding import refuse_without_gpu
+from envfix.deciding import without_gpu
 from envfix.errors import NothingFits
-from envfix.model.request import ANY, Request
 from envfix.model.results import Watched
 from envfix.model.usage import Sample, Tally
-from envfix.probe import usage
+from envfix.probe import no_gpu, usage
 from envfix.situation import Parts, Where, situate
 
 
@@ -25,7 +24,9 @@ def watch(
     Stopping a watch is its normal end. With `keep` the looks are in the result too. Raises NothingFits
     where there is no GPU, or none that NVML can be asked about.
     """
-    refuse_without_gpu(situate(parts, Where()), Request(tf=ANY))
+    machine = situate(parts, Where()).machine
+    if machine.has_no_gpu:
+        raise without_gpu(machine, no_gpu.where_one_is(machine))
     tally, kept, last = Tally(), [], 0.0
 
     def take(sample: Sample) -> None:

@@ -10,7 +10,7 @@ from msgspec import structs
 from envfix.circumstances import surroundings, with_kernel, with_wheels
 from envfix.matrix import load
 from envfix.model.outcome import Check, Proof, Status, Verification
-from envfix.model.target import Distribution
+from envfix.model.target import Caller, Distribution, Stale
 from envfix.ports import Outside, Ran
 from envfix.situation import Parts, Situation, Where
 from envfix.system.outside import RealOutside
@@ -83,6 +83,37 @@ def test_a_kernel_of_another_interpreter_is_named_with_the_command_for_it() -> N
 @pytest.mark.parametrize("where", [Where(python="/env/bin/python"), Where(venv="/env")])
 def test_an_environment_that_was_asked_for_need_not_be_the_kernels(where: Where) -> None:
     assert kernel_check(notebook(python="/usr/bin/python3"), where) is None
+
+
+NEEDING = structs.replace(
+    TARGET,
+    installed=(
+        Distribution(name="tensorflow", version="2.20.0", requires=("keras>=3", "torch; extra == 'x'")),
+        Distribution(name="keras", version="3.11.0", requires=("ml_dtypes",)),
+        Distribution(name="ml-dtypes", version="0.5.1"),
+        Distribution(name="torch", version="2.9.0"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("pid", "stale", "failed"),
+    [
+        (42, Stale("ml_dtypes", "0.4.0", "0.5.1"), True),  # by way of keras
+        (42, Stale("tensorflow", "2.19.1", "2.20.0"), True),
+        (42, Stale("tensorflow-cpu", "2.19.1", None), True),  # gone, so that nothing needs it
+        (42, Stale("torch", "2.8.0", "2.9.0"), False),  # nothing that TensorFlow needs
+        (43, Stale("tensorflow", "2.19.1", "2.20.0"), False),  # of another process
+    ],
+)
+def test_a_kernel_that_says_what_it_holds_is_believed(pid: int, stale: Stale, failed: bool) -> None:
+    caller = Caller(pid=pid, python="/env/bin/python", imported=frozenset(), stale=(stale,))
+    parts = structs.replace(parts_of(notebook()), caller=caller)
+    done = with_kernel(parts, Situation(target=NEEDING, machine=T4, named=False), Where(), PASSED)
+    check = done.checks[-1]
+    assert (check.name, check.status is Status.FAILED) == ("notebook kernel", failed)
+    assert done.passed is not failed and (str(stale) in check.observed) is failed
+    assert bool(check.hint) is failed and bool(check.cause) is failed
 
 
 def test_in_a_terminal_there_is_no_such_check() -> None:

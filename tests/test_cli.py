@@ -159,6 +159,17 @@ def test_every_encoding_and_every_byte_can_be_printed() -> None:
     assert done.returncode == 2 and b"Traceback" not in done.stderr
 
 
+def test_an_interrupt_before_the_command_line_is_read_is_no_traceback() -> None:
+    stopped = (
+        "import builtins, sys; from envfix import __main__\nreal = builtins.__import__\n"
+        "def load(name, *more):\n    if name == 'envfix.cli': raise KeyboardInterrupt\n"
+        "    return real(name, *more)\n"
+        "builtins.__import__ = load\n__main__.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", stopped], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
 def test_an_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def stopped(options: object) -> object:
         raise KeyboardInterrupt

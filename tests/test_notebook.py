@@ -16,14 +16,18 @@ import pytest
 from msgspec import structs
 
 import envfix as package
+from envfix import cli
+from envfix.errors import UsageError
 from envfix.model.machine import Machine
 from envfix.model.outcome import Check, RestartAdvice, Status, Verification
 from envfix.model.plan import Plan
 from envfix.model.results import Installed
+from envfix.model.target import Stale
 from envfix.notebook import api, loaded, magic
 from envfix.notebook.results import Result
 from envfix.render.cell import cell
 from envfix.restart import owed
+from envfix.system import asked
 from envfix.system.outside import RealOutside
 
 
@@ -52,11 +56,10 @@ def test_stages_do_not_take_the_functions_names() -> None:
         _ = package.nothing
 
 
-def test_a_report_is_the_json_object_and_a_page() -> None:
+def test_a_report_is_the_json_object_and_a_page(capfd: pytest.CaptureFixture[str]) -> None:
     result = package.report(machine="colab-t4", tf="2.20.*", offline=True)
-    argv = ["report", "--machine", "colab-t4", "--tf", "2.20.*", "--offline", "--json"]
-    done = subprocess.run([sys.executable, "-m", "envfix", *argv], capture_output=True, text=True)
-    assert result.to_dict() == json.loads(done.stdout)
+    assert cli.main(["report", "--machine", "colab-t4", "--tf", "2.20.*", "--offline", "--json"]) == 0
+    assert result.to_dict() == json.loads(capfd.readouterr().out)
     assert result.ok and result.recommended == "2.20.0"
     assert "2.20.0" in repr(result) and "prefers-color-scheme: dark" in result._repr_html_()
     assert "<script" not in result._repr_html_() and "@import" not in result._repr_html_()
@@ -64,12 +67,10 @@ def test_a_report_is_the_json_object_and_a_page() -> None:
         _ = result.nothing
 
 
-def test_what_the_command_line_refuses_is_raised_and_what_it_found_is_returned() -> None:
+def test_what_the_command_line_refuses_is_raised() -> None:
     with pytest.raises(package.EnvfixError) as raised:
         package.report(machine="no-such-machine")
     assert (raised.value.code, raised.value.exit_code) == ("bad-input", 2)
-    nothing = package.report(machine="no-gpu", offline=True)
-    assert nothing.exit_code == 3 and not nothing.ok and nothing.recommended is None
 
 
 @pytest.mark.parametrize(
@@ -84,9 +85,35 @@ def test_options_are_those_of_the_command_line(options: dict[str, Any], words: l
     assert api.words(options) == words
 
 
-def test_the_magic_returns_a_result_and_keeps_the_exit_code(shell: Any) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: package.report(tf=b"2.20"),
+        lambda: package.report(tf={"2.20": 1}),
+        lambda: package.report(tf=object()),
+        lambda: package.explain(3),  # type: ignore[arg-type]
+        lambda: package.explain(text=3),  # type: ignore[arg-type]
+    ],
+)
+def test_a_value_that_no_option_takes_is_refused_before_anything_is_started(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "ask", None)
+    with pytest.raises(UsageError, match="found "):
+        call()
+
+
+def test_a_cell_shows_the_sentence_and_the_hint_of_an_error_and_no_traceback(shell: Any, capsys: Any) -> None:
+    assert not shell.run_cell("import envfix\nenvfix.install(nope=1)").success
+    said = capsys.readouterr().out
+    assert said == "error: unrecognized arguments: --nope=1\nhint: `envfix --help` lists what it takes\n"
+
+
+def test_a_report_in_which_nothing_fits_is_returned_and_leaves_its_exit_code(shell: Any) -> None:
     shell.run_cell("r = %envfix report --machine no-gpu --offline").raise_error()
-    assert shell.user_ns["r"].exit_code == shell.user_ns["_exit_code"] == 3
+    nothing = shell.user_ns["r"]
+    assert nothing.exit_code == shell.user_ns["_exit_code"] == 3
+    assert not nothing.ok and nothing.recommended is None
 
 
 def test_a_cell_is_explained_as_a_log(shell: Any) -> None:
@@ -116,9 +143,10 @@ def test_an_error_is_a_sentence(shell: Any, capsys: Any, line: str, words: str) 
     assert shell.user_ns["_exit_code"] == 2
 
 
-def test_help_is_shown_and_ends_nothing(shell: Any) -> None:
+def test_help_is_shown_and_ends_nothing(shell: Any, capsys: Any) -> None:
     done = shell.run_cell("%envfix install --help")
     assert done.success and "usage: envfix install" in repr(done.result)
+    assert shell.run_cell("%envfix").success and "%envfix restart ends the kernel" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("needed", "goes_on"), [(True, False), (False, True), (None, True)])
@@ -143,6 +171,51 @@ def test_stale_is_what_is_in_memory_and_not_on_disk() -> None:
     module = ModuleType("packaging")
     module.__version__ = "1.0"  # type: ignore[attr-defined]
     assert loaded.stale({}, {"packaging": module})[0][:2] == ("packaging", "1.0")
+    # A package's own word may be wrong, what was on the disk is not.
+    assert loaded.surely_stale({}, {"packaging": module}) == []
+    assert loaded.surely_stale({"packaging": "1.0"}, {"packaging": module})[0][:2] == ("packaging", "1.0")
+
+
+def test_tensorflow_that_was_replaced_before_the_extension_was_loaded_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "tensorflow-2.20.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 2.20.0\n")
+    (info / "RECORD").write_text("tensorflow/__init__.py,,\n")
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow/__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    module = ModuleType("tensorflow")
+    for version, stale in (("2.19.1", [("tensorflow", "2.19.1", "2.20.0")]), ("2.20.0", [])):
+        module.__version__ = version  # type: ignore[attr-defined]
+        assert loaded.surely_stale({"tensorflow": "2.20.0"}, {"tensorflow": module}) == stale
+        assert loaded.surely_stale({}, {"tensorflow": module}) == stale
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_verify_in_the_kernel_says_once_what_it_holds(
+    shell: Any, capsys: Any, monkeypatch: Any, failed: bool
+) -> None:
+    """What TensorFlow needs is in the failed check, the rest a note; the kernel's word goes to the child."""
+    held = Stale("msgspec", "0.1", "0.2")
+    told: list[Any] = []
+
+    def ended(words: list[str], knowledge: bytes, say: Any) -> Any:
+        told.append(json.loads(knowledge.splitlines()[0])["stale"])
+        observed = f"process 42 holds {held}" if failed else "process 42 holds what is installed"
+        answer = {"command": "verify", "exit_code": 6 * failed, "data": {"checks": [{"observed": observed}]}}
+        said = {"answer": answer, "raised": False, "text": "", "html": ""}
+        return asked.Ended(0, json.dumps(said).encode(), False)
+
+    monkeypatch.setattr(asked, "ask", ended)
+    monkeypatch.setattr(loaded, "stale", lambda before, modules=None: [held])
+    done = shell.run_cell("%envfix verify")
+    done.raise_error()
+    assert told == [[["msgspec", "0.1", "0.2"]]] and done.result.ok is not failed
+    assert (
+        "note     the kernel holds msgspec 0.1, 0.2 is installed" in capsys.readouterr().out
+    ) is not failed
 
 
 def test_the_hook_is_taken_where_an_install_has_added_it(tmp_path: Path, monkeypatch: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json as plain_json
 import re
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -453,7 +454,9 @@ def test_the_command_compares_with_the_last_that_worked(
     assert cli.main([*argv, "--since", "LAST"]) == 2
     assert "no install or verification that worked is recorded" in capfd.readouterr().err
     facts = {"driver.release": "535.104.05", "python": "3.12"}
-    snapshots.keep(RealOutside(), taken(machine="colab-t4", facts=facts))
+    # Where these tests run on the machine's own Python, the report is about this very interpreter.
+    environment = digest(sys.executable)
+    snapshots.keep(RealOutside(), taken(machine="colab-t4", environment=environment, facts=facts))
     assert cli.main([*argv, "--since", "LAST", "--json"]) == 0
     changes = plain_json.loads(capfd.readouterr().out)["data"]["since"]["changes"]
     assert changes[0] == {"fact": "driver.release", "before": "535.104.05", "after": "550.54.15"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -168,6 +169,20 @@ def test_an_interrupt_leaves_nothing_of_a_new_environment(tmp_path: Path) -> Non
         ensure_venv(Interrupted(tmp_path / "c"), str(tmp_path / "there/a/b/env"), None)
     assert list(tmp_path.iterdir()) == [tmp_path / "there"]
     assert list((tmp_path / "there").iterdir()) == []
+
+
+class InterruptedEarly(Apart):
+    """Ctrl-C while the mark of a new environment is written."""
+
+    def write_text(self, path: str, text: str, mode: int = 0o644) -> None:
+        signal.raise_signal(signal.SIGINT)
+        super().write_text(path, text, mode)
+
+
+def test_an_interrupt_while_the_mark_is_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ensure_venv(InterruptedEarly(tmp_path / "c"), str(tmp_path / "a/b/env"), None)
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize("name", ["empty", "link"])

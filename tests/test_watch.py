@@ -155,6 +155,8 @@ def test_without_a_gpu_it_says_where_one_is_to_be_had(tmp_path: Path) -> None:
     answer = json.loads(done.stdout)
     assert answer["errors"][0]["code"] == "nothing-fits"
     assert answer["errors"][0]["message"].startswith("this machine has no NVIDIA GPU (asked: nvml")
+    hint = answer["errors"][0]["hint"]
+    assert hint and "envfix install" not in hint, "nothing that watch could be of use for"
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def perform(options: argparse.Namespace, caller: Caller | None = None) -> tuple[
         from envfix.system.jupyter import RealKernelHost
 
         # The kernel that asks from within Python restarts itself (`envfix.notebook.restarting`).
-        mode = options.restart if caller is None else "ask"
+        mode = options.restart if caller is None else None
         result, last_act = restarting.prepared(outside, RealKernelHost(), result, mode)
     return result, exit_code, last_act
 
@@ -92,7 +92,15 @@ def render(
     if options.command == "report" and options.output:
         _write(RealOutside(), options.output, rendered)
         rendered = ""
-    return Rendered(rendered, exit_code, last_act)
+    if last_act is None or not isinstance(result, Installed):
+        return Rendered(rendered, exit_code)
+
+    def otherwise(problem: str) -> str:
+        from envfix import restarting
+
+        return _rendered(options, restarting.left_alone(result, problem), exit_code)
+
+    return Rendered(rendered, exit_code, last_act, otherwise)
 
 
 def _done(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:

@@ -8,26 +8,38 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from envfix.errors import InputError
-from envfix.model.outcome import Kernelspec
+from envfix.errors import EnvironmentChanged, InputError
+from envfix.model.conflicts import TENSORFLOWS
+from envfix.model.outcome import Kernelspec, KernelspecChange, PackageMove
 from envfix.ports import Outside
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+KERNEL = "ipykernel"
+LONGEST = 64  # characters of a name
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Jupyter always has these: the Python that runs the notebook server.
 _NATIVE = ("python", "python2", "python3")
+_ELSEWHERE = "name another folder with JUPYTER_DATA_DIR"
 _OWN = "envfix"  # the key of `metadata` that says whose it is
 
 
 def checked_name(name: str) -> str:
     """The name as Jupyter keeps it, in lower case. Raises InputError for one that is none."""
-    if not _NAME.fullmatch(name) or name.endswith("."):
+    if len(name) > LONGEST:
         raise InputError(
-            f"`--kernel {name}` is no kernel's name: letters, digits, `.`, `_` and `-`, the first of them "
-            "a letter or digit",
+            f"`--kernel {name[:20]}...` has {len(name)} characters, and a kernel's name {LONGEST} at most",
+            "--kernel tf-2.16",
+        )
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        shown = name if name.isprintable() else ascii(name)[1:-1]
+        raise InputError(
+            f"`--kernel {shown}` is no kernel's name: ASCII letters, digits, `.`, `_` and `-`, the first a "
+            "letter or digit, the last no `.`",
             "--kernel tf-2.16",
         )
     if name.lower() in _NATIVE:
@@ -52,12 +64,36 @@ def folder_of(outside: Outside, name: str) -> str:
     return f"{_data_dir(outside)}/kernels/{name}"
 
 
+def check_place(outside: Outside, name: str) -> None:
+    """Raises InputError where the kernelspec could not be written: better known before the install."""
+    folder = folder_of(outside, name)
+    there = next((place for place in (folder, *_parents(folder)) if outside.exists(place)), "/")
+    if outside.exists(there) and not outside.is_dir(there):
+        raise InputError(f"the kernel cannot be registered in `{folder}`: `{there}` is a file", _ELSEWHERE)
+    if not outside.writable(folder):
+        raise InputError(
+            f"the kernel cannot be registered in `{folder}`: no permission to write in `{there}`", _ELSEWHERE
+        )
+
+
+def _parents(path: str) -> tuple[str, ...]:
+    return tuple(parent.as_posix() for parent in Path(path).parents)
+
+
 def refuse_others(outside: Outside, name: str) -> None:
     """Raises InputError where a kernel of that name is there that is not envfix's, or would be hidden."""
     for kernels in dict.fromkeys((f"{_data_dir(outside)}/kernels", *_others(outside))):
         for entry in outside.listdir(kernels):
             spec = f"{kernels}/{entry}/kernel.json"
-            if entry.lower() == name and outside.exists(spec) and not _is_own(outside, spec):
+            if entry.lower() != name or not outside.exists(spec):
+                continue
+            found = _spec_in(outside, spec)
+            if found is None:
+                raise InputError(
+                    f"the Jupyter kernel `{entry}` is broken: `{spec}` holds no kernelspec",
+                    f"remove it: {shlex.join(['rm', '-r', f'{kernels}/{entry}'])}",
+                )
+            if not _is_own(found):
                 raise InputError(
                     f"a Jupyter kernel `{entry}` is there already, and not envfix's: `{spec}`",
                     f"name another: --kernel {name}-tf",
@@ -65,28 +101,58 @@ def refuse_others(outside: Outside, name: str) -> None:
 
 
 def register(outside: Outside, name: str, python: str, tensorflow: str) -> Kernelspec:
-    """Write the kernelspec; the same one twice writes nothing. Raises InputError where it cannot be."""
+    """Write the kernelspec; the same one twice writes nothing. Raises InputError where another's has come up
+    meanwhile, EnvironmentChanged where it cannot be written: the environment is there all the same."""
     refuse_others(outside, name)
     made = described(outside, name, tensorflow)
-    text = json.dumps(_spec(python, made.display_name), indent=1) + "\n"
-    path = f"{made.path}/kernel.json"
     try:
-        if not outside.exists(path) or outside.read_text(path) != text:
-            outside.make_dirs(made.path)
-            outside.write_text(path, text)
+        _write(outside, made.path, _spec(python, made.display_name))
     except OSError as problem:
-        raise InputError(
-            f"the kernel cannot be registered in `{made.path}`: {problem.strerror or problem}",
-            "the environment is there: name a folder for it with JUPYTER_DATA_DIR",
+        why = problem.strerror or problem
+        raise EnvironmentChanged(
+            f"the kernel cannot be registered in `{made.path}`: {why} (its environment is there: `{python}`)",
+            f"run it again, it installs nothing anew: envfix install --kernel {name}",
         ) from None
     return made
 
 
+def registered(outside: Outside, python: str) -> tuple[Kernelspec, ...]:
+    """The kernels that envfix has registered for that interpreter, as they stand in the user's own folder."""
+    kernels, found = f"{_data_dir(outside)}/kernels", []
+    for name in outside.listdir(kernels):
+        spec = _spec_in(outside, f"{kernels}/{name}/kernel.json")
+        if spec is not None and _is_own(spec) and spec["metadata"][_OWN] == {"python": python}:
+            shown = str(spec.get("display_name", name))
+            found.append(Kernelspec(name=name, path=f"{kernels}/{name}", display_name=shown))
+    return tuple(found)
+
+
+def follow(outside: Outside, python: str, undone: Sequence[PackageMove]) -> tuple[KernelspecChange, ...]:
+    """Bring the kernels of that interpreter to what is there after its packages went back: one that has lost
+    TensorFlow or ipykernel is removed, and one that names the release gets its name. Raises OSError."""
+    changes = []
+    backs = {move.name: move for move in undone}
+    tensorflow = next((backs[name] for name in sorted(TENSORFLOWS) if name in backs), None)
+    for one in registered(outside, python):
+        if any(move is not None and move.before is None for move in (tensorflow, backs.get(KERNEL))):
+            outside.remove(f"{one.path}/kernel.json")
+            if not outside.listdir(one.path):
+                outside.remove_tree(one.path)
+            changes.append(KernelspecChange(name=one.name, path=one.path, display_name=None))
+        elif tensorflow is not None and one.display_name == _display_name(one.name, tensorflow.after or ""):
+            shown = _display_name(one.name, tensorflow.before or "")
+            _write(outside, one.path, _spec(python, shown))
+            changes.append(KernelspecChange(name=one.name, path=one.path, display_name=shown))
+    return tuple(changes)
+
+
 def described(outside: Outside, name: str, tensorflow: str) -> Kernelspec:
     """The kernelspec as it is or would be registered."""
-    return Kernelspec(
-        name=name, path=folder_of(outside, name), display_name=f"TensorFlow {tensorflow} ({name})"
-    )
+    return Kernelspec(name=name, path=folder_of(outside, name), display_name=_display_name(name, tensorflow))
+
+
+def _display_name(name: str, tensorflow: str) -> str:
+    return f"TensorFlow {tensorflow} ({name})"
 
 
 def _spec(python: str, display_name: str) -> dict[str, Any]:
@@ -100,12 +166,26 @@ def _spec(python: str, display_name: str) -> dict[str, Any]:
     }
 
 
-def _is_own(outside: Outside, path: str) -> bool:
+def _write(outside: Outside, folder: str, spec: Mapping[str, Any]) -> None:
+    """The same one twice writes nothing."""
+    path, text = f"{folder}/kernel.json", json.dumps(spec, indent=1) + "\n"
+    if not outside.exists(path) or outside.read_text(path) != text:
+        outside.make_dirs(folder)
+        outside.write_text(path, text)
+
+
+def _spec_in(outside: Outside, path: str) -> dict[str, Any] | None:
+    """The JSON object in the file, None where it is not there or holds none."""
     try:
         spec = json.loads(outside.read_text(path, 1 << 20))
-        return _OWN in spec["metadata"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    except (OSError, ValueError):
+        return None
+    return spec if isinstance(spec, dict) else None
+
+
+def _is_own(spec: Mapping[str, Any]) -> bool:
+    metadata = spec.get("metadata")
+    return isinstance(metadata, dict) and _OWN in metadata
 
 
 def _data_dir(outside: Outside) -> str:

@@ -69,20 +69,29 @@ def make_venv(
     It is seeded with pip, because notebooks use `%pip`. Raises InstallFailed when it cannot be made, and
     Contended where another process has begun to make it, whose work is left alone.
     """
-    if place.folder != place.kept and not outside.claim_dir(place.folder):
-        raise Contended
-    held = mark(outside, place.folder, place.kept)
-    if held is None:
-        raise Contended
+    held: Held | None = None
     try:
+        with outside.undisturbed():  # a Ctrl-C finds either nothing or what is known to be made here
+            held = _begun(outside, place)
         _make(outside, place, config or PipConfig(), offline)
         if not outside.exists(place.python):
             raise InstallFailed(
                 f"the new virtual environment `{place.folder}` has no interpreter `{place.python}`"
             )
     except BaseException:
-        remove_venv(outside, place, held)
+        if held is not None:
+            remove_venv(outside, place, held)
         raise
+    return held
+
+
+def _begun(outside: Outside, place: Place) -> Held:
+    """The lock on the folder's mark. Raises Contended where another process has it."""
+    if place.folder != place.kept and not outside.claim_dir(place.folder):
+        raise Contended
+    held = mark(outside, place.folder, place.kept)
+    if held is None:
+        raise Contended
     return held
 
 

@@ -37,7 +37,7 @@ class Transaction(Struct, frozen=True, kw_only=True):
 
 
 class RestartBy(str, Enum):
-    """`jupyter-server`: its API starts the kernel anew; `kernel-ended`: its process is ended, and the
+    """`jupyter-server`: it starts the kernel anew; `kernel-ended`: its process is ended, and the
     service brings up another."""
 
     JUPYTER_SERVER = "jupyter-server"
@@ -53,6 +53,8 @@ class RestartAdvice(Struct, frozen=True, kw_only=True):
     `done` says that envfix restarts the kernel itself, `by` how, as the last thing it does: whoever reads
     this reads it before the kernel goes. `not_done` is why not, where it was asked to. `owed` is true where
     a restarted kernel is still to be verified, false where that has just been done, None where nothing is.
+    `run_all` says that the cells behind this one run all the same, and what stops them; empty where they do
+    not, or need not be stopped.
     """
 
     needed: bool | None
@@ -65,6 +67,7 @@ class RestartAdvice(Struct, frozen=True, kw_only=True):
     by: RestartBy | None = None
     not_done: str = ""
     owed: bool | None = None
+    run_all: str = ""
 
 
 class NotebookKernel(Struct, frozen=True, kw_only=True):
@@ -81,6 +84,14 @@ class Kernelspec(Struct, frozen=True, kw_only=True):
     name: str
     path: str
     display_name: str
+
+
+class KernelspecChange(Struct, frozen=True, kw_only=True):
+    """What a rollback made of a kernel that envfix had registered: its new name, None where it is removed."""
+
+    name: str
+    path: str
+    display_name: str | None
 
 
 class Status(str, Enum):

@@ -13,6 +13,7 @@ from envfix.model.matrix import Release
 from envfix.model.outcome import (
     InstallResult,
     Kernelspec,
+    KernelspecChange,
     NotebookKernel,
     RestartAdvice,
     Transaction,
@@ -107,11 +108,12 @@ class TransactionList(Struct, frozen=True, kw_only=True):
 
 class RolledBack(Struct, frozen=True, kw_only=True):
     """What `envfix rollback` put back: each package has its `before` again. With `restart`, the word on a
-    notebook that holds what was taken away."""
+    notebook that holds what was taken away; `kernelspecs` are the Jupyter kernels that had to follow."""
 
     python: str
     transaction: Transaction
     restart: RestartAdvice | None = None
+    kernelspecs: tuple[KernelspecChange, ...] = ()
 
 
 class MachineList(Struct, frozen=True, kw_only=True):

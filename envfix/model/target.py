@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from envfix.model.machine import Arch, Os
@@ -57,13 +59,26 @@ class Target(Struct, frozen=True, kw_only=True):
         return next((dist.version for dist in self.installed if dist.name == name), None)
 
 
+class Stale(NamedTuple):
+    """A distribution whose version in memory is not the one on disk (None: it is gone)."""
+
+    name: str
+    loaded: str
+    installed: str | None
+
+    def __str__(self) -> str:
+        disk = f"{self.installed} is installed" if self.installed else "it is no longer installed"
+        return f"{self.name} {self.loaded}, {disk}"
+
+
 class Caller(Struct, frozen=True, kw_only=True):
     """The Python process that asked envfix from within, such as a notebook's kernel: `imported` are the names
-    of all its modules, dotted."""
+    of all its modules, dotted, and `stale` the distributions that it holds as they no longer are."""
 
     pid: int
     python: str
     imported: frozenset[str]
+    stale: tuple[Stale, ...] = ()
 
 
 class Kernel(Struct, frozen=True, kw_only=True):

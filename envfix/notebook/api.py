@@ -35,6 +35,10 @@ def verify(*, say: Say | None = None, **options: Any) -> Result:
 
 def explain(log: str | os.PathLike[str] | None = None, *, text: str = "", **options: Any) -> Result:
     """What a log means: its path, or the log itself as `text`. Without it, what this machine's facts say."""
+    if not isinstance(text, str):
+        raise UsageError(f"`text` needs the text of a log, found {text!r}")
+    if log is not None and not isinstance(log, (str, os.PathLike)):
+        raise UsageError(f"`explain` takes the path of a log, found {log!r}")
     if log is not None and text:
         raise UsageError("`explain` takes the path of a log or its `text`, not both")
     named = ["-"] if text else [] if log is None else [os.fspath(log)]
@@ -59,7 +63,7 @@ def words(options: Mapping[str, Any]) -> list[str]:
             found.append(option)
         elif isinstance(value, (str, int, float, os.PathLike)):
             found.append(f"{option}={os.fspath(value) if isinstance(value, os.PathLike) else value}")
-        elif isinstance(value, Iterable):
+        elif isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping)):
             found += [f"{option}={one}" for one in value]
         else:
             raise UsageError(f"`{name}` needs text, a number, True or a list of texts, found {value!r}")

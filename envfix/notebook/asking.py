@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from envfix import errors
 from envfix.errors import EnvfixError, Interrupted
@@ -13,13 +14,20 @@ from envfix.notebook.results import Result
 from envfix.system import asked
 
 
-def ask(words: list[str], text: str = "", say: Callable[[str], None] | None = None) -> Result:
+def ask(
+    words: list[str],
+    text: str = "",
+    say: Callable[[str], None] | None = None,
+    before: Mapping[str, str] = MappingProxyType({}),
+) -> Result:
     """The result of `envfix WORDS`, whose standard input is `text`; progress goes to `say` line by line.
+    `before` are this process's `loaded.versions` at an earlier time.
 
     Raises the EnvfixError that the command line would print; a result with an exit code of its own (a report
     in which nothing fits, a verification that failed) is returned.
     """
-    knowledge = json.dumps(loaded.describe()).encode()
+    replaced = loaded.surely_stale(before) if words[:1] == ["verify"] else ()
+    knowledge = json.dumps(loaded.describe(replaced)).encode()
     ended = asked.ask(words, knowledge + b"\n" + text.encode(), say or _to_standard_error)
     try:
         object = json.loads(ended.out)

@@ -54,11 +54,16 @@ def _answered(argv: list[str]) -> dict[str, Any]:
 
 def _result(options: argparse.Namespace, said: dict[str, Any]) -> dict[str, Any]:
     from envfix import commands
-    from envfix.model.target import Caller
+    from envfix.model.target import Caller, Stale
     from envfix.render import cell, text
     from envfix.render import json as results
 
-    caller = Caller(pid=said["pid"], python=said["python"], imported=frozenset(said["imported"]))
+    caller = Caller(
+        pid=said["pid"],
+        python=said["python"],
+        imported=frozenset(said["imported"]),
+        stale=tuple(Stale(*one) for one in said["stale"]),
+    )
     result, exit_code, _ = commands.perform(options, caller)
     rendered = commands.render(options, result, exit_code).text
     answer = json.loads(results.success(options.command, result, exit_code))

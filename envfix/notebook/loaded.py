@@ -9,30 +9,32 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
+
+from envfix.model.conflicts import TENSORFLOWS
+from envfix.model.target import Stale
 
 HOOK = "_envfix_loader"
 
 
-class Stale(NamedTuple):
-    """A distribution whose version in memory is not the one on disk (None: it is gone)."""
-
-    name: str
-    loaded: str
-    installed: str | None
-
-
-def describe(modules: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def describe(replaced: Sequence[Stale] = (), modules: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What is told to the process that works for this one (`model.target.Caller`)."""
     names = sys.modules if modules is None else modules
-    return {"pid": os.getpid(), "python": sys.executable, "imported": sorted(names)}
+    return {"pid": os.getpid(), "python": sys.executable, "imported": sorted(names), "stale": replaced}
+
+
+def surely_stale(
+    before: Mapping[str, str], modules: Mapping[str, ModuleType | None] | None = None
+) -> list[Stale]:
+    """Those of `stale` of which no package's own `__version__` had to be believed but TensorFlow's."""
+    return [one for one in stale(before, modules) if one.name in before or one.name in TENSORFLOWS]
 
 
 def versions(modules: Mapping[str, ModuleType | None] | None = None) -> dict[str, str]:
     """The installed distributions that are imported, by name, with the versions that are on disk now."""
     there = dict(sys.modules if modules is None else modules)
     found: dict[str, str] = {}
-    for module, names in metadata.packages_distributions().items():
+    for module, names in _owners().items():
         if there.get(module) is not None:
             for name in filter(None, names):  # one whose METADATA is gone has none
                 with contextlib.suppress(metadata.PackageNotFoundError):
@@ -49,10 +51,11 @@ def stale(before: Mapping[str, str], modules: Mapping[str, ModuleType | None] | 
     there = dict(sys.modules if modules is None else modules)
     now = versions(there)
     held = {name: version for name, version in before.items() if _still_there(name, there, now)}
-    for module, names in metadata.packages_distributions().items():
+    for module, names in _owners().items():
         said = vars(there[module]).get("__version__") if there.get(module) is not None else None
         # Of a folder that several share (`google`, `nvidia`) it is not known whose version that is.
-        if isinstance(said, str) and len(names) == 1 and names[0] not in held:
+        # TensorFlow's own word is right also where it was replaced before this was loaded.
+        if isinstance(said, str) and len(names) == 1 and (names[0] not in held or names[0] in TENSORFLOWS):
             held[names[0]] = said
     found = [Stale(name, old, now.get(name)) for name, old in held.items()]
     return sorted(one for one in found if not _same(one.loaded, one.installed))
@@ -71,6 +74,21 @@ def take_hook(folders: Sequence[str] | None = None) -> bool:
         return False
     importlib.import_module(HOOK)
     return True
+
+
+def _owners() -> Mapping[str, list[str]]:
+    """The topmost importable names, with the distributions that bring them."""
+    found: dict[str, list[str]] = {
+        name: list(set(names)) for name, names in metadata.packages_distributions().items()
+    }
+    if sys.version_info < (3, 11):  # it reads `top_level.txt` alone, which few wheels still have
+        for one in metadata.distributions():
+            if not one.read_text("top_level.txt"):
+                for name in {
+                    file.parts[0].removesuffix(".py") for file in one.files or () if file.suffix == ".py"
+                }:
+                    found.setdefault(name, []).append(one.metadata["Name"])
+    return found
 
 
 def _still_there(name: str, modules: Mapping[str, Any], now: Mapping[str, str]) -> bool:

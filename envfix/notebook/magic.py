@@ -68,7 +68,12 @@ class Magic:
             raise UsageError(
                 f"only `%%{NAME} explain` takes the text of a cell", f"%{NAME} {shlex.join(words)}"
             )
-        result = ask([*words, *(["-"] if cell is not None else [])], cell or "", _say)
+        if not words:
+            _say(
+                f"%{NAME} restart ends the kernel, and the notebook server starts a new one; the others are:"
+            )
+            words = ["--help"]
+        result = ask([*words, *(["-"] if cell is not None else [])], cell or "", _say, self.before)
         self.shell.user_ns["_exit_code"] = result.exit_code
         if result.command == "install":
             loaded.take_hook()
@@ -93,13 +98,15 @@ class Magic:
         """Raises RestartNeeded, with the result shown before, where the kernel must not go on."""
         advice = (result.data.get("restart") or {}) if isinstance(result.data, dict) else {}
         if result.command == "verify":
+            told = " ".join(check["observed"] for check in result.data["checks"])
             for one in loaded.stale(self.before):
-                print(f"note     the kernel holds {_spoken(one)}")
+                if str(one) not in told:  # nothing that TensorFlow needs
+                    print(f"note     the kernel holds {one}")
             return
         if advice.get("needed") is not True:
             return
         import_module("IPython.display").display(result)
-        held = [_spoken(one) for one in loaded.stale(self.before)]
+        held = [str(one) for one in loaded.stale(self.before)]
         what = f"; it holds {', '.join(held[:4])}" + (" ..." if len(held) > 4 else "") if held else ""
         if restarts and result.exit_code == 0 and not restarting.unwatched(self.shell):
             said = restarting.restart(self.shell)
@@ -113,17 +120,11 @@ def _has(words: list[str], option: str, value: str) -> bool:
     return f"{option}={value}" in words or (option, value) in pairwise(words)
 
 
-def _spoken(one: loaded.Stale) -> str:
-    disk = f"{one.installed} is installed" if one.installed else "it is no longer installed"
-    return f"{one.name} {one.loaded}, {disk}"
-
-
 def _words(line: str) -> list[str]:
     try:
-        words = shlex.split(line)
+        return shlex.split(line)
     except ValueError as problem:
         raise UsageError(f"`%{NAME} {line}` cannot be split into words: {problem}") from None
-    return words or ["--help"]
 
 
 def _say(line: str) -> None:

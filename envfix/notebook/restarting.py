@@ -14,7 +14,7 @@ from envfix.model.machine import Platform
 from envfix.probe.kernel import ancestors, find_kernel
 from envfix.probe.session import read_platform
 from envfix.restart.stale import HOW
-from envfix.restart.watched import SERVERS, VSCODE, runs_through, starter_of
+from envfix.restart.watched import VSCODE, alone, starter_of
 from envfix.system.outside import RealOutside
 
 NO_KERNEL = "this is no notebook's kernel"
@@ -33,8 +33,13 @@ def restart(shell: Any) -> str:
         raise InputError(f"{why}, so the kernel is left running", hint)
     # As ipykernel does for a front end that asks: the answer to this cell is still sent.
     shell.kernel.do_shutdown(True)
+    # The kernel ends a tenth of a second later, in which it would run what "Run all" has queued. ipykernel
+    # drops that by this name after an error, and has no public one.
+    drop = getattr(shell.kernel, "_abort_queues", None)
+    if drop is not None:
+        drop()
     # IPython's exit hooks run, and the variables are gone, as with a restart by hand.
-    return "the kernel restarts: run the cells from the top"
+    return "the kernel restarts (a message that it died is this): run the cells from the top"
 
 
 def how(shell: Any, advice: str) -> str:
@@ -48,12 +53,4 @@ def unwatched(shell: Any) -> str:
         return NO_KERNEL
     outside = RealOutside()
     starter = starter_of(ancestors(outside, os.getpid()))
-    platform, _ = read_platform(outside, find_kernel(outside))
-    why = runs_through(outside.environ, platform, starter)
-    if why or SERVERS.fullmatch(starter):
-        return why
-    if platform is Platform.VSCODE:
-        return VSCODE
-    if not starter:
-        return "the program that started the kernel cannot be seen"
-    return f"`{starter}`, which started the kernel, starts no other for it"
+    return alone(outside.environ, read_platform(outside, find_kernel(outside))[0], starter)

@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from envfix.model.machine import Driver, Machine, Os, Outcome, Platform, known
 
+INTERNET = "Kaggle: Settings → Turn on internet, without which nothing can be downloaded"
 CPU = "to run on the CPU: `envfix install --accelerator auto`"
 # https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
 CONTAINER = (
@@ -15,11 +16,13 @@ CONTAINER = (
 
 
 def advice_without_gpu(machine: Machine) -> tuple[str, ...]:
-    """What gets a GPU here, most likely first, and how to do without one."""
-    return (*_elsewhere(machine), CPU)
+    """What gets a GPU here, most likely first, what an install needs beside it, and how to do without one."""
+    internet = (INTERNET,) if known(machine.platform, None) is Platform.KAGGLE else ()
+    return (*where_one_is(machine), *internet, CPU)
 
 
-def _elsewhere(machine: Machine) -> tuple[str, ...]:
+def where_one_is(machine: Machine) -> tuple[str, ...]:
+    """What gets a GPU here, most likely first."""
     platform = known(machine.platform, None)
     if platform is Platform.COLAB:
         return (
@@ -30,7 +33,6 @@ def _elsewhere(machine: Machine) -> tuple[str, ...]:
         return (
             "Kaggle: Settings → Accelerator → choose a GPU, then run the notebook again (accelerators need a "
             "verified phone number)",
-            "Kaggle: Settings → Turn on internet, without which nothing can be downloaded",
         )
     if platform is Platform.SAGEMAKER:
         return ("SageMaker: choose an instance type with a GPU (ml.g4dn, ml.g5, ml.g6, ml.p4d, ml.p5)",)

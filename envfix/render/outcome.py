@@ -35,7 +35,7 @@ _PLACES = (
     (re.compile(r"/envfix/stub-[0-9a-f]+/$"), "the driver stub"),
 )
 NOW = {
-    RestartBy.JUPYTER_SERVER: "the Jupyter server starts the kernel anew",
+    RestartBy.JUPYTER_SERVER: "the Jupyter server starts the kernel anew (a message that it died is this)",
     RestartBy.KERNEL_ENDED: "the kernel is ended, and another one comes up (a message on a crash is this)",
 }
 THEN = "what is behind this cell did not run: run the cells from the top"
@@ -111,6 +111,8 @@ def restart(advice: RestartAdvice) -> list[str]:
     lines = _advice(advice)
     if advice.not_done:
         lines.append(f"         not restarted by envfix: {advice.not_done}")
+    if advice.run_all:
+        lines.append(f"         {advice.run_all}")
     return lines
 
 

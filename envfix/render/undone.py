@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envfix.model.outcome import PackageMove, Transaction
+from envfix.model.outcome import KernelspecChange, PackageMove, Transaction
 from envfix.model.results import RolledBack, TransactionList
 from envfix.render.outcome import restart
 from envfix.render.words import columns, size
@@ -34,7 +34,14 @@ def undoing(value: Transaction) -> list[str]:
 def rolled_back(value: RolledBack) -> list[str]:
     one = value.transaction
     lines = [f"done     transaction {one.id} of {one.date} is undone in {value.python}: {_number(one)}"]
+    lines += [_kernel(kernel) for kernel in value.kernelspecs]
     return lines + (restart(value.restart) if value.restart else [])
+
+
+def _kernel(change: KernelspecChange) -> str:
+    if change.display_name is None:
+        return f"kernel   `{change.name}` is no kernel any more: its environment has lost what it needs"
+    return f"kernel   `{change.name}` is called `{change.display_name}` again"
 
 
 def _number(one: Transaction) -> str:

@@ -144,7 +144,7 @@ def _guessed(
     return RestartAdvice(
         needed=None if unseen else False,
         reason=UNSEEN if unseen else "the kernel has loaded none of the changed libraries",
-        how=_how(platform) if unseen else "",
+        how=how(platform) if unseen else "",
         kernel_pid=kernel.pid,
         if_imported=unseen,
     )
@@ -212,15 +212,16 @@ def _needed(
     return RestartAdvice(
         needed=True,
         reason=reason,
-        how=_how(platform),
+        how=how(platform),
         kernel_pid=kernel.pid if kernel else None,
         loaded=tuple(loaded),
     )
 
 
-def _how(platform: Platform | object) -> str:
-    how = HOW.get(platform) if isinstance(platform, Platform) else None
-    return how or "leave this Python session and start a new one"
+def how(platform: Platform | object) -> str:
+    """What to click or type to restart a kernel there."""
+    found = HOW.get(platform) if isinstance(platform, Platform) else None
+    return found or "leave this Python session and start a new one"
 
 
 def _count(paths: Sequence[str], what: str, folders: Sequence[str]) -> str:

@@ -63,6 +63,25 @@ def way(
     return _by_server(outside, host, kernel, parents, starter)
 
 
+def promising(environ: Mapping[str, str], platform: Platform | object, starter: str) -> bool:
+    """Whether `way` is likely to find one, as far as that is seen without asking a server."""
+    if runs_through(environ, platform, starter):
+        return False
+    return "jupyter" in starter if platform in _REPLACES else SERVERS.fullmatch(starter) is not None
+
+
+def alone(environ: Mapping[str, str], platform: Platform | object, starter: str) -> str:
+    """Why nothing would start another kernel if this one ended; empty where a notebook's server does."""
+    why = runs_through(environ, platform, starter)
+    if why or SERVERS.fullmatch(starter):
+        return why
+    if platform is Platform.VSCODE:
+        return VSCODE
+    if not starter:
+        return "the program that started the kernel cannot be seen"
+    return f"`{starter}`, which started the kernel, starts no other for it"
+
+
 def runs_through(environ: Mapping[str, str], platform: Platform | object, starter: str) -> str:
     """Why a kernel that ends ends the whole run of its notebook; empty where it does not."""
     if platform is Platform.KAGGLE and environ.get(_KAGGLE_RUN, "").lower() != "interactive":

@@ -1,4 +1,4 @@
-"""The notebook's kernel restarted: by its Jupyter server over HTTP, or by ending its process.
+"""The notebook's kernel restarted: its process is ended, and its server asked where no other comes.
 
 The token goes to the address that the server's own file names, and only where that is this machine: no
 proxy, no redirect, no `.netrc`.
@@ -14,12 +14,16 @@ import socket
 import time
 import warnings
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from envfix.ports import KernelHost, Server
 
 ANSWER = 5.0  # seconds for a question
-RESTART = 60.0  # seconds for a restart: the server waits for the old kernel, then for the new one
+# Seconds in which a server that watches its kernels starts one anew: it looks every 3 s (jupyter_client,
+# `KernelRestarter.time_to_dead`).
+ANEW = 10.0
+RESTART = 60.0  # seconds for a restart that is asked for: the server waits for the new kernel
 ENDING = 3.0  # seconds that a kernel is given to end by itself
 LARGEST = 1 << 20
 # Its file says so only where the password is ServerApp's own setting, not that of its identity provider
@@ -37,18 +41,20 @@ class RealKernelHost(KernelHost):
         return _asked(server, "GET", f"api/kernels/{kernel}", ANSWER)
 
     def restart(self, server: Server, kernel: str, pid: int) -> str:
-        # The server first interrupts the kernel, whose `!` then returns, and the cells that wait behind it
-        # would run: seen in JupyterLab 4 with "Run All Cells". Held still, it is killed after 5 s
-        # (jupyter_client, `KernelManager.shutdown_wait_time`).
+        # A front end is told of a kernel that its server starts anew by itself: JupyterLab takes back the
+        # cells that it had queued. Of one that another client has had restarted it hears nothing, and shows
+        # `[*]` on them for ever (seen in JupyterLab 4.6). A kernel that is only asked to end would run them.
+        before = _running(kernel)
         try:
-            os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGKILL)
         except OSError as problem:
-            return f"the kernel (process {pid}) cannot be held: {problem.strerror}"
-        try:
-            return _asked(server, "POST", f"api/kernels/{kernel}/restart", RESTART)
-        finally:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGCONT)
+            return f"the kernel (process {pid}) cannot be ended: {problem.strerror}"
+        until = time.monotonic() + ANEW
+        while time.monotonic() < until:
+            if _running(kernel) - before:
+                return ""
+            time.sleep(0.1)
+        return _asked(server, "POST", f"api/kernels/{kernel}/restart", RESTART)
 
     def end(self, pid: int) -> str:
         try:
@@ -63,6 +69,16 @@ class RealKernelHost(KernelHost):
         except OSError as problem:
             return f"the kernel (process {pid}) cannot be ended: {problem.strerror}"
         return ""
+
+
+def _running(kernel: str) -> set[str]:
+    """The processes on the connection file of that kernel: the kernel itself, and what it has forked."""
+    found = set()
+    for entry in os.scandir("/proc"):
+        with contextlib.suppress(OSError):  # it is none, has ended, or is another user's
+            if f"kernel-{kernel}.json".encode() in Path(entry.path, "cmdline").read_bytes():
+                found.add(entry.name)
+    return found
 
 
 def own_address(host: str, port: int) -> str:

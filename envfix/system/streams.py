@@ -49,6 +49,29 @@ def is_read(text: str, stream: TextIO) -> bool:
     return problem is None
 
 
+def size(stream: TextIO) -> int | None:
+    """The bytes of the file behind the stream; None where it is none, and nothing can be taken back."""
+    import stat
+
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def cut(stream: TextIO, length: int | None) -> bool:
+    """Take back what was written behind the first `length` bytes; whether that was possible."""
+    if length is None:
+        return False
+    try:
+        os.ftruncate(stream.fileno(), length)
+        os.lseek(stream.fileno(), 0, os.SEEK_END)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _put(text: str, stream: TextIO) -> OSError | None:
     try:
         stream.write(text)

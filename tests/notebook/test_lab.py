@@ -71,7 +71,10 @@ def test_run_all_stops_at_the_cell_and_the_next_kernel_has_the_new_packages(page
     cell.get_by_text("the Jupyter server starts the kernel anew").wait_for()
     before = kernels(room.folder)
     until_changed(page, room, before)
+    # JupyterLab has taken back what it had queued: no cell waits for ever.
+    page.locator(".jp-Dialog", has_text="Kernel Restarting").locator(".jp-mod-accept").click()
     shoot(page, f"{page.program}-restarted")
+    assert page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts() == ["[1]:", "[ ]:", "[ ]:"]
     said = output(page, 1)
     assert f"tensorflow {UNAIDED}" in said and "run the cells from the top" in said
     assert said.index("done     ") < said.index("restart  now: ")
@@ -80,6 +83,18 @@ def test_run_all_stops_at_the_cell_and_the_next_kernel_has_the_new_packages(page
 
     run_until(page, 2, f"now {UNAIDED}")
     shoot(page, f"{page.program}-after")
+
+
+def test_nothing_behind_the_magics_restart_runs_in_the_kernel_that_ends(page: Any, room: Ground) -> None:
+    behind = "open('ran', 'a').write('x')"
+    room.notebook("restart.ipynb", "%load_ext envfix\nprint('loaded')", "%envfix restart", behind, behind)
+    open_notebook(page, "restart.ipynb")
+    before = kernels(room.folder)
+    menu(page, "Run", "Run All Cells")
+    until_changed(page, room, before)
+    page.locator(".jp-Dialog", has_text="Kernel Restarting").locator(".jp-mod-accept").click()
+    assert "the kernel restarts" in output(page, 1) and not (room.folder / "ran").exists()
+    assert page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()[2:] == ["[ ]:", "[ ]:"]
 
 
 def run_until(page: Any, at: int, text: str) -> None:

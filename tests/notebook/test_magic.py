@@ -44,12 +44,13 @@ def notebook(index: IndexServer, parsed: Path, byte_code: Path, tmp_path: Path) 
 
 
 def test_an_install_is_taken_at_once_and_the_next_one_stops_until_the_restart(notebook: Any) -> None:
-    first, early, second, stopped, restart, after = notebook(
+    first, early, second, stopped, checks, restart, after = notebook(
         "jupyter-lab",
         f"{LOADED}\n{install('2.19.1')}",
         f"import sys; assert '_envfix_loader' in sys.modules; {VERSION}",
         install(TF),
         "_exit_code",
+        "r = %envfix verify\n[one for one in r.checks if one['name'] == 'notebook kernel'][0]['observed']",
         "%envfix restart",
         None,
         VERSION,
@@ -63,6 +64,7 @@ def test_an_install_is_taken_at_once_and_the_next_one_stops_until_the_restart(no
     assert "restart the kernel before you go on" in told and "%envfix restart" in told
     assert f"tensorflow 2.19.1, {TF} is installed" in told and "Traceback" not in told
     assert stopped["shown"][0]["text/plain"] == "0"
+    assert f"holds tensorflow 2.19.1, {TF} is installed" in checks["shown"][0]["text/plain"]
     assert restart["status"] == "ok" and "the kernel restarts" in restart["said"]
     assert after["shown"][0]["text/plain"] == f"'{TF}'"
 
