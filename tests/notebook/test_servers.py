@@ -49,7 +49,7 @@ class Notebook:
         self.client = BlockingKernelClient(connection_file=str(connection))
         self.client.load_connection_file()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.answers()
         self.first = kernels(room.folder)
 
     @property
@@ -80,12 +80,16 @@ class Notebook:
             assert time.monotonic() < until, "the kernel was not restarted"
             time.sleep(0.1)
         self.first = set()
+        self.answers()
+
+    def answers(self) -> None:
+        """Wait until the kernel does: asked for a heartbeat, one that has just been started has none yet."""
+        until = time.monotonic() + 60
         while time.monotonic() < until:
-            # It asks for a heartbeat at once, which a kernel that has just been started does not have yet.
             with contextlib.suppress(RuntimeError):
                 self.client.wait_for_ready(timeout=60)
                 return
-        raise AssertionError("the other kernel does not answer")
+        raise AssertionError("the kernel does not answer")
 
 
 @contextmanager
