@@ -103,10 +103,11 @@ def situate(
     When something is to be installed, or an interpreter was named, the Python, C library and operating system
     are those of the interpreter that is really there; else a named machine's are the machine's own.
     """
-    target, new_venv = _target(parts.outside, where)
     if where.machine is None:
-        machine = _with_capabilities(survey.survey(parts.outside, target), matrix)
+        target, machine, new_venv = _here(parts.outside, where)
+        machine = _with_capabilities(machine, matrix)
         return Situation(target=target, machine=machine, named=False, new_venv=new_venv, again=where.again)
+    target, new_venv = _target(parts.outside, where)
     named = machine_file.load_machine(parts.outside, where.machine, f"{parts.matrix_dir}/machines")
     named = _with_capabilities(named, matrix)
     moved = ""
@@ -139,6 +140,19 @@ def complete(here: Situation, matrix: Matrix) -> Situation:
 def config_of(parts: Parts, target: Target) -> PipConfig:
     """The user's pip configuration as it holds for the target."""
     return pip_config.read_pip_config(parts.outside, target.prefix if target.virtual else None)
+
+
+def _here(outside: Outside, where: Where) -> tuple[Target, Machine, bool]:
+    """The target, this machine, and whether the environment is still to be made.
+
+    The interpreter that runs envfix is read beside the machine: it needs nothing that the user has named.
+    """
+    target, new_venv = None, False
+    if where.python is not None or where.venv is not None:
+        target, new_venv = _target(outside, where)
+    machine, target = survey.survey_with_target(outside, target)
+    # One that is slower than a fact may be has more time here, and says why it does not answer.
+    return target or _target(outside, where)[0], machine, new_venv
 
 
 def _target(outside: Outside, where: Where) -> tuple[Target, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from msgspec import structs
 
@@ -16,6 +17,7 @@ from envfix.model.plan import Change, Floors, Lock, Plan, PlannedPackage, Resolu
 from envfix.model.request import Accelerator, Request
 from envfix.model.target import Target
 from envfix.neighbours import explained
+from envfix.ports import Index
 from envfix.resolve import planning, remembered
 from envfix.situation import Parts, Situation, config_of
 from envfix.standing import damaged, overwritten
@@ -84,12 +86,16 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
     target = structs.replace(here.target, installed=kept)
     sizes: Mapping[str, int] = {}
     try:
-        index = None if offline else parts.index(config_of(parts, target))
+        index = None if offline else partial(_index, parts, target)
         sizes = planning.unpacked_sizes(parts.outside, index, resolution, target)
     except EnvfixError as problem:
         # Sizes inform, they decide nothing: without them the plan says that they are not known.
         parts.outside.say(f"warning: unpacked sizes are not known: {problem.message}")
     return planning.make_plan(resolution, target, because, sizes)
+
+
+def _index(parts: Parts, target: Target) -> Index:
+    return parts.index(config_of(parts, target))
 
 
 def plan_if_possible(

@@ -2,7 +2,8 @@
 
     Request + Machine + Matrix → Candidates → Plan → Lock → InstallResult → RestartAdvice → Verification
 
-Each public function is one command, read from top to bottom; what a step does is in its stage.
+Each public function is one command, read from top to bottom; what a step does is in its stage. What only one
+of them needs is imported in it: it would be a tenth of a report's time.
 """
 
 from __future__ import annotations
@@ -14,12 +15,9 @@ from msgspec import structs
 
 from envfix.attesting import attestations_of
 from envfix.choosing import choice_of_lock, choose
-from envfix.circumstances import with_kernel, with_wheels
 from envfix.deciding import no_gpu_advice, ranked, settled
 from envfix.errors import EnvfixError, InputError, NothingFits, ResolutionFailed
 from envfix.future import knowing, knowing_locked, said_of
-from envfix.lock import check as lock_check
-from envfix.lock import pylock
 from envfix.matrix import change, load, rank
 from envfix.matrix.ceilings import ceilings
 from envfix.mending import look, put_right
@@ -30,7 +28,6 @@ from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.notes import broken_by, notes_of
 from envfix.probe import machine_file
-from envfix.proving import driver_stub, run_checks, run_deep_checks
 from envfix.situation import Parts, Situation, Where
 from envfix.solution import make_lock, plan_if_possible, solve
 from envfix.together import Together, decide_together, ranked_together
@@ -129,6 +126,9 @@ def lock(
 
 def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) -> LockWritten:
     """Whether a lock still fits the machine and the matrix. Raises LockMismatch."""
+    from envfix.lock import check as lock_check
+    from envfix.lock import pylock
+
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = look(parts, where, matrix)
     made = pylock.read_lock(parts.outside, path)
@@ -145,6 +145,9 @@ def verify(
 
     With `deep` a training step is run and measured too, in processes of their own.
     """
+    from envfix.circumstances import with_kernel, with_wheels
+    from envfix.proving import driver_stub, run_checks, run_deep_checks
+
     matrix = load.load(parts.outside, parts.matrix_dir)
     here = put_right(parts, where, matrix)
     if here.new_venv:

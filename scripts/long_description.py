@@ -11,8 +11,8 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-# A paragraph that is nothing but a picture of the checkout, whatever its alternative text.
-PICTURE = re.compile(r"^!\[[^\]]*\]\(\.assets/[^)]+\)\n\n?", re.MULTILINE)
+# A paragraph that begins with a picture of the checkout; what else is in it speaks of the picture.
+PICTURE = re.compile(r"^!\[[^\]]*\]\(\.assets/[^)]+\)\n(?:.+\n)*\n?", re.MULTILINE)
 
 
 class LongDescription(MetadataHookInterface):

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.rooms import Apart
+from tests.rooms import Observed
 
 # Everything of the outside that leaves something behind, or lets a child do so.
 CHANGES = (
@@ -18,10 +18,10 @@ CHANGES = (
 )  # fmt: skip
 
 
-class Struck(Apart):
+class Struck(Observed):
     """Calls `blow` with the number of each change right before it. `done` names them."""
 
-    def __init__(self, like: Apart, blow: Callable[[int], object]) -> None:
+    def __init__(self, like: Observed, blow: Callable[[int], object]) -> None:
         super().__init__(like.cache)
         self._own = like._own
         self.blow = blow
@@ -43,7 +43,7 @@ class Struck(Apart):
 class Dying(Struck):
     """Kills its own process (SIGKILL) right before the `last`-th change; 0 means never."""
 
-    def __init__(self, like: Apart, last: int = 0) -> None:
+    def __init__(self, like: Observed, last: int = 0) -> None:
         super().__init__(like, lambda at: os.kill(os.getpid(), signal.SIGKILL) if at == last else None)
 
 
@@ -87,7 +87,9 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def deaths(like: Apart, work: Callable[[Dying], object], *, step: int = 1, most: int = 400) -> Iterator[int]:
+def deaths(
+    like: Observed, work: Callable[[Dying], object], *, step: int = 1, most: int = 400
+) -> Iterator[int]:
     """Run `work` again and again, killed before its first change, its second ... until it comes to its end.
 
     With a `step` only every so many-th: each costs what an install costs.

@@ -17,7 +17,7 @@ from envfix.install.transaction import recover
 from envfix.model.outcome import InstallResult
 from envfix.system.outside import RealOutside
 from tests.faults import Struck
-from tests.index_server import IndexServer
+from tests.index_server import IndexServer, Wheel, build_wheel
 from tests.rooms import HOME, Room, tree
 
 Tree = dict[str, tuple[object, ...]]
@@ -28,6 +28,16 @@ LIBRARY = "numb/lib/libcudnn.so.9"
 def library() -> bytes:
     """Any library that can be loaded."""
     return Path(str(msgspec._core.__file__)).read_bytes()
+
+
+def small_tensorflows() -> tuple[Wheel, ...]:
+    """Two that have a file in common, as `tensorflow` and `tensorflow-cpu` have."""
+    gpu = {"tensorflow/__init__.py": "", "tensorflow/gpu.py": LARGE, "shared/both.py": "gpu\n"}
+    cpu = {"tensorflow/__init__.py": "", "tensorflow/cpu.py": LARGE, "shared/both.py": "cpu\n"}
+    return (
+        build_wheel("tensorflow", "2.0", ["numb>=1"], modules=gpu),
+        build_wheel("tensorflow-cpu", "1.9", modules=cpu),
+    )
 
 
 def numb(version: str) -> dict[str, str | bytes]:

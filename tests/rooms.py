@@ -8,7 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import structs
@@ -23,6 +23,7 @@ from envfix.probe.interpreter import read_target
 from envfix.resolve.planning import make_plan
 from envfix.resolve.uv import UvResolver
 from envfix.system.outside import RealOutside
+from tests.apart import Apart
 from tests.index_server import IndexServer
 
 HOME = ".envfix"
@@ -47,32 +48,15 @@ def tree(folder: Path | str, without: Sequence[str] = (HOME, "__pycache__")) -> 
     return found
 
 
-class Apart(RealOutside):
-    """The real outside with a cache of the test's own, and a free disk that a test can shrink."""
+class Observed(Apart):
+    """One that keeps what is said, tells of each program, and has a free disk that a test can shrink."""
 
     def __init__(self, cache: Path) -> None:
-        super().__init__(quiet=True)
-        self.cache = cache
+        super().__init__(cache)
         self.said: list[str] = []
-        kept = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith(("PIP_", "UV_")) and "proxy" not in k.lower()
-        }
-        own = {
-            "UV_CACHE_DIR": str(cache),
-            "UV_HTTP_RETRIES": "0",
-            "PIP_RETRIES": "0",
-            "PIP_NO_CACHE_DIR": "1",
-        }
-        self._own = {**kept, **own}
         self.free: int | None = None
         self.before_run: Callable[[Sequence[str]], None] = lambda argv: None
         self.after_run: Callable[[Sequence[str]], None] = lambda argv: None
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        return self._own
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -91,7 +75,7 @@ class Room:
     """A virtual environment, the index, and the steps from requirements to an install."""
 
     def __init__(self, folder: Path, index: IndexServer) -> None:
-        self.outside = Apart(folder / "cache")
+        self.outside = Observed(folder / "cache")
         self.config = PipConfig(index_url=index.simple)
         self.index = index
         self.python = self._make(folder / "env")
@@ -111,7 +95,7 @@ class Room:
         env = Path(self.python).parents[1]
         shutil.rmtree(env)
         shutil.copytree(env.with_name("kept"), env, symlinks=True)
-        self.outside = Apart(self.outside.cache)
+        self.outside = Observed(self.outside.cache)
 
     def target(self) -> Target:
         return read_target(RealOutside(), self.python)

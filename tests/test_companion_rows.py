@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -19,8 +16,8 @@ from envfix.model.companions import Companion
 from envfix.ports import Index, IndexFile
 from envfix.reading import to_plain
 from tests import shipped
+from tests.scripted import load_script
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "refresh_matrix.py"
 CHECK = (
     "def _ensure():\n  required_tensorflow_version = '2.15'\n  if tf1: required_tensorflow_version = '1.15'\n"
 )
@@ -143,7 +140,7 @@ def test_the_shipped_rows_are_of_these_packages_and_as_the_script_writes_them() 
 
 
 def test_the_script_keeps_what_it_read_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
-    script = loaded()
+    script = load_script("refresh_matrix")
     shutil.copy(Path(load.matrix_dir()) / "companions.yaml", tmp_path)
     options = script._options(["-o", str(tmp_path), "--jobs", "1"])
     wheels = {
@@ -161,12 +158,3 @@ def test_the_script_keeps_what_it_read_and_a_second_run_changes_nothing(tmp_path
     text = (tmp_path / "companions.yaml").read_text()
     assert script.refresh_companions(Packages(wheels), options) == []
     assert (tmp_path / "companions.yaml").read_text() == text
-
-
-def loaded() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("refresh_matrix", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["refresh_matrix"] = module
-    spec.loader.exec_module(module)
-    return module

@@ -86,7 +86,7 @@ def told(terminal: int, until: str = "", quiet: float = 0.7) -> str:
 
 
 # A key pressed and a list that has come to its end take seconds.
-@pytest.fixture(params=[by_bash, by_fish, pytest.param(by_zsh, marks=pytest.mark.live)])
+@pytest.fixture(params=[by_bash, by_fish, pytest.param(by_zsh, marks=pytest.mark.slow)])
 def completed(request: pytest.FixtureRequest, scripts: Path) -> Callable[[str], set[str]]:
     shell = request.param.__name__.removeprefix("by_")
     if shutil.which(shell) is None:

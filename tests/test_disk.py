@@ -20,6 +20,7 @@ from envfix.model.plan import Change, LockedFile, LockedPackage, Plan, PlannedPa
 from envfix.model.target import PipConfig, Target
 from envfix.probe.interpreter import read_target
 from envfix.system.outside import RealOutside
+from tests.apart import Apart
 from tests.fakes import FakeOutside
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
 
@@ -136,17 +137,6 @@ def test_a_cache_that_cannot_be_written_is_said_with_its_folder() -> None:
     with pytest.raises(InputError, match=f"uv's cache `{CACHE}` cannot be written") as caught:
         check_space(outside, PLAN, SITE)
     assert "UV_CACHE_DIR" in (caught.value.hint or "")
-
-
-class Apart(RealOutside):
-    def __init__(self, cache: Path) -> None:
-        super().__init__(quiet=True)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))}
-        self._own = {**kept, "UV_CACHE_DIR": str(cache), "UV_HTTP_RETRIES": "0"}
-
-    @property
-    def environ(self) -> dict[str, str]:  # type: ignore[override]
-        return self._own
 
 
 def test_the_cache_is_where_uv_says(tmp_path: Path) -> None:

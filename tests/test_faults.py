@@ -24,7 +24,7 @@ from envfix.commands import _end_like_ctrl_c
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
 from envfix.install.transaction import history, recover
 from tests.faults import Dying, Struck, deaths, in_child
-from tests.ground import LARGE, LIBRARY, TRIED, Ground, disk, fill, numb, without_times
+from tests.ground import LIBRARY, TRIED, Ground, disk, fill, numb, small_tensorflows, without_times
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.rooms import tree
 
@@ -33,11 +33,8 @@ EVERY = [pytest.param(9, id="some"), pytest.param(1, id="every", marks=pytest.ma
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[IndexServer]:
-    tf = {"tensorflow/__init__.py": "", "tensorflow/gpu.py": LARGE, "shared/both.py": "gpu\n"}
-    cpu = {"tensorflow/__init__.py": "", "tensorflow/cpu.py": LARGE, "shared/both.py": "cpu\n"}
     with serving(
-        build_wheel("tensorflow", "2.0", ["numb>=1"], modules=tf),
-        build_wheel("tensorflow-cpu", "1.9", modules=cpu),
+        *small_tensorflows(),
         build_wheel("numb", "1.0", modules=numb("1.0")),
         build_wheel("numb", "2.0", modules=numb("2.0")),
     ) as server:

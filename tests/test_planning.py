@@ -167,14 +167,14 @@ def test_unpacked_sizes_come_from_the_wheels_end_and_are_kept(
     with serving(big, small) as index:
         packages = tuple(served(index.url, wheel) for wheel in (big, small))
         resolution = Resolution(packages=packages, resolver="uv")
-        sizes = unpacked_sizes(RealOutside(), RealIndex(), resolution, TARGET)
+        sizes = unpacked_sizes(RealOutside(), RealIndex, resolution, TARGET)
         assert sizes[big.sha256] > 1_200_000
         assert set(sizes) == {big.sha256, small.sha256}
         asked = len(index.asked)
-        assert unpacked_sizes(RealOutside(), RealIndex(), resolution, TARGET) == sizes
+        assert unpacked_sizes(RealOutside(), RealIndex, resolution, TARGET) == sizes
         assert len(index.asked) == asked
         kept = structs.replace(TARGET, installed=(Distribution(name="big", version="1"),))
-        assert set(unpacked_sizes(RealOutside(), RealIndex(), resolution, kept)) == {small.sha256}
+        assert set(unpacked_sizes(RealOutside(), RealIndex, resolution, kept)) == {small.sha256}
 
 
 def test_sizes_that_cannot_be_read_are_left_out_and_none_at_all_is_an_error(
@@ -187,10 +187,10 @@ def test_sizes_that_cannot_be_read_are_left_out_and_none_at_all_is_an_error(
             packages=tuple(served(index.url, wheel) for wheel in index.wheels.values()), resolver="uv"
         )
         known = pair.packages[0].wheels[0].sha256
-        assert set(unpacked_sizes(RealOutside(), RealIndex(), pair, TARGET)) == {known}
+        assert set(unpacked_sizes(RealOutside(), RealIndex, pair, TARGET)) == {known}
         alone = structs.replace(pair, packages=pair.packages[1:])
         with pytest.raises(IndexUnreachable):
-            unpacked_sizes(RealOutside(), RealIndex(), alone, TARGET)
+            unpacked_sizes(RealOutside(), RealIndex, alone, TARGET)
 
 
 def test_a_cache_that_is_damaged_or_read_only_costs_only_time(tmp_path: Path) -> None:
@@ -198,5 +198,5 @@ def test_a_cache_that_is_damaged_or_read_only_costs_only_time(tmp_path: Path) ->
         (wheel,) = index.wheels.values()
         resolution = Resolution(packages=(served(index.url, wheel),), resolver="uv")
         outside = FakeOutside(read_only=("/",))
-        assert unpacked_sizes(outside, RealIndex(), resolution, TARGET)[wheel.sha256] > 0
+        assert unpacked_sizes(outside, RealIndex, resolution, TARGET)[wheel.sha256] > 0
         assert any("cannot be written" in line for line in outside.said)

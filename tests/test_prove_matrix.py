@@ -23,9 +23,9 @@ from envfix.ports import Ran
 from envfix.reading import convert, parse_yaml
 from envfix.verify import transcript
 from tests import shipped
+from tests.scripted import load_script
 from tests.test_lock import LOCK
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "prove_matrix.py"
 PROOF = LoaderProof(
     date="2026-12-01",
     python=PythonRelease("3.12"),
@@ -39,14 +39,7 @@ PROOF = LoaderProof(
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prove_matrix", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["prove_matrix"] = module
-    # As for a script that is run: what is beside it can be imported.
-    sys.path.insert(0, str(SCRIPT.parent))
-    spec.loader.exec_module(module)
-    return module
+    return load_script("prove_matrix")
 
 
 def room() -> ModuleType:

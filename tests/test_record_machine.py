@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import importlib.util
 import socket
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,18 +12,12 @@ import pytest
 from envfix.model.machine import known
 from envfix.probe.machine_file import load_machine
 from envfix.system.outside import RealOutside
-
-SCRIPT = Path(__file__).parents[1] / "scripts" / "record_machine.py"
+from tests.scripted import load_script
 
 
 @pytest.fixture(scope="module")
 def recorder() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("record_machine", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["record_machine"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("record_machine")
 
 
 def test_what_is_recorded_is_a_machine(recorder: ModuleType, tmp_path: Path) -> None:

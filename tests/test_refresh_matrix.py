@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -20,9 +18,9 @@ from envfix.model.matrix import LoaderProof
 from envfix.model.versions import PythonRelease
 from envfix.ports import IndexFile
 from envfix.reading import convert, parse_yaml
+from tests.scripted import load_script
 from tests.test_derive import CPU, CUDA_2_20, FATBINS, LIBRARY, LINUX, RecordedIndex
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "refresh_matrix.py"
 # In the order of the page; the recorded sizes and days follow it.
 PAGE = ("2.20.0", "2.21.0", "2.19.0")
 VERSIONS = sorted(PAGE)
@@ -30,12 +28,7 @@ VERSIONS = sorted(PAGE)
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("refresh_matrix", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["refresh_matrix"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("refresh_matrix")
 
 
 @pytest.fixture

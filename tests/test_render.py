@@ -11,13 +11,12 @@ from envfix.errors import LockMismatch, NothingFits
 from envfix.model import results
 from envfix.model.decision import Candidate, Code, Decision, Fit, Verdict
 from envfix.model.machine import Machine
-from envfix.model.outcome import Check, InstallResult, Proof, RestartAdvice, Status, Verification
+from envfix.model.outcome import REPAIR, Check, InstallResult, Proof, RestartAdvice, Status, Verification
 from envfix.model.plan import NEEDED, Break, Change, Plan, PlannedPackage
 from envfix.model.release import Release
 from envfix.model.results import Installed, Report, Verified
 from envfix.render import json, markdown, outcome, text
 from envfix.render.words import columns, size
-from envfix.verify.checks import REPAIR
 from tests.values import RELEASE, T4
 
 VERDICT = Verdict(

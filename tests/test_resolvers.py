@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,39 +26,13 @@ from envfix.resolve.uv import UvResolver, read_resolution
 from envfix.resolve.wheels import installable, target_tags
 from envfix.system.index import RealIndex
 from envfix.system.outside import RealOutside
+from tests.apart import Apart
 from tests.index_server import IndexServer, Wheel, build_wheel, serving
 from tests.values import TARGET
 
 # pip-tools takes some ten times as long to start as uv.
 BOTH = pytest.mark.parametrize("name", ["uv", pytest.param("pip-tools", marks=pytest.mark.slow)])
 ABI = f"cp{sys.version_info.major}{sys.version_info.minor}"
-
-
-class Apart(RealOutside):
-    """The real outside with a cache and an environment of the test's own."""
-
-    def __init__(self, cache: Path, more: Mapping[str, str] | None = None) -> None:
-        super().__init__(quiet=True)
-        kept = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith(("PIP_", "UV_")) and "proxy" not in k.lower()
-        }
-        own = {
-            "UV_CACHE_DIR": str(cache),
-            "UV_HTTP_RETRIES": "0",
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_RETRIES": "0",
-        }
-        self._own = {**kept, **own, **(more or {})}
-        self.said: list[str] = []
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        return self._own
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def wheels() -> tuple[Wheel, ...]:
@@ -426,16 +399,18 @@ def test_a_constraint_that_has_a_part_in_a_conflict_is_named_with_its_file(
 
 
 def test_a_constraints_file_that_is_not_there_is_said_and_stops_nothing(
-    index: IndexServer, here: Target, tmp_path: Path
+    index: IndexServer, here: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Colab's variables were: github.com/googlecolab/colabtools/issues/5237."""
     names = ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT")
     outside = Apart(tmp_path / "cache", dict.fromkeys(names, "/no/where.txt"))
+    said: list[str] = []
+    monkeypatch.setattr(outside, "say", said.append)
     config = configured(index)
     found = UvResolver(outside).resolve(["flow-tensor"], ["numb<2"], here, config, offline=False)
     assert found.version_of("numb") == "1.5"
     ends = "no file `/no/where.txt` is here, so it constrains nothing"
-    assert outside.said == [f"warning: {name}: {ends}" for name in names]
+    assert said == [f"warning: {name}: {ends}" for name in names]
     assert not set(names) & uv_install_environment(outside, config).keys()
 
 

@@ -17,7 +17,7 @@ from tests.faults import Dying, deaths, in_child
 from tests.ground import TRIED, Compared, disk, numb
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.pythons import copied, debian
-from tests.rooms import Apart, Room, tree
+from tests.rooms import Observed, Room, tree
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_the_first_install_is_rolled_back_with_the_folders_that_it_made(system: 
 def test_killed_before_any_change(system: System) -> None:
     lock, seen = system.room.lock("numb==2.0"), set()
 
-    def install(outside: Apart) -> None:
+    def install(outside: Observed) -> None:
         system.room.apply(lock, outside=outside, break_system_packages=True)
 
     for _ in deaths(system.room.outside, install):
@@ -135,7 +135,7 @@ class Layers(Compared):
         self.env.rename(folder / "lower")
         self.env.mkdir()
 
-    def install(self, requirement: str, *, disposable: bool = False, outside: Apart | None = None) -> None:
+    def install(self, requirement: str, *, disposable: bool = False, outside: Observed | None = None) -> None:
         self.room.apply(self.room.lock(requirement), disposable=disposable, outside=outside)
 
     @contextmanager

@@ -21,38 +21,31 @@ from envfix.install import loader
 from envfix.install.transaction import history, imports, journal, recover
 from envfix.install.transaction.change import Contended, changing
 from envfix.install.transaction.journal import State
+from tests import ground
 from tests.faults import deaths, in_child
+from tests.ground import LARGE, small_tensorflows
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.rooms import HOME, Room, tree
 
 BOTH = pytest.mark.parametrize("installer", ["uv", "pip"])
-LARGE = "x" * 20_000  # is kept by a link, not copied
 
 
-def numb(version: str, **more: str) -> dict[str, str]:
+def numb(version: str, **more: str) -> dict[str, str | bytes]:
+    """The wheel of the faults, with a file in each place that only one version has."""
     data = f"numb-{version}.data"
     return {
-        "numb/__init__.py": f'__version__ = "{version}"\n',
-        "numb/large.py": f"# {version}\n{LARGE}",
-        f"numb/only_{version[0]}.py": "",
-        f"numb_{version[0]}.pth": "",
-        f"{data}/scripts/numb-tool": f"#!python\nprint('{version}')\n",
+        **ground.numb(version),
         f"{data}/scripts/numb-{version[0]}": "#!python\n",
         f"{data}/data/share/numb/about.txt": version,
-        f"{data}/data/share/numb/{version[0]}/deep.txt": version,
         f"{data}/data/etc/numb-{version[0]}.conf": version,
-        f"{data}/headers/numb.h": f"// {version}\n",
         **more,
     }
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[IndexServer]:
-    tf = {"tensorflow/__init__.py": "", "tensorflow/gpu.py": LARGE, "shared/both.py": "gpu\n"}
-    cpu = {"tensorflow/__init__.py": "", "tensorflow/cpu.py": LARGE, "shared/both.py": "cpu\n"}
     with serving(
-        build_wheel("tensorflow", "2.0", ["numb>=1"], modules=tf),
-        build_wheel("tensorflow-cpu", "1.9", modules=cpu),
+        *small_tensorflows(),
         build_wheel("numb", "1.0", modules=numb("1.0")),
         build_wheel("numb", "2.0", modules=numb("2.0")),
         build_wheel("numb", "3.0", modules=numb("3.0")),
@@ -461,9 +454,17 @@ def test_putting_back_needs_nothing_but_the_standard_library() -> None:
 
 def test_everything_that_envfix_may_import_is_named() -> None:
     """Before packages change below it, all of it is imported: half of an old and half of a new one would not
-    work together. Attestations are checked before the first change, and never after it."""
+    work together. Attestations are checked before the first change, and completion changes nothing."""
     root = Path(imports.__file__).parents[2]
-    children = ("payload", "children", "child.py", "deep_child.py", "deep_model.py", "attestations.py")
+    children = (
+        "payload",
+        "children",
+        "child.py",
+        "deep_child.py",
+        "deep_model.py",
+        "attestations.py",
+        "completing.py",
+    )
     found: set[str] = set()
     for path in root.rglob("*.py"):
         if not any(part in children for part in path.parts):

@@ -22,7 +22,7 @@ from envfix.install.transaction.ending import ended
 from envfix.install.transaction.journal import State
 from envfix.resolve.planning import make_plan
 from tests.index_server import IndexServer, build_wheel, serving
-from tests.rooms import HOME, Apart, Room
+from tests.rooms import HOME, Observed, Room
 
 LARGE = "x" * 20_000
 
@@ -56,7 +56,7 @@ def cut_off(room: Room, *requirements: str) -> None:
     """Leave a change half done, as an envfix does that is killed after the installer."""
     lock, whole = room.lock(*requirements), journal.write
 
-    def die(outside: Apart, folder: str, entry: journal.Journal) -> None:
+    def die(outside: Observed, folder: str, entry: journal.Journal) -> None:
         if entry.state is State.INSTALLED:
             os._exit(9)
         whole(outside, folder, entry)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from envfix.model.target import PipConfig
 from envfix.ports import Outside, Ran
 from envfix.probe.interpreter import read_target
 from envfix.system.outside import RealOutside
+from tests.apart import Apart
 from tests.fakes import FakeOutside
 from tests.index_server import SEEDS, IndexServer, seeds, serving
 from tests.values import TARGET
@@ -46,17 +46,6 @@ def ensure_venv(
     if not place.there:
         make_venv(outside, place, config, offline=offline)
     return place.python, not place.there
-
-
-class Apart(RealOutside):
-    def __init__(self, cache: Path) -> None:
-        super().__init__(quiet=True)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))}
-        self._own = {**kept, "UV_CACHE_DIR": str(cache), "UV_HTTP_RETRIES": "0"}
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        return self._own
 
 
 def test_a_new_environment_has_the_interpreter_asked_for_and_pip(tmp_path: Path, index: IndexServer) -> None:

@@ -20,7 +20,7 @@ from envfix.model.usage import GpuProcess, GpuUsage, Sample, activity
 from envfix.probe import usage
 from envfix.render.usage import gpu_lines, one_look
 from envfix.system.outside import RealOutside
-from envfix.verify.stub import build as stub
+from tests.stubs import compiled
 
 T4 = "Tesla T4|7.5|15360"
 BUSY = {
@@ -35,10 +35,7 @@ BUSY = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    outside = RealOutside(quiet=True)
-    if not any(outside.which(name) for name in ("cc", "gcc", "clang")):
-        pytest.skip("no C compiler here")
-    return stub.build(outside, str(tmp_path_factory.mktemp("cache")))
+    return compiled(tmp_path_factory.mktemp("cache"))
 
 
 def environ(folder: str, **extra: str) -> dict[str, str]:

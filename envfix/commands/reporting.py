@@ -6,19 +6,23 @@ import argparse
 
 from envfix import restarting, workflow
 from envfix.commands.asking import request, where
-from envfix.commands.issue import for_issue
-from envfix.commands.recording import compared, listed
 from envfix.situation import Parts
 
 
 def report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.for_issue:
+        from envfix.commands.issue import for_issue
+
         return for_issue(parts, options)
     if options.since is not None and options.since.lower() == "list":
+        from envfix.commands.recording import listed
+
         return listed(parts, options), 0
     every = options.json or options.format == "html" or parts.caller is not None
     done = workflow.report(parts, request(options), where(options), every=every)
     done = restarting.reported(parts.outside, done)
     if options.since is not None:
+        from envfix.commands.recording import compared
+
         done = compared(parts, options, done)
     return done, done.exit_code

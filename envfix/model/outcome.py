@@ -111,6 +111,10 @@ class Proof(str, Enum):
     CPU = "cpu"
 
 
+# The hint of a check that an install would pass; an install that has just been done leaves it out.
+REPAIR = "run `envfix install`"
+
+
 class Check(Struct, frozen=True, kw_only=True):
     """One check of `verify`; `cause` and `hint` are empty where nothing is to be said."""
 

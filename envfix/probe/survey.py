@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import UNSET
 
@@ -21,6 +22,7 @@ from envfix.probe.loader_cache import read_loader_cache
 from envfix.probe.nvidia_reading import Reading, nothing
 from envfix.probe.toolkit import read_toolkits
 
+T = TypeVar("T")
 GRACE = 3.0  # seconds after the budget in which killed children are cleared away
 
 
@@ -30,6 +32,14 @@ def survey(outside: Outside, target: Target | None, *, budget: float = 5.0) -> M
     No source has more than `budget` seconds. Nothing here raises for what a machine is like: a source that
     hangs, crashes or prints rubbish is evidence.
     """
+    return survey_with_target(outside, target, budget=budget)[0]
+
+
+def survey_with_target(
+    outside: Outside, target: Target | None, *, budget: float = 5.0
+) -> tuple[Machine, Target | None]:
+    """`survey`, with the interpreter it is about: read beside the other facts where it is not given, and None
+    where it did not answer."""
     answers = gather(_jobs(outside, target, budget), budget + GRACE)
     readings = [answers[name] or _hung(name, budget) for name in READINGS]
     driver, driver_conflicts = merge_driver(readings)
@@ -47,7 +57,7 @@ def survey(outside: Outside, target: Target | None, *, budget: float = 5.0) -> M
         else:
             facts.update(answer[0])
             evidence += answer[1]
-    return Machine(**facts, **_of_target(target), evidence=tuple(evidence))
+    return Machine(**facts, **_of_target(target), evidence=tuple(evidence)), target
 
 
 # In the order of trust.
@@ -71,10 +81,25 @@ def _jobs(outside: Outside, target: Target | None, budget: float) -> dict[str, C
     jobs: dict[str, Callable[[], Any]] = {
         name: _bound(read, outside, budget) for name, read in READINGS.items()
     }
+    own = _once(lambda: _read_own(outside, target, budget))
     jobs["files"] = lambda: _files(outside)
-    jobs["libraries"] = lambda: _libraries(outside, target, budget)
-    jobs["target"] = lambda: _read_own(outside, target, budget)
+    jobs["libraries"] = lambda: _libraries(outside, own()[0], budget)
+    jobs["target"] = own
     return jobs
+
+
+def _once(read: Callable[[], T]) -> Callable[[], T]:
+    """The one answer of `read`, for which everybody who asks meanwhile waits."""
+    asking = threading.Lock()
+    answers: list[T] = []
+
+    def answer() -> T:
+        with asking:
+            if not answers:
+                answers.append(read())
+            return answers[0]
+
+    return answer
 
 
 def _bound(

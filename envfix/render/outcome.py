@@ -10,6 +10,7 @@ from itertools import groupby
 
 from envfix.model.attestation import Attestations, Standing
 from envfix.model.outcome import (
+    REPAIR,
     Check,
     NotebookKernel,
     Proof,
@@ -20,7 +21,6 @@ from envfix.model.outcome import (
 )
 from envfix.model.results import Installed
 from envfix.render.plan import plan
-from envfix.verify.checks import REPAIR
 
 MARK = {Status.PASSED: "ok    ", Status.FAILED: "FAILED", Status.SKIPPED: "-     "}
 PROVEN = {

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from envfix import cache
@@ -26,11 +24,10 @@ from envfix.model.plan import (
     PlannedPackage,
     Resolution,
 )
-from envfix.model.specifiers import NOT_VALID
+from envfix.model.specifiers import NOT_VALID, name_in
 from envfix.model.target import Target
 from envfix.ports import Index, IndexFile, Outside
 
-_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _CACHE = "unpacked-sizes.json"
 
 
@@ -109,25 +106,25 @@ def _breaks(target: Target, changed: Iterable[LockedPackage], removed: frozenset
     after: dict[str, str | None] = {package.name: package.version for package in changed}
     staying = [dist for dist in target.installed if dist.name not in after and dist.name not in removed]
     after.update(dict.fromkeys(removed))
+    now_there = {dist.name: dist.version for dist in target.installed if dist.name in after}
     environment = marker_environment(target)
     found = []
     for dist in staying:
         for line in dist.requires:
-            named = _NAME.match(line)
-            name = canonicalize_name(named[1]) if named else ""
-            before = target.version_of(name) if name in after else None
+            name = name_in(line)
+            before = now_there.get(name)
             if before is None or not _applies(line, environment):
                 continue
             specifier = Requirement(line).specifier
-            now = after[name]
+            then = after[name]
             if specifier.contains(before, prereleases=True) and not (
-                now is not None and specifier.contains(now, prereleases=True)
+                then is not None and specifier.contains(then, prereleases=True)
             ):
                 found.append(
                     Break(
                         package=f"{dist.name} {dist.version}",
                         requirement=line,
-                        found=f"{name} {now}" if now else f"{name} is uninstalled",
+                        found=f"{name} {then}" if then else f"{name} is uninstalled",
                     )
                 )
     return tuple(found)
@@ -148,12 +145,12 @@ def marker_environment(target: Target) -> dict[str, str]:
 
 
 def unpacked_sizes(
-    outside: Outside, index: Index | None, resolution: Resolution, target: Target
+    outside: Outside, index: Callable[[], Index] | None, resolution: Resolution, target: Target
 ) -> Mapping[str, int]:
     """SHA-256 to unpacked bytes of the wheels that would change, from their central directories.
 
     A wheel's content never changes, so sizes are kept in the user's cache; without an index they come from
-    there alone. What cannot be read is left out.
+    there alone, and one is made only where some are not there. What cannot be read is left out.
     Raises IndexUnreachable when not one of them can be read.
     """
     files = [
@@ -165,7 +162,7 @@ def unpacked_sizes(
     known = _cached(outside, path)
     missing = [file for file in files if file.sha256 not in known]
     if missing and index is not None:
-        fresh, problem = _measure(index, missing)
+        fresh, problem = _measure(index(), missing)
         if problem is not None and not fresh:
             raise problem
         known.update(fresh)

@@ -15,7 +15,6 @@ from envfix.pep751 import lock_text
 from envfix.ports import Outside
 from envfix.reading import encode_hook
 from envfix.resolve.staying import installed_versions
-from envfix.resolve.uv import read_resolution
 
 # Two digits of the key name the file, so the folder never grows beyond 256 of them (some 15 MB).
 _DIGITS = 2
@@ -49,6 +48,8 @@ def recall(
     words = head.split()
     if words[1:2] != [key] or len(words) != 3:
         return None
+    from envfix.resolve.uv import read_resolution  # not where nothing is kept: as slow as a tenth of a report
+
     try:
         found = read_resolution(body, target)
     except EnvfixError:

@@ -15,7 +15,7 @@ from envfix.model.decision import Bound
 from envfix.model.machine import Arch, Os
 from envfix.model.markers import marker_environment
 from envfix.model.matrix import Release
-from envfix.model.specifiers import NOT_VALID
+from envfix.model.specifiers import NOT_VALID, name_in, requirement
 from envfix.model.target import Distribution, Target
 
 
@@ -79,9 +79,10 @@ def gpu_package(release: Release, target: Target) -> str:
     old = "tensorflow-gpu"
     if release.package != "tensorflow":
         return release.package
-    same = _holds(target, old, SpecifierSet(f"=={release.version}"))
+    if release.version >= Version("2.12") or not _holds(target, old, SpecifierSet(f"=={release.version}")):
+        return release.package
     needed = any(_requires(dist, release.package) for dist in target.installed)
-    return old if same and release.version < Version("2.12") and not needed else release.package
+    return release.package if needed else old
 
 
 def cpu_package(release: Release, target: Target, companions: Sequence[Requirement]) -> str:
@@ -169,10 +170,8 @@ def _with_companions(because: dict[str, str], companions: Sequence[Requirement])
 
 def _requires(dist: Distribution, name: str) -> bool:
     for line in dist.requires:
-        try:
-            requirement = Requirement(line)
-        except NOT_VALID:
-            continue  # from before PEP 508: it binds nobody
-        if canonicalize_name(requirement.name) == name and "extra" not in str(requirement.marker or ""):
+        # Thousands of lines are of other packages: parsing each would take longer than the decision.
+        parsed = requirement(line) if name_in(line) == name else None
+        if parsed is not None and "extra" not in str(parsed.marker or ""):
             return True
     return False

@@ -14,7 +14,7 @@ from typing import Any
 
 from envfix.errors import InputError
 from envfix.model.machine import Driver, Gpu, Machine, known
-from envfix.model.outcome import Check, Proof, Status, Verification
+from envfix.model.outcome import REPAIR, Check, Proof, Status, Verification
 from envfix.model.request import Accelerator
 from envfix.model.surroundings import Surroundings
 from envfix.model.versions import CudnnRelease
@@ -29,7 +29,6 @@ OPERATIONS = {"matmul": "matmul", "convolution": "convolution", "jit": "jit_comp
 # each product of two inputs is off by less than 2 * 2**-10 = 0.2 % even where they are cut off, and all
 # inputs are positive.
 TOLERANCE = 0.005
-REPAIR = "run `envfix install`"
 NO_KERNELS = "no GPU here: the driver stub runs no kernels"
 
 

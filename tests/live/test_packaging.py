@@ -24,6 +24,7 @@ pytestmark = pytest.mark.live
 ROOT = Path(__file__).parent.parent.parent
 UV = uv.find_uv_bin()
 VERSION = f"envfix {__version__} (matrix of {matrix_date()})\n"
+LEFT = {"__pycache__", ".nox", ".pytest_cache", ".hypothesis", ".mypy_cache", ".ruff_cache"}
 NAME = f"envfix_tf-{__version__}"
 
 
@@ -41,7 +42,7 @@ def files_below(*names: str) -> set[str]:
         path.relative_to(ROOT).as_posix()
         for name in names
         for path in ([ROOT / name] if (ROOT / name).is_file() else (ROOT / name).rglob("*"))
-        if path.is_file() and not {"__pycache__", ".pytest_cache", ".hypothesis"} & set(path.parts)
+        if path.is_file() and not LEFT & set(path.relative_to(ROOT).parts)
     }
 
 
@@ -68,6 +69,8 @@ def test_the_wheel_holds_the_package_and_the_matrix_and_nothing_else(wheel: Path
         held = set(opened.namelist())
     information = {f"{NAME}.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
     matrix = {f"envfix/{name}" for name in files_below("compat_matrix")}
+    suffixes = {Path(name).suffix for name in held - information}
+    assert suffixes == {"", ".py", ".typed", ".jinja", ".c", ".h", ".yaml", ".md"}
     assert held == files_below("envfix") | matrix | information | {f"{NAME}.dist-info/licenses/LICENSE"}
 
 

@@ -1,0 +1,84 @@
+"""What an install of a lock cannot go below: its bytes over the network, and out of their wheels."""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+from benchmarks.workshop import Workshop
+
+CONNECTIONS = 8
+PIECE = 1 << 20
+
+
+class Floor(NamedTuple):
+    """Seconds, and bytes over the network."""
+
+    download: float
+    unpack: float
+    size: int
+
+    @property
+    def seconds(self) -> float:
+        return self.download + self.unpack
+
+    def text(self) -> str:
+        return (
+            f"floor: {self.size / 1e9:.2f} GB at {self.size / self.download / 1e6:.0f} MB/s over "
+            f"{CONNECTIONS} connections, then unpacked in {self.unpack:.0f} s by as many processes as cores; "
+            "uv does both at once"
+        )
+
+
+def measure(shop: Workshop) -> Floor:
+    """Download every file of the bench's lock, and unpack every wheel. Raises OSError, requests' errors."""
+    from envfix.reading import parse_toml
+
+    locked = shop.folder / "pylock.envfix.toml"
+    packages = parse_toml(locked.read_text(), str(locked))["packages"]
+    urls = [package["wheels"][0]["url"] for package in packages]
+    wheels, unpacked = shop.folder / "wheels", shop.folder / "unpacked"
+    wheels.mkdir()
+    try:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            download = _timed(pool, _download, ((url, wheels) for url in urls))
+        size = sum(path.stat().st_size for path in wheels.iterdir())
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            # The largest first, or the last one alone takes as long as all the others.
+            ordered = sorted(wheels.iterdir(), key=lambda path: -path.stat().st_size)
+            unpack = _timed(pool, _unpack, ((path, unpacked / path.stem) for path in ordered))
+    finally:
+        shop.remove("wheels", "unpacked")
+    return Floor(download, unpack, size)
+
+
+def _timed(pool: Executor, work: Callable[..., None], jobs: Iterable[tuple[Any, ...]]) -> float:
+    start = time.perf_counter()
+    for done in [pool.submit(work, *job) for job in jobs]:
+        done.result()
+    return time.perf_counter() - start
+
+
+def _download(url: str, folder: Path) -> None:
+    parts = urlsplit(url)
+    name = unquote(parts.path).rpartition("/")[2]
+    if parts.scheme == "file":
+        (folder / name).write_bytes(Path(unquote(parts.path)).read_bytes())
+        return
+    with requests.get(url, stream=True, timeout=60) as answer, (folder / name).open("wb") as file:
+        answer.raise_for_status()
+        for piece in answer.iter_content(PIECE):
+            file.write(piece)
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)

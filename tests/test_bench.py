@@ -1,0 +1,198 @@
+"""The bench: what it makes of its figures, what it grows, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from envfix.matrix import load
+from envfix.system.outside import RealOutside
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import bench
+from benchmarks import growing, ratios, table
+from benchmarks.ratios import Spread
+from benchmarks.table import BEGIN, END, Goal, Row
+from benchmarks.workshop import Failed, Workshop, workshop
+
+
+def test_a_spread_is_the_median_with_the_middle_half() -> None:
+    assert Spread.of([5, 1, 2, 3, 90]) == (3, 2, 5, 5)
+    assert Spread.of([1.0, 2.0]).text("s") == "1.50 (1.25 to 1.75) s"
+    assert Spread.of([7.0]).text("MB", 0) == "7 MB"
+    with pytest.raises(ValueError, match="no values"):
+        Spread.of([])
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    assert ratios.paired([2, 30], [1, 10]).median == 2.5
+    assert ratios.beyond([2, 30], [1, 10]).median == 10.5
+    with pytest.raises(ValueError):
+        ratios.paired([1, 2], [1])
+
+
+def test_each_is_first_as_often_as_the_other() -> None:
+    order: list[str] = []
+    works = [lambda name=name: order.append(name) or len(order) for name in "ab"]  # type: ignore[func-returns-value, misc]
+    assert ratios.alternately(works, 4) == [[2, 3, 6, 7], [1, 4, 5, 8]]
+    assert "".join(order) == "baabbaab"
+
+
+def test_growth_is_one_where_it_is_linear() -> None:
+    assert ratios.growth([1, 10, 100], [3, 12, 102]) == pytest.approx(1)
+    assert ratios.growth([1, 10, 100], [1, 100, 10_000]) == pytest.approx(10)
+    assert ratios.growth([1, 10, 100], [2, 2, 9]) == 0
+
+
+def test_a_missed_target_stands_out_in_the_table() -> None:
+    rows = [
+        Row("s", "a | b", "1 s", "2 s", Spread.of([0.5]), Goal(0.5, 1.05)),
+        Row("s", "c", "9 s", goal=Goal(9, 0.3, "s"), note="two\nlines"),
+    ]
+    assert table.markdown(rows).splitlines()[2:] == [
+        "| a / b | 1 s | 2 s | 0.50 | ≤ 1.05 |  |",
+        "| c | 9 s |  |  | **≤ 0.3 s missed: 9.00** | two lines |",
+    ]
+
+
+def test_the_block_is_replaced_and_nothing_else() -> None:
+    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    once = table.replaced(text, "new\n")
+    assert once == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    assert table.replaced(once, "new") == once
+    for wrong in ("", f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"):
+        with pytest.raises(ValueError, match="expected one line"):
+            table.replaced(wrong, "new")
+
+
+def test_the_readme_has_the_block() -> None:
+    table.replaced((Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8"), "new")
+
+
+def test_a_grown_matrix_is_one_that_envfix_reads(tmp_path: Path) -> None:
+    shipped = Path(load.matrix_dir())
+    before = load.load(RealOutside(), str(shipped)).releases
+    count = growing.write_matrix(shipped, tmp_path / "grown", 2)
+    after = load.load(RealOutside(), str(tmp_path / "grown")).releases
+    post = sum(row.version.is_postrelease for row in before)
+    assert len(after) == count == 2 * len(before) - post
+    assert {row.version for row in before} < {row.version for row in after}
+
+
+def test_grown_packages_are_distributions(tmp_path: Path) -> None:
+    growing.write_packages(tmp_path, 7)
+    found = {one.metadata["Name"]: one for one in distributions(path=[str(tmp_path)])}
+    assert set(found) == {f"pkg-{at}" for at in range(7)}
+    assert found["pkg-6"].requires is not None and "pkg-3>=1.0" in found["pkg-6"].requires
+
+
+def test_a_grown_log_has_its_size_and_one_cause(tmp_path: Path) -> None:
+    growing.write_log(tmp_path / "log", 0.05)
+    text = (tmp_path / "log").read_text()
+    assert 50_000 <= len(text) < 50_500
+    assert text.count("Cannot dlopen") == 1
+
+
+def section(*rows: Row, raising: type[BaseException] | None = None) -> SimpleNamespace:
+    def measured(shop: Workshop, options: object) -> list[Row]:
+        (shop.folder / "left").write_text("over")
+        if raising:
+            raise raising("stopped")
+        return list(rows)
+
+    return SimpleNamespace(rows=measured)
+
+
+@pytest.fixture
+def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the bench works in, with sections of ours."""
+    met, missed = Row("s", "a", "1 s", goal=Goal(1, 2)), Row("s", "b", "3 s", goal=Goal(3, 2))
+    sections = {
+        "met": section(met),
+        "missed": section(met, missed),
+        "interrupted": section(raising=KeyboardInterrupt),
+        "failed": section(raising=Failed),
+    }
+    monkeypatch.setattr(bench, "SECTIONS", sections)
+    monkeypatch.setattr(bench.circumstances, "facts", lambda shop: {"versions": {}})
+    monkeypatch.setattr(bench.circumstances, "sentence", lambda facts: "Measured.")
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [("met", 0), ("met,missed", 1), ("met,interrupted", 130), ("failed", 2), ("nonesuch", 2)],
+)
+def test_the_exit_code_and_what_is_left(names: str, code: int, parent: Path) -> None:
+    assert bench.main(["--only", names, "--in", str(parent)]) == code
+    assert list(parent.iterdir()) == []
+
+
+def test_the_table_is_written_where_it_was_asked_for(
+    parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme, figures = tmp_path / "README.md", tmp_path / "figures.json"
+    readme.write_text(f"# x\n{BEGIN}\n{END}\n")
+    asked = ["--only", "missed", "--in", str(parent), "--write", str(readme), "--json", str(figures)]
+    assert bench.main(asked) == 1
+    shown = capsys.readouterr().out
+    assert "| b | 3 s |" in shown
+    assert readme.read_text() == f"# x\n{BEGIN}\n{shown.strip()}\n{END}\n"
+    goals = [row["goal"]["met"] for row in json.loads(figures.read_text())["rows"]]
+    assert goals == [True, False]
+
+
+def test_sections_of_an_earlier_run_of_the_day_are_kept(parent: Path, tmp_path: Path) -> None:
+    figures, kept = (
+        tmp_path / "figures.json",
+        Row("met", "kept", "5 s", "6 s", Spread.of([1, 2]), Goal(1, 2, "s")),
+    )
+    again = Row("missed", "of before", "7 s")
+    table.write_json(figures, {"date": "1", "versions": {}}, [kept, again])
+    assert table.read_json(figures) == ({"date": "1", "versions": {}}, [kept, again])
+    now = Row("missed", "of now", "8 s")
+    assert bench._joined([now], figures, {"date": "1", "versions": {}}) == [kept, now]
+    with pytest.raises(ValueError, match="another date: 1, now 2"):
+        bench._joined([now], figures, {"date": "2", "versions": {}})
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    with workshop(sys.executable, str(tmp_path)) as made:
+        return made
+
+
+BUSY = """\
+import time
+kept = b"x" * 60_000_000
+while time.process_time() < 0.1:
+    pass
+"""
+
+
+def test_a_run_is_measured_apart_from_the_bench(shop: Workshop) -> None:
+    shop.folder.mkdir()
+    run = shop.run([sys.executable, "-I", "-S", "-c", BUSY])
+    assert 60e6 < run.peak < 90e6
+    assert 0.1 < run.cpu < 1 and run.wall >= 0.1
+    assert shop.run([sys.executable, "-I", "-S", "-c", "raise SystemExit(3)"], ok=None).code == 3
+    with pytest.raises(Failed, match="ended with 3"):
+        shop.run([sys.executable, "-I", "-S", "-c", "raise SystemExit(3)"])
+    with pytest.raises(Failed, match="could not be run: no-such-program"):
+        shop.run(["no-such-program"])
+
+
+def test_what_takes_too_long_is_ended(shop: Workshop) -> None:
+    shop.folder.mkdir()
+    run = shop.run(["sleep", "30"], limit=0.1)
+    assert run.over and 0.1 <= run.wall < 5

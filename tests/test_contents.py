@@ -1,0 +1,124 @@
+"""Whether what was installed is what its RECORD says, and which files must be read to know."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from envfix.install import seals
+from envfix.install.transaction.contents import wrong_files
+from envfix.model.target import Distribution, Target
+from envfix.system.outside import RealOutside
+from tests.values import TARGET
+
+FILES = {"numb/__init__.py": "x = 1\n", "numb/libnumb.so": "code", "../bin/numb": "#!python\n"}
+OWN = ("numb-1.0.dist-info/INSTALLER", "../bin/numb")  # what an installer writes for each environment
+
+
+class Reader(RealOutside):
+    """Remembers what it was asked to read whole."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.read: list[str] = []
+
+    def sha256(self, path: str) -> bytes:
+        self.read.append(path)
+        return super().sha256(path)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def environment(folder: Path, like: Path | None = None) -> Target:
+    """One with `numb` in it; its files are links to those of `like`, as uv's are to its cache's."""
+    site, rows = folder / "site", []
+    for name, text in {**FILES, "numb-1.0.dist-info/INSTALLER": "uv\n"}.items():
+        path = Path(os.path.normpath(site / name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if like is not None and name not in OWN:
+            os.link(like / "site" / name, path)
+        else:
+            path.write_text(text)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        rows.append(f"{name},sha256={digest},{len(text)}\n")
+    (site / "numb-1.0.dist-info" / "RECORD").write_text("".join(rows))
+    dist = Distribution(name="numb", version="1.0", location=str(site))
+    return structs.replace(TARGET, purelib=str(site), platlib=str(site), installed=(dist,))
+
+
+def wrong(target: Target, outside: Reader) -> list[str]:
+    return [os.path.relpath(one.path, target.purelib) for one in wrong_files(outside, target, ["numb"])]
+
+
+def names(outside: Reader, target: Target) -> set[str]:
+    return {os.path.relpath(path, target.purelib) for path in outside.read}
+
+
+def test_what_is_linked_from_one_that_was_right_is_not_read_again(tmp_path: Path) -> None:
+    first, outside = environment(tmp_path / "a"), Reader()
+    assert wrong(first, outside) == []
+    assert names(outside, first) == {*FILES, "numb-1.0.dist-info/INSTALLER"}
+    second, outside = environment(tmp_path / "b", like=tmp_path / "a"), Reader()
+    assert wrong(second, outside) == []
+    assert names(outside, second) == set(OWN)
+
+
+def test_a_copy_is_read(tmp_path: Path) -> None:
+    assert wrong(environment(tmp_path / "a"), Reader()) == []
+    second, outside = environment(tmp_path / "b"), Reader()
+    assert wrong(second, outside) == []
+    assert "numb/libnumb.so" in names(outside, second)
+
+
+@pytest.mark.parametrize("name", ["numb/__init__.py", "numb/libnumb.so"])
+def test_what_was_touched_since_is_read_and_found(name: str, tmp_path: Path) -> None:
+    target = environment(tmp_path / "a")
+    assert wrong(target, Reader()) == []
+    path = Path(target.purelib) / name
+    path.write_text("y" * path.stat().st_size)
+    later = path.stat().st_mtime_ns + 10**9  # a filesystem's clock ticks every few milliseconds
+    os.utime(path, ns=(later, later))
+    second = environment(tmp_path / "b", like=tmp_path / "a")
+    assert wrong(second, Reader()) == [name]
+    assert wrong(second, Reader()) == [name], "what is wrong is not taken for right the next time"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_is_written_for_each_environment_is_always_read(name: str, tmp_path: Path) -> None:
+    assert wrong(environment(tmp_path / "a"), Reader()) == []
+    second = environment(tmp_path / "b", like=tmp_path / "a")
+    (Path(second.purelib) / name).write_text("other")
+    assert wrong(second, Reader()) == [name]
+
+
+def test_another_record_is_another_seal(tmp_path: Path) -> None:
+    outside = Reader()
+    (tmp_path / "file").write_text("x")
+    entry = outside.look(str(tmp_path / "file"))
+    assert entry is not None
+    one = seals.seal([seals.Sealed("a", b"1", entry)])
+    others = [
+        seals.Sealed("b", b"1", entry),
+        seals.Sealed("a", b"2", entry),
+        seals.Sealed("a", b"1", entry._replace(inode=entry.inode + 1)),
+        seals.Sealed("a", b"1", entry._replace(mtime=entry.mtime + 1)),
+        seals.Sealed("a", b"1", entry._replace(size=entry.size + 1)),
+    ]
+    assert one and one not in {seals.seal([other]) for other in others}
+    assert seals.seal([seals.Sealed("a", b"1", None)]) == ""
+
+
+def test_a_damaged_cache_is_none(tmp_path: Path) -> None:
+    outside = Reader()
+    seals.remember(outside, (), ["one", "", "two"])
+    assert seals.known(outside) == ("one", "two")
+    next((tmp_path / "cache").rglob("seals.json")).write_text('["one", 2')
+    assert seals.known(outside) == ()
