@@ -91,7 +91,7 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
     try:
         index = None if offline else partial(_index, parts, target)
         sizes = planning.unpacked_sizes(parts.outside, index, resolution, target)
-        left = sized(left, index)
+        left = sized(left, index() if index is not None and left else None)
     except EnvfixError as problem:
         # Sizes inform, they decide nothing: without them the plan says that they are not known.
         parts.outside.say(f"warning: unpacked sizes are not known: {problem.message}")
