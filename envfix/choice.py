@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from envfix.model.decision import Bound, Candidate
 from envfix.model.matrix import Release
+from envfix.model.plan import LeftOut
 from envfix.model.request import Accelerator, CudaSource
 from envfix.resolve.wanted import Wanted
 
@@ -23,7 +24,7 @@ class Lacks(Enum):
 class Choice(Struct, frozen=True, kw_only=True):
     """What the solution must hold: the release, where its CUDA comes from, and the requirements.
 
-    `lacks` says what the environment does not hold of it yet.
+    `lacks` says what the environment does not hold of it yet, `left_out` which NVIDIA wheels it does without.
     """
 
     candidate: Candidate
@@ -32,6 +33,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     bounds: tuple[Bound, ...]
     wanted: Wanted
     lacks: Lacks = Lacks.PACKAGES
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def release(self) -> Release:

@@ -18,6 +18,7 @@ from envfix.ports import Outside
 from envfix.resolve import bounds as machine_bounds
 from envfix.resolve import wanted
 from envfix.situation import Parts, Situation
+from envfix.sparing import of_lock, spared
 from envfix.standing import lacking, standing_release, system_libraries
 
 NEWEST = "the newest release whose rules are all yes"
@@ -83,6 +84,7 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
         cuda=CudaSource(lock.cuda),
         bounds=(),
         wanted=_exactly(lock),
+        left_out=of_lock(here, lock, release),
     )
     return structs.replace(choice, lacks=lacking(parts.outside, here, choice))
 
@@ -111,15 +113,8 @@ def _choose_cpu(here: Situation, matrix: Matrix, request: Request, candidate: Ca
 def _choose_gpu(
     outside: Outside, here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str
 ) -> Choice:
-    bounds = _bounds(here, matrix, request, candidate.release)
-    full = wanted.gpu_wanted(candidate.release, here.target, bounds, request.companions, why)
-    if here.brought and candidate.release.built_with_cuda:
-        out = kept_out(candidate.release.built_with_cuda.major)
-        full = structs.replace(full, caps=(*full.caps, *out))
-    choice = Choice(
-        candidate=candidate, accelerator=Accelerator.GPU, cuda=CudaSource.WHEELS, bounds=bounds, wanted=full
-    )
-    if not _may_use_system(here, request, full):
+    choice = _on_wheels(here, matrix, request, candidate, why)
+    if not _may_use_system(here, request, choice.wanted):
         return choice
     on_system = _judged(here, matrix, request, candidate.release, CudaSource.SYSTEM)
     verdict = system_cuda.judge_system_cuda(candidate.release, here.machine, matrix)
@@ -136,13 +131,33 @@ def _choose_gpu(
             )
         _check_wheels(here, matrix, request, candidate)
         return choice
-    caps = tuple(bound for bound in bounds if not bound.requirement.startswith("nvidia-"))
+    caps = tuple(bound for bound in choice.bounds if not bound.requirement.startswith("nvidia-"))
     return structs.replace(
         choice,
         candidate=on_system,
         cuda=CudaSource.SYSTEM,
         bounds=caps,
         wanted=wanted.gpu_wanted(candidate.release, here.target, caps, request.companions, why),
+        left_out=(),
+    )
+
+
+def _on_wheels(here: Situation, matrix: Matrix, request: Request, candidate: Candidate, why: str) -> Choice:
+    """The CUDA build with the NVIDIA wheels, with `--minimal` without those that it does not open."""
+    bounds = _bounds(here, matrix, request, candidate.release)
+    left = spared(here, matrix, candidate.release, bounds) if request.minimal else ()
+    names = {one.name for one in left}
+    full = wanted.gpu_wanted(candidate.release, here.target, bounds, request.companions, why, names)
+    if here.brought and candidate.release.built_with_cuda:
+        out = kept_out(candidate.release.built_with_cuda.major)
+        full = structs.replace(full, caps=(*full.caps, *out))
+    return Choice(
+        candidate=candidate,
+        accelerator=Accelerator.GPU,
+        cuda=CudaSource.WHEELS,
+        bounds=bounds,
+        wanted=full,
+        left_out=left,
     )
 
 

@@ -123,13 +123,26 @@ def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, s
     return env
 
 
-def uv_install_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:
+def uv_install_environment(outside: Outside, config: PipConfig) -> dict[str, str]:
     """`uv_environment` for installing from a lock: caps are for resolving, and its pins have passed them."""
-    env = uv_environment(environ, config)
+    env = uv_environment(outside.environ, config)
     env.setdefault("UV_PREVIEW_FEATURES", "pylock")  # else uv warns that reading locks is new
-    for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER"):
+    for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER", *absent_constraints(outside)):
         env.pop(name, None)
     return env
+
+
+def absent_constraints(outside: Outside) -> tuple[str, ...]:
+    """The variables that tell uv of a file that is not there, at which it would stop.
+
+    It binds nothing, and an image may have set them: github.com/googlecolab/colabtools/issues/5237.
+    """
+    return tuple(
+        name
+        for name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT")
+        for _, place in uv_settings(outside.environ, name)
+        if "://" not in place and not outside.exists(_from_anywhere(place))
+    )
 
 
 def uv_settings(environ: Mapping[str, str], *names: str) -> Iterator[tuple[str, str]]:

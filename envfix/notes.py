@@ -13,6 +13,7 @@ from envfix.model.plan import Resolution
 from envfix.model.request import Request
 from envfix.resolve import planning
 from envfix.situation import Situation
+from envfix.sparing import said
 
 
 def notes_of(
@@ -24,7 +25,8 @@ def notes_of(
     taken = best is not None and choice.release.key == best.release.key
     advice = decision.advice if taken else doubts(choice.candidate)
     read = said_of(matrix, choice.release)
-    told = (here.moved, request.tf.note, _newer_offer(decision, choice), *read, *advice)
+    spared = said(matrix.date, choice.release, choice.bounds, choice.left_out) if request.minimal else ""
+    told = (here.moved, request.tf.note, _newer_offer(decision, choice), spared, *read, *advice)
     return tuple(line for line in told if line)
 
 

@@ -256,6 +256,11 @@ def _deciding_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--accelerator", choices=("gpu", "cpu", "auto"), default="gpu")
     parser.add_argument("--cuda", choices=("auto", "wheels", "system"), default="auto")
+    parser.add_argument(
+        "--minimal",
+        action="store_true",
+        help="leave out the NVIDIA wheels that TensorFlow was seen not to open",
+    )
     parser.add_argument("--resolver", choices=("auto", "uv", "pip-tools"), default="auto")
     parser.add_argument("--offline", action="store_true", help="touch no network")
 

@@ -20,6 +20,7 @@ from envfix.neighbours import explained
 from envfix.ports import Index
 from envfix.resolve import planning, remembered
 from envfix.situation import Parts, Situation, config_of
+from envfix.sparing import left_by, sized
 from envfix.standing import damaged, overwritten
 
 
@@ -66,6 +67,7 @@ def make_lock(here: Situation, matrix: Matrix, choice: Choice, resolution: Resol
         ),
         matrix_digest=matrix.digest,
         cuda=choice.cuda.value,
+        left_out=tuple(f"{one.name}=={one.version}" for one in left_by(resolution, choice.left_out)),
     )
 
 
@@ -85,13 +87,15 @@ def plan_of(parts: Parts, here: Situation, choice: Choice, resolution: Resolutio
     kept = tuple(dist for dist in here.target.installed if dist.name not in broken)
     target = structs.replace(here.target, installed=kept)
     sizes: Mapping[str, int] = {}
+    left = left_by(resolution, choice.left_out)
     try:
         index = None if offline else partial(_index, parts, target)
         sizes = planning.unpacked_sizes(parts.outside, index, resolution, target)
+        left = sized(left, index() if index is not None and left else None)
     except EnvfixError as problem:
         # Sizes inform, they decide nothing: without them the plan says that they are not known.
         parts.outside.say(f"warning: unpacked sizes are not known: {problem.message}")
-    return planning.make_plan(resolution, target, because, sizes)
+    return structs.replace(planning.make_plan(resolution, target, because, sizes), left_out=left)
 
 
 def _index(parts: Parts, target: Target) -> Index:
@@ -125,6 +129,7 @@ def plan_of_keeping(choice: Choice, target: Target) -> Plan:
         ),
         download_bytes=0,
         installed_bytes=0,
+        left_out=choice.left_out,
     )
 
 

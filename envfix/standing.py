@@ -130,6 +130,14 @@ def damaged(outside: Outside, here: Situation, choice: Choice) -> Mapping[str, s
     return found
 
 
+def _needed(choice: Choice) -> tuple[str, ...]:
+    """The sonames of the CUDA major, without those of the wheels that the release was seen to do without."""
+    assert choice.release.built_with_cuda is not None
+    names = libraries.needed_sonames(choice.release.built_with_cuda, choice.release.built_with_cudnn)
+    left_out = tuple(f"lib{one.name.split('-')[1]}.so." for one in choice.left_out)
+    return tuple(name for name in names if not name.startswith(left_out))
+
+
 def lacking(outside: Outside, here: Situation, choice: Choice) -> Lacks:
     """What is missing: packages, libraries by soname, or only the loader.
 
@@ -142,9 +150,8 @@ def lacking(outside: Outside, here: Situation, choice: Choice) -> Lacks:
     if choice.accelerator is Accelerator.CPU:
         return Lacks.NOTHING
     if choice.cuda is CudaSource.WHEELS and choice.release.built_with_cuda:
-        names = libraries.needed_sonames(choice.release.built_with_cuda, choice.release.built_with_cudnn)
         folders = libraries.wheel_folders(outside, here.site_packages)
-        if libraries.find_libraries(outside, names, folders).missing:
+        if libraries.find_libraries(outside, _needed(choice), folders).missing:
             return Lacks.PACKAGES
         if damaged(outside, here, choice):
             return Lacks.PACKAGES

@@ -30,6 +30,7 @@ from envfix.notes import broken_by, notes_of
 from envfix.probe import machine_file
 from envfix.situation import Parts, Situation, Where
 from envfix.solution import make_lock, plan_if_possible, solve
+from envfix.sparing import said
 from envfix.together import Together, decide_together, ranked_together
 
 
@@ -95,9 +96,10 @@ def _with_plan(parts: Parts, here: Situation, matrix: Matrix, request: Request, 
     except NothingFits as problem:
         return structs.replace(result, advice=(*advice, f"no plan: {problem.message}"))
     plan, trouble = plan_if_possible(parts, here, request, choice)
-    said = (*said_of(matrix, decision.recommended.release), *([trouble] if trouble else []))
+    spared = said(matrix.date, choice.release, choice.bounds, choice.left_out) if request.minimal else ""
+    told = [*said_of(matrix, decision.recommended.release), *filter(None, (spared, trouble))]
     allowed = ceilings(choice.candidate.release, here.machine, matrix, choice.bounds)
-    return structs.replace(result, plan=plan, bounds=choice.bounds, ceilings=allowed, advice=(*advice, *said))
+    return structs.replace(result, plan=plan, bounds=choice.bounds, ceilings=allowed, advice=(*advice, *told))
 
 
 def lock(

@@ -64,7 +64,7 @@ def live(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """the report's page and JupyterLab in Chromium, looked at by axe; needs Chromium and npm"""
+    """the report's page and notebooks in Chromium, real kernels and servers; needs Chromium and npm"""
     installed(session, "test,browser")
     modules = Path(session.create_tmp())
     npm = ("npm", "install", "--silent", "--no-save", "--prefix", str(modules))

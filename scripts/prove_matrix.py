@@ -269,10 +269,8 @@ def _feature(path: str) -> PythonRelease:
     )
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _options(about: str | None = __doc__) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("versions", nargs="*", metavar="VERSION", help="in this order")
     parser.add_argument("--machine", default="colab-t4", help="whose driver and GPUs (default: %(default)s)")
     parser.add_argument(

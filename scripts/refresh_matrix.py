@@ -166,8 +166,8 @@ def _read(index: Index, rows: Rows, pages: Sequence[Page], at_once: int) -> None
         try:
             for number, job in enumerate(as_completed(jobs), start=1):
                 row = job.result()
-                kept = rows.rows[row.key].proofs if row.key in rows.rows else ()
-                rows.add(structs.replace(row, proofs=kept))
+                old = rows.rows.get(row.key, row)
+                rows.add(structs.replace(row, proofs=old.proofs, minimal=old.minimal))
                 print(f"[{number}/{len(jobs)}] {_said(row)}", file=sys.stderr, flush=True)
         except BaseException:
             pool.shutdown(cancel_futures=True)

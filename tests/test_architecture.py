@@ -20,7 +20,7 @@ ROWS = (
     f"system {' '.join(sorted(STAGES))}",
     "choice facts neighbours output refusing situation snapshots",
     "aftercare attesting beside choosing circumstances deciding diagnosing environment future holders "
-    "mending notes pairs proving provision restarting since solution standing together",
+    "mending notes pairs proving provision restarting since solution sparing standing together",
     "installing issue render undoing watching workflow",
     "isolating",
     "commands options own",

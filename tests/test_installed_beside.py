@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,20 @@ def test_in_an_environment_the_installed_metadata_is_read_and_nothing_is_touched
     assert refused["exit_code"] == 3
     assert f"torch 2.7.1 needs {NCCL}=={old}" in refused["errors"][0]["message"]
     assert contents(tmp_path / "demo") == before
+
+
+def test_a_plain_install_completes_a_minimal_environment_and_a_minimal_one_keeps_it(
+    envfix: Any, standing: Callable[[str], Path]
+) -> None:
+    site, left_out = standing(TF), ["nvidia-curand-cu12", NCCL]
+    for name in left_out:
+        shutil.rmtree(site / f"{name.replace('-', '_')}-{pins(TF)[name]}.dist-info")
+    kept = json.loads(envfix(*install("--tf", TF, "--minimal")).stdout)["data"]
+    assert kept["changed"] == []
+    assert [one["name"] for one in kept["plan"]["left_out"]] == left_out
+    completed = json.loads(envfix(*install("--tf", TF, "--dry-run")).stdout)["data"]["plan"]
+    assert [one["name"] for one in completed["packages"] if one["change"] == "add"] == left_out
+    assert "left_out" not in completed
 
 
 def test_a_lock_says_what_it_would_break(

@@ -173,7 +173,7 @@ VSCODE = {"VSCODE_PID": "7"}
         (cell(("python3", "-m", "papermill")), "ask", False),
         (cell(("python3", "-m", "papermill")), "auto", False),
         (cell(("node",), environ=VSCODE), "ask", False),
-        (cell(LAB, environ=VSCODE), "ask", False),
+        (cell(LAB, environ=VSCODE), "ask", True),  # a server that VS Code has started
         (cell(LAB, environ={"KAGGLE_KERNEL_RUN_TYPE": "Batch"}), "ask", False),
         (cell(kernel=(*COMMAND[:-1], "/run/other.json")), "auto", False),  # no server knows this kernel
         (cell(LAB, environ={"COLAB_RELEASE_TAG": "1"}), "ask", True),

@@ -77,6 +77,17 @@ def test_a_lock_comes_back_as_it_was_and_renders_to_the_same_bytes() -> None:
     assert render_pylock(read_pylock(text, "x")) == text
 
 
+def test_what_was_left_out_is_recorded_and_only_where_something_was() -> None:
+    minimal = structs.replace(LOCK, left_out=("nvidia-curand-cu12==10.3.6.82",))
+    text = render_pylock(minimal)
+    assert read_pylock(text, "x") == minimal
+    assert "left-out" not in render_pylock(LOCK)
+    with pytest.raises(
+        InputError, match=r"x: tool.envfix.left-out\[0\]: expected a pin of a wheel, found `a>=1`"
+    ):
+        read_pylock(text.replace("nvidia-curand-cu12==10.3.6.82", "a>=1"), "x")
+
+
 def test_the_order_of_the_packages_does_not_matter() -> None:
     mixed = structs.replace(LOCK.resolution, packages=LOCK.resolution.packages[::-1])
     assert render_pylock(structs.replace(LOCK, resolution=mixed)) == render_pylock(LOCK)

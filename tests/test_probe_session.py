@@ -18,6 +18,8 @@ from tests.fakes import FakeOutside
 
 DATA = Path(__file__).parent / "data" / "probe"
 KERNEL = Kernel(pid=7, python="/usr/bin/python3", command=())
+_ARGV = ("/usr/bin/python3", "-m", "ipykernel_launcher", "--f=/run/jupyter/kernel-v2-28141kSC9njpUbH1b.json")
+OF_VSCODE = Kernel(pid=7, python="/usr/bin/python3", command=_ARGV)
 
 
 def transcript(name: str) -> str:
@@ -36,6 +38,8 @@ def transcript(name: str) -> str:
         ({"COLAB_RELEASE_TAG": "x", "KAGGLE_KERNEL_RUN_TYPE": "Batch"}, KERNEL, Platform.KAGGLE),
         ({"SAGEMAKER_APP_TYPE": "JupyterLab"}, KERNEL, Platform.SAGEMAKER),
         ({"VSCODE_PID": "12", "JPY_PARENT_PID": "12"}, KERNEL, Platform.VSCODE),
+        # VS Code that works on another machine, in WSL or a container.
+        ({"VSCODE_CWD": "/"}, OF_VSCODE, Platform.VSCODE),
         # Jupyter that was started from a terminal of VS Code.
         ({"TERM_PROGRAM": "vscode", "JPY_PARENT_PID": "12"}, KERNEL, Platform.JUPYTER),
         ({"JPY_PARENT_PID": "12"}, None, Platform.JUPYTER),

@@ -17,8 +17,9 @@ from packaging.version import Version
 from envfix.lock.pylock import render_pylock
 from envfix.matrix import load
 from envfix.matrix.proofs import table
-from envfix.model.matrix import LoaderProof
-from envfix.model.versions import PythonRelease
+from envfix.model.matrix import LoaderProof, MinimalProof, Spared
+from envfix.model.release import Absence
+from envfix.model.versions import ComputeCapability, PythonRelease
 from envfix.ports import Ran
 from envfix.reading import convert, parse_yaml
 from envfix.verify import transcript
@@ -80,6 +81,20 @@ def test_a_proof_is_written_into_its_row_and_into_the_table(script: ModuleType, 
     assert [one for one in kept if one.key != row.key] == [
         one for one in shipped.whole().releases if one.key != row.key
     ]
+
+
+def test_what_can_be_left_out_is_written_into_its_row(script: ModuleType, tmp_path: Path) -> None:
+    from prove_minimal import _keep  # type: ignore[import-not-found]
+
+    shutil.copy(Path(load.matrix_dir()) / "tensorflow.yaml", tmp_path)
+    spared = (Spared(name="nvidia-nccl-cu12", how=Absence.BUILT_IN, evidence="it answers"),)
+    capability, python = ComputeCapability("8.9"), PythonRelease("3.12")
+    proof = MinimalProof(date="2026-12-01", python=python, gpu=capability, pins="ab" * 32, spared=spared)
+    row = next(row for row in shipped.whole().releases if row.version == Version("2.21.0"))
+    _keep(tmp_path, row, proof)
+    kept = {one.key: one for one in script._table(tmp_path).releases}
+    assert kept.pop(row.key) == structs.replace(row, minimal=proof)
+    assert kept == {one.key: one for one in shipped.whole().releases if one.key != row.key}
 
 
 def test_a_large_cache_is_emptied_and_a_small_one_kept(

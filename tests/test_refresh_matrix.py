@@ -14,8 +14,8 @@ from envfix.errors import IndexUnreachable, InputError, MatrixError
 from envfix.matrix import load
 from envfix.matrix.proofs import with_proof
 from envfix.matrix.write import KERNELS, file_text
-from envfix.model.matrix import LoaderProof
-from envfix.model.versions import PythonRelease
+from envfix.model.matrix import LoaderProof, MinimalProof
+from envfix.model.versions import ComputeCapability, PythonRelease
 from envfix.ports import IndexFile
 from envfix.reading import convert, parse_yaml
 from tests.scripted import load_script
@@ -147,11 +147,16 @@ def test_proofs_and_rows_that_were_not_asked_for_are_kept(script: ModuleType, fo
         registers_with_envfix=True,
     )
     proven = with_proof(rows(folder).releases, "tensorflow", Version("2.20.0"), proof)
+    minimal = MinimalProof(
+        date="2026-11-23", python=proof.python, gpu=ComputeCapability("7.5"), pins="ab" * 32
+    )
+    proven = tuple(structs.replace(row, minimal=minimal if row.proofs else None) for row in proven)
     first = structs.replace(proven[0], uploaded="1999-01-01")
     (folder / "tensorflow.yaml").write_text(file_text("2026-11-20", [first, *proven[1:]]))
     said = run(script, folder, index(), "--all", "--only", "2.20.0")
     assert said == []
     found = {str(row.version): row for row in rows(folder).releases}
+    assert found["2.20.0"].minimal == minimal
     assert found["2.20.0"].proofs == (proof,) and found["2.19.0"].uploaded == "1999-01-01"
 
 

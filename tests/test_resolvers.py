@@ -14,6 +14,7 @@ from packaging.tags import Tag
 
 from envfix.errors import EnvfixError, IndexUnreachable, InputError, ResolutionFailed
 from envfix.explanation import shortened
+from envfix.installers import uv_install_environment
 from envfix.model.machine import Arch, Os
 from envfix.model.plan import LockedFile
 from envfix.model.target import Distribution, PipConfig, Target
@@ -377,6 +378,40 @@ def test_the_users_own_constraint_for_uv_holds_beside_ours(
     uv = resolver("uv", tmp_path, config, UV_CONSTRAINT=str(tmp_path / "colab.txt"), UV_SYSTEM_PYTHON="true")
     found = uv.resolve(["flow-tensor"], ["flow-tensor<9"], here, config, offline=False)
     assert found.version_of("numb") == "1.5"
+
+
+@BOTH
+def test_a_constraint_that_has_a_part_in_a_conflict_is_named_with_its_file(
+    name: str, index: IndexServer, here: Target, tmp_path: Path
+) -> None:
+    caps = tmp_path / "image.constraints"
+    caps.write_text("# of the image\nextra-thing==0.1\nnumb == 1.5\nnumb!=7.5\n")
+    config = configured(index, constraints=(str(caps),))
+    wants = ["flow-tensor", "numb>=2"]
+    both = resolver(name, tmp_path, config, PIP_CONSTRAINT=str(caps))
+    with pytest.raises(ResolutionFailed) as raised:
+        both.resolve(wants, [], here, config, offline=False)
+    assert f"`numb == 1.5` stands in the constraints file `{caps}`" in raised.value.message
+    assert "extra-thing" not in raised.value.message
+    if name == "uv":  # pip names every constraint on what conflicts
+        assert "7.5" not in raised.value.message
+    assert raised.value.hint == "to go without constraints, begin the command with: PIP_CONSTRAINT="
+
+
+def test_a_constraints_file_that_is_not_there_is_said_and_stops_nothing(
+    index: IndexServer, here: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Colab's variables were: github.com/googlecolab/colabtools/issues/5237."""
+    names = ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT")
+    outside = Apart(tmp_path / "cache", dict.fromkeys(names, "/no/where.txt"))
+    said: list[str] = []
+    monkeypatch.setattr(outside, "say", said.append)
+    config = configured(index)
+    found = UvResolver(outside).resolve(["flow-tensor"], ["numb<2"], here, config, offline=False)
+    assert found.version_of("numb") == "1.5"
+    ends = "no file `/no/where.txt` is here, so it constrains nothing"
+    assert said == [f"warning: {name}: {ends}" for name in names]
+    assert not set(names) & uv_install_environment(outside, config).keys()
 
 
 def test_uv_resolves_for_an_interpreter_that_is_not_here(index: IndexServer, tmp_path: Path) -> None:

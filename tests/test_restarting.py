@@ -74,7 +74,8 @@ def test_no_other_file_names_a_server(outside: FakeOutside) -> None:
 
 def test_under_a_hub_the_token_is_the_one_that_the_hub_gave_for_this_server() -> None:
     hub = {"JUPYTERHUB_SERVICE_PREFIX": "/a", "JUPYTERHUB_API_TOKEN": "of-the-hub"}
-    assert servers(with_server(hub, token=""), COMMAND, [7])[0].token == "of-the-hub"
+    for own in ("", TOKEN):
+        assert servers(with_server(hub, token=own), COMMAND, [7])[0].token == "of-the-hub"
     other = hub | {"JUPYTERHUB_SERVICE_PREFIX": "/b"}
     assert servers(with_server(other, token=""), COMMAND, [7])[0].token == ""
 
@@ -114,6 +115,8 @@ SHELL = Process(9, ("/bin/sh", "-c", "x"))
         (Platform.KAGGLE, {"KAGGLE_KERNEL_RUN_TYPE": "Batch"}, (LAB,), None, "Kaggle runs this notebook"),
         (Platform.KAGGLE, {}, (LAB,), None, "Kaggle runs this notebook"),
         (Platform.VSCODE, {}, (Process(7, ("node",)),), None, "VS Code"),
+        # A server that VS Code has started, where it cannot start kernels itself.
+        (Platform.VSCODE, {}, (LAB,), RestartBy.JUPYTER_SERVER, ""),
     ],
 )
 def test_a_kernel_is_restarted_only_where_another_one_comes(

@@ -16,9 +16,8 @@ from envfix.install.transaction import history, recover
 from tests.faults import Dying, deaths, in_child
 from tests.ground import TRIED, Compared, disk, numb
 from tests.index_server import IndexServer, build_wheel, serving
+from tests.pythons import copied, debian
 from tests.rooms import Observed, Room, tree
-
-DEBIAN = "/usr/bin/python3"
 
 
 @pytest.fixture(scope="module")
@@ -37,30 +36,10 @@ class SystemRoom(Room):
         super().__init__(folder, index)
 
     def _make(self, env: Path) -> str:
-        python = env / "bin/python3"
-        asked = "import os, sys; print(sys.executable, os.path.dirname(os.__file__), sep='\\n')"
-        ran = subprocess.run([self.real, "-I", "-c", asked], check=True, capture_output=True, text=True)
-        executable, stdlib = map(Path, ran.stdout.split())
-        python.parent.mkdir(parents=True)
-        shutil.copy(executable.resolve(), python)
-        own = env / "lib" / stdlib.name
-        own.mkdir(parents=True)
-        for path in stdlib.iterdir():
-            if path.name not in ("site-packages", "dist-packages", "EXTERNALLY-MANAGED"):
-                (own / path.name).symlink_to(path)
+        python = copied(self.real, env)
+        (own,) = env.glob("lib/python*")
         (own / "EXTERNALLY-MANAGED").write_text("[externally-managed]\nError=as the test wants it\n")
         return str(python)
-
-
-def debian() -> str:
-    asked = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    try:
-        ran = subprocess.run([DEBIAN, "-I", "-c", asked], capture_output=True, text=True)
-    except OSError:
-        pytest.skip(f"no {DEBIAN} here")
-    if not ran.stdout.strip().endswith("dist-packages"):
-        pytest.skip(f"{DEBIAN} is not laid out as Debian's")
-    return DEBIAN
 
 
 class System(Compared):

@@ -31,6 +31,7 @@ def request(options: argparse.Namespace) -> Request:
         resolver=ResolverName(options.resolver),
         upgrade=getattr(options, "upgrade", False),
         offline=options.offline,
+        minimal=options.minimal,
         attestations=getattr(options, "attestations", False),
         allow_break=tuple(canonicalize_name(name) for name in getattr(options, "allow_break", ())),
     )

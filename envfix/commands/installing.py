@@ -21,6 +21,7 @@ def install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         given = {"--tf": options.tf, "--with": options.companions, "--upgrade": options.upgrade}
         given["--accelerator"] = options.accelerator != "gpu"
         given["--cuda"] = options.cuda != "auto"
+        given["--minimal"] = options.minimal
         alone("--lock", given)
     how = InstallOptions(
         approve=lambda installed: _approve(parts.outside, installed, options),

@@ -19,6 +19,7 @@ def lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
     if options.check:
         given = {"--tf": options.tf, "--with": options.companions, "-o": options.output}
         given |= {"--requirements": options.requirements, "--attestations": options.attestations}
+        given["--minimal"] = options.minimal
         given["--format"] = kind is not Export.PYLOCK
         alone("--check", given)
         return workflow.check_lock(parts, where(options), options.check, offline=options.offline), 0

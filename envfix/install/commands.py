@@ -203,7 +203,7 @@ class UvInstaller(Installer):
         return f"{self.folder}/cache"
 
     def _uv(self, arguments: list[str]) -> Ran:
-        env = uv_install_environment(self.outside.environ, self.config)
+        env = uv_install_environment(self.outside, self.config)
         if self.outside.exists(self._own_cache):
             env.pop("UV_NO_CACHE", None)
             env["UV_CACHE_DIR"] = self._own_cache

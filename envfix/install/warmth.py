@@ -26,7 +26,7 @@ def uncached(installer: UvInstaller, packages: Sequence[LockedPackage]) -> froze
     asked = ["install", "--dry-run", "--offline", "--verbose", "--target", f"{installer.folder}/nothing"]
     argv = [uv_binary(installer.outside), "pip", *asked, *installer.from_lock(packages)]
     argv += ["--python", installer.target.executable, "--color", "never"]
-    env = uv_install_environment(installer.outside.environ, installer.config)
+    env = uv_install_environment(installer.outside, installer.config)
     ran = installer.outside.run(argv, timeout=TIME_LIMIT, env=env, cwd=installer.folder)
     if not ran.ok:
         return None

@@ -5,6 +5,7 @@ The same lock gives the same bytes: no timestamps, fixed order, no credentials.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from envfix.reading import convert, parse_toml
 
 LOCK_VERSION = 1
 LIMIT = 4 << 20  # bytes; that of TensorFlow with its CUDA wheels has 25 kB
+_PIN = re.compile(r"nvidia-[a-z0-9-]+==[0-9]+(\.[0-9]+)*")
 _LARGEST = 1 << 40  # bytes of one file
 
 
@@ -37,6 +39,7 @@ class _Tool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, renam
     cuda: Literal["wheels", "system"]
     matrix_digest: str
     floors: dict[str, Any]
+    left_out: tuple[str, ...] = ()
 
 
 def render_pylock(lock: Lock) -> str:
@@ -48,6 +51,7 @@ def render_pylock(lock: Lock) -> str:
         "requirements": list(lock.requirements),
         "resolver": lock.resolution.resolver,
         "cuda": lock.cuda,
+        **({"left-out": list(lock.left_out)} if lock.left_out else {}),
         "matrix-digest": lock.matrix_digest,
         "floors": {
             key.replace("_", "-"): value
@@ -121,6 +125,7 @@ def read_pylock(text: str, name: str) -> Lock:
         floors=_floors(ours.floors, f"{name}: tool.envfix.floors"),
         matrix_digest=ours.matrix_digest,
         cuda=ours.cuda,
+        left_out=_left_out(ours.left_out, f"{name}: tool.envfix.left-out"),
     )
 
 
@@ -147,6 +152,13 @@ def _floors(value: dict[str, Any], name: str) -> Floors:
         except ValueError as problem:
             raise InputError(f"{name}: {key}: {problem}", _AGAIN) from None
     return floors
+
+
+def _left_out(texts: tuple[str, ...], name: str) -> tuple[str, ...]:
+    for number, text in enumerate(texts):
+        if not _PIN.fullmatch(text):
+            raise InputError(f"{name}[{number}]: expected a pin of a wheel, found `{text}`", _AGAIN)
+    return texts
 
 
 def _check_whole(packages: tuple[LockedPackage, ...], tensorflow: str, name: str) -> None:

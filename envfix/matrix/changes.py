@@ -9,7 +9,7 @@ from envfix.model.matrix import Release
 from envfix.reading import to_plain
 
 # Proofs are added by another script, and a digest says no more than what it is the digest of.
-_LEFT_OUT = ("proofs", "files")
+_LEFT_OUT = ("proofs", "minimal", "files")
 
 
 def changes(before: Release, after: Release) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ def check_release(row: Release, place: str) -> None:
     _check_origin(row, f"{place}.origin")
     _check_and_cuda(row.and_cuda, f"{place}.and_cuda")
     _check_proofs(row, f"{place}.proofs")
+    _check_minimal(row, f"{place}.minimal")
 
 
 def check_facts(row: WheelFacts, place: str) -> None:
@@ -163,6 +164,27 @@ def _check_proofs(row: Release, place: str) -> None:
         if proof.python not in pythons:
             raise MatrixError(f"{own}.python: no CUDA build has a wheel for {proof.python}")
         _check_missing(proof, own)
+
+
+def _check_minimal(row: Release, place: str) -> None:
+    """What may be left out is one of NVIDIA's wheels that the release gets, with what shows it."""
+    proof = row.minimal
+    if proof is None:
+        return
+    check_date(proof.date, f"{place}.date")
+    if not _DIGEST.match(proof.pins):
+        raise MatrixError(f"{place}.pins: expected a SHA-256, found `{proof.pins}`")
+    if proof.python not in {python for wheels in row.wheels if wheels.cuda for python in wheels.python}:
+        raise MatrixError(f"{place}.python: no CUDA build has a wheel for {proof.python}")
+    names = [one.name for one in proof.spared]
+    ascending(names, f"{place}.spared", names)
+    asked = {_name_once(text) for text in row.and_cuda}
+    for number, one in enumerate(proof.spared):
+        own = f"{place}.spared[{number}]"
+        if not one.name.startswith("nvidia-") or (asked and one.name not in asked):
+            raise MatrixError(f"{own}.name: `{one.name}` is no NVIDIA wheel that the release gets")
+        if not one.evidence:
+            raise MatrixError(f"{own}.evidence: expected what was seen, found nothing")
 
 
 def _check_missing(proof: LoaderProof, place: str) -> None:

@@ -19,7 +19,8 @@ HEADER = """\
 # (page and wheel tags), `metadata`, `build_info` (tensorflow/python/platform/build_info.py), `floor of the
 # extra` (and-cuda), `fatbin` and `page` (both through wheels.yaml), `compute capabilities` (what they imply;
 # no fat binary was read). `files` is the digest of the wheels that were read, `proofs` are real loads of one
-# under the driver stub (scripts/prove_matrix.py). README.md explains the keys.
+# under the driver stub (scripts/prove_matrix.py), `minimal` is one without the NVIDIA wheels that TensorFlow
+# never opens (scripts/prove_minimal.py). README.md explains the keys.
 """
 KERNELS = "# Kernels, written by scripts/refresh_matrix.py from the fat binaries; do not edit below.\n"
 COMPANIONS = "companions:\n"

@@ -9,7 +9,17 @@ from packaging.version import Version
 
 from envfix.model.companions import Companion
 from envfix.model.machine import Arch, Os
-from envfix.model.release import Kernels, LoaderProof, Release, Row, WheelFacts, WheelSet, WheelTable
+from envfix.model.release import (
+    Kernels,
+    LoaderProof,
+    MinimalProof,
+    Release,
+    Row,
+    Spared,
+    WheelFacts,
+    WheelSet,
+    WheelTable,
+)
 from envfix.model.versions import (
     ComputeCapability,
     CudaRelease,
@@ -37,9 +47,11 @@ __all__ = [
     "KnownBad",
     "LoaderProof",
     "Matrix",
+    "MinimalProof",
     "PtxFloor",
     "Release",
     "Row",
+    "Spared",
     "ToolkitSupport",
     "WheelFacts",
     "WheelSet",

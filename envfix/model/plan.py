@@ -43,6 +43,16 @@ class Break(Struct, frozen=True, kw_only=True):
         return self.package.partition(" ")[0]
 
 
+class LeftOut(Struct, frozen=True, kw_only=True):
+    """An NVIDIA wheel that TensorFlow does without, and why; `size` is the download that is spared, None
+    where nobody was asked for it."""
+
+    name: str
+    version: str
+    size: int | None = None
+    because: str
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """The contract's plan; sizes are bytes, None where the index does not give them."""
 
@@ -50,6 +60,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     download_bytes: int | None
     installed_bytes: int | None
     breaks: tuple[Break, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def changes(self) -> tuple[PlannedPackage, ...]:
@@ -98,7 +109,10 @@ class Floors(Struct, frozen=True, kw_only=True):
 
 
 class Lock(Struct, frozen=True, kw_only=True):
-    """A resolution with what it was decided from; the same inputs give the same bytes."""
+    """A resolution with what it was decided from; the same inputs give the same bytes.
+
+    `left_out` are the pins of the wheels that `--minimal` leaves out.
+    """
 
     tensorflow: str
     requirements: tuple[str, ...]
@@ -106,6 +120,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     floors: Floors
     matrix_digest: str
     cuda: str = "wheels"
+    left_out: tuple[str, ...] = ()
 
     def changed_by(self, plan: Plan) -> tuple[LockedPackage, ...]:
         """Those of its packages that the plan changes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import cached_property
 
 from msgspec import Struct
@@ -69,6 +70,37 @@ class LoaderProof(Row, frozen=True):
     gpu: ComputeCapability | None = None
 
 
+class Absence(str, Enum):
+    """Why TensorFlow does without a wheel: no other file names its libraries or functions, or TensorFlow has
+    the library built in, whose functions answered without it."""
+
+    UNNAMED = "unnamed"
+    BUILT_IN = "built-in"
+
+
+class Spared(Row, frozen=True):
+    """An NVIDIA wheel that TensorFlow does without; `evidence` is what was seen, in a sentence."""
+
+    name: str
+    how: Absence
+    evidence: str
+
+
+class MinimalProof(Row, frozen=True):
+    """A real load of the wheel and a traced training step in an environment without some NVIDIA wheels
+    (`scripts/prove_minimal.py`).
+
+    `pins` is the SHA-256 of what was installed then, `gpu` the compute capability that the driver stub
+    answered with, by which the NVIDIA wheels were chosen. Without `spared` none can be left out.
+    """
+
+    date: str
+    python: PythonRelease
+    gpu: ComputeCapability
+    pins: str
+    spared: tuple[Spared, ...] = ()
+
+
 class Release(Row, frozen=True, dict=True):
     """One release of one package, read from its wheels; `package` and `version` together are its key.
 
@@ -92,6 +124,7 @@ class Release(Row, frozen=True, dict=True):
     and_cuda: tuple[str, ...] = ()
     origin: dict[str, str] = {}
     proofs: tuple[LoaderProof, ...] = ()
+    minimal: MinimalProof | None = None
 
     @cached_property
     def number(self) -> str:

@@ -66,6 +66,7 @@ class Request(Struct, frozen=True, kw_only=True):
     upgrade: bool = False
     offline: bool = False
     attestations: bool = False
+    minimal: bool = False
     allow_break: tuple[str, ...] = ()
 
 

@@ -10,9 +10,11 @@ import os
 from typing import Any
 
 from envfix.errors import InputError
+from envfix.model.machine import Platform
 from envfix.probe.kernel import ancestors, find_kernel
 from envfix.probe.session import read_platform
-from envfix.restart.watched import alone, starter_of
+from envfix.restart.stale import HOW
+from envfix.restart.watched import VSCODE, alone, starter_of
 from envfix.system.outside import RealOutside
 
 NO_KERNEL = "this is no notebook's kernel"
@@ -27,7 +29,8 @@ def restart(shell: Any) -> str:
         raise InputError(NO_KERNEL, "leave this Python session and start a new one")
     why = unwatched(shell)
     if why:
-        raise InputError(f"{why}, so the kernel is left running", "restart it where it was started")
+        hint = HOW[Platform.VSCODE] if why == VSCODE else "restart it where it was started"
+        raise InputError(f"{why}, so the kernel is left running", hint)
     # As ipykernel does for a front end that asks: the answer to this cell is still sent.
     shell.kernel.do_shutdown(True)
     # The kernel ends a tenth of a second later, in which it would run what "Run all" has queued. ipykernel

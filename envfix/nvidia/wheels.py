@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from envfix.model.machine import Arch, Machine, Os, known
+from envfix.model.machine import Arch, Gpu, Machine, Os, known
 from envfix.model.matrix import CudaWheels, Matrix, Release
-from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease
+from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease, GlibcRelease
 from envfix.nvidia.cudnn import cudnn_pin
 from envfix.nvidia.pins import Pin, are_held, exact, floor, kept, requirement
 from envfix.nvidia.support import cuda_knows, known_capabilities
@@ -56,6 +56,15 @@ def libraries_for(
         cuda=CudaRelease(runtime).cut(2) if runtime else release.built_with_cuda,
         cudnn=CudnnRelease(cudnn.version) if cudnn else None,
     )
+
+
+def proven_libraries(
+    release: Release, matrix: Matrix, gpu: ComputeCapability | None, glibc: GlibcRelease | UnsetType
+) -> CudaLibraries:
+    """The NVIDIA wheels of a proof: those of an empty environment on Linux x86_64 with this GPU."""
+    gpus = () if gpu is None else (Gpu(compute_capability=gpu),)
+    machine = Machine(os=Os.LINUX, arch=Arch.X86_64, glibc=glibc, gpus=gpus)
+    return libraries_for(release, machine, matrix, {})
 
 
 def _has_wheels(machine: Machine) -> bool:

@@ -19,6 +19,9 @@ _BY_VARIABLE = (
     (Platform.SAGEMAKER, ("SAGEMAKER_INTERNAL_IMAGE_URI", "SAGEMAKER_APP_TYPE", "SM_TRAINING_ENV")),
 )
 _CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "BUILDKITE", "CIRCLECI", "TF_BUILD")
+# vscode-jupyter names the connection file of a kernel that it starts itself so (its KernelProcess). Where it
+# works elsewhere than it shows, as in WSL, there is no VSCODE_PID (github.com/holoviz/panel/issues/5200).
+_OF_VSCODE = re.compile(r"(?:--?f=)?(?:.*[/\\])?kernel-v2-[^/\\]*\.json", re.S)
 _CONTAINER = re.compile(r"docker|kubepods|containerd|libpod|lxc|garden|buildkit", re.I)
 
 # Names that change what is loaded or installed: whole names and stems. Not TF_*, because TF_VAR_* and
@@ -74,7 +77,8 @@ def _local(environ: Mapping[str, str], kernel: Kernel | None) -> tuple[Platform,
     if environ.get("VSCODE_PID"):
         return Platform.VSCODE, "VSCODE_PID"
     if kernel is not None:
-        return Platform.JUPYTER, f"process {kernel.pid}"
+        of_vscode = any(_OF_VSCODE.fullmatch(word) for word in kernel.command)
+        return Platform.VSCODE if of_vscode else Platform.JUPYTER, f"process {kernel.pid}"
     if environ.get("JPY_PARENT_PID"):
         return Platform.JUPYTER, "JPY_PARENT_PID"
     if environ.get("TERM_PROGRAM") == "vscode":

@@ -16,6 +16,7 @@ from envfix.model.machine import Machine
 from envfix.model.matrix import Release
 from envfix.model.matrix_check import MatrixCheck
 from envfix.model.outcome import RestartAdvice, Status, Verification
+from envfix.model.plan import Plan
 from envfix.model.snapshot import Since, SnapshotList
 from envfix.reading import to_plain
 
@@ -43,11 +44,18 @@ def _report(report: results.Report) -> dict[str, Any]:
         "machine": to_plain(report.machine),
         "recommended": None if best is None else best.release.asked_for,
         "releases": [_candidate(candidate) for candidate in report.decision.candidates],
-        "plan": None if report.plan is None else to_plain(report.plan),
+        "plan": None if report.plan is None else _plan(report.plan),
         "advice": list(report.advice),
         "remedies": [to_plain(remedy) for remedy in report.remedies],
         **asked,
     }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(plan)
+    if not plan.left_out:
+        del plain["left_out"]  # without `--minimal` the plan is the contract's
+    return plain
 
 
 def _since(since: Since) -> dict[str, Any]:
@@ -85,7 +93,7 @@ def _installed(installed: results.Installed) -> dict[str, Any]:
         "changed": list(result.changed) if result else [],
         "loader": result.loader if result else "",
         "transaction": installed.transaction or None,
-        "plan": to_plain(installed.plan),
+        "plan": _plan(installed.plan),
         "restart": to_plain(installed.restart or RestartAdvice(needed=False, reason="nothing was changed")),
         "kernel": to_plain(installed.kernel),
         "verification": None if installed.verification is None else _verification(installed.verification),
@@ -109,6 +117,7 @@ def _lock(written: results.LockWritten) -> dict[str, Any]:
         "checked": written.checked or None,
         "resolver": written.lock.resolution.resolver,
         "packages": [{"name": package.name, "version": package.version} for package in packages],
+        **({"left_out": list(written.lock.left_out)} if written.lock.left_out else {}),
         "matrix_digest": written.lock.matrix_digest,
         "warnings": list(written.warnings),
         "notes": list(written.notes),

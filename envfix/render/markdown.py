@@ -42,6 +42,9 @@ def report(value: Report) -> str:
                     package.because,
                 )
                 lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        for one in value.plan.left_out:
+            cells = (one.name, one.version, "left out", size(one.size), one.because)
+            lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     if value.since is not None:
         lines += ["", *_since(value.since)]
     lines += ["", *(f"- {_cell(line)}" for line in value.advice)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from envfix.model.plan import NEEDED, Change, Plan, PlannedPackage
+from envfix.model.plan import NEEDED, Change, LeftOut, Plan, PlannedPackage
 from envfix.render.words import columns, size
 
 SIGN = {Change.ADD: "+", Change.UPGRADE: "^", Change.DOWNGRADE: "v", Change.KEEP: "="}
@@ -16,12 +16,14 @@ def plan(value: Plan) -> list[str]:
     """The bytes, the packages that change, largest first, and what the plan breaks."""
     changes = value.changes
     kept = len(value.packages) - len(changes)
+    left_out = columns([_left_out(one) for one in value.left_out])
     if not changes:
-        return [f"plan     nothing to change: {kept} packages keep their versions"]
+        return [f"plan     nothing to change: {kept} packages keep their versions", *left_out]
     head = f"plan     {size(value.download_bytes)} to download, {size(value.installed_bytes)} on disk"
     stay = "1 package stays as it is" if kept == 1 else f"{kept} packages stay as they are"
     lines = [f"{head}; {stay}" if kept else head]
     lines += columns([row for _, row in sorted(_rows(changes), key=lambda pair: pair[0])])
+    lines += left_out
     for broken in value.breaks:
         lines.append(f"  breaks {broken.package}: needs {broken.requirement}, would find {broken.found}")
     return lines
@@ -56,6 +58,10 @@ def _row(packages: Sequence[PlannedPackage], sign: str, what: str, because: str)
         size(None if None in sizes and not total else total),
         because,
     )
+
+
+def _left_out(one: LeftOut) -> tuple[str, str, str]:
+    return f"  - {one.name} {one.version}", size(one.size), f"left out: {one.because}"
 
 
 def _counted(packages: Sequence[PlannedPackage], what: str) -> str:

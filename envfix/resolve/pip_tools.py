@@ -30,6 +30,7 @@ from envfix.model.plan import LockedFile, LockedPackage, Resolution
 from envfix.model.target import PipConfig, Target
 from envfix.model.urls import redact, without_credentials
 from envfix.ports import Index, IndexFile, Outside, Resolver
+from envfix.resolve.constraint_files import blamed
 from envfix.resolve.find_links import find_links_files
 from envfix.resolve.pip_tools_failure import failure, reason
 from envfix.resolve.places import is_remote
@@ -101,7 +102,8 @@ class PipToolsResolver(Resolver):
         argv += ["--resolver", "backtracking", "--rebuild", "--newline", "lf", "--no-color"]
         # Metadata by range requests, where the index serves none: whole TensorFlow wheels otherwise.
         argv += ["--pip-args", "--use-feature=fast-deps", "--cache-dir", f"{folder}/cache"]
-        for file in [*(place for place in config.constraints if not is_remote(place)), f"{folder}/caps.txt"]:
+        bound = [place for place in config.constraints if not is_remote(place)]
+        for file in [*bound, f"{folder}/caps.txt"]:
             argv += ["--constraint", file]
         if self.index_date:
             argv += ["--uploaded-prior-to", self.index_date]
@@ -109,7 +111,7 @@ class PipToolsResolver(Resolver):
         if not ran.ok:
             if not ran.timed_out:
                 self._ask_again(f"{ran.out}\n{ran.err}", requirements, config)
-            raise failure(ran, TIME_LIMIT, offline)
+            raise blamed(self.outside, failure(ran, TIME_LIMIT, offline), bound)
         return read_pins(self.outside.read_text(f"{folder}/pins.txt"))
 
     def _ask_again(self, said: str, requirements: Sequence[str], config: PipConfig) -> None:

@@ -14,13 +14,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envfix.errors import InputError, ResolutionFailed
-from envfix.installers import uv_binary, uv_environment, uv_folder, uv_settings
+from envfix.installers import absent_constraints, uv_binary, uv_environment, uv_folder, uv_settings
 from envfix.model.machine import Os
 from envfix.model.plan import LockedFile, LockedPackage, Resolution
 from envfix.model.target import PipConfig, Target
 from envfix.model.urls import redact, without_credentials
 from envfix.ports import Outside, Ran, Resolver
 from envfix.reading import parse_toml
+from envfix.resolve.constraint_files import blamed
 from envfix.resolve.places import index_place, is_remote, links_place
 from envfix.resolve.staying import installed_versions
 from envfix.resolve.unavailable import UV_INDEXES, holds_none
@@ -52,6 +53,9 @@ class UvResolver(Resolver):
             index_place(self.outside, setting, place)
         for setting, place in uv_settings(self.outside.environ, "UV_FIND_LINKS"):
             links_place(self.outside, setting, place)
+        for name in absent_constraints(self.outside):
+            value = redact(self.outside.environ[name])
+            self.outside.say(f"warning: {name}: no file `{value}` is here, so it constrains nothing")
         found = self._solution(requirements, constraints, target, config, offline)
         # uv 0.13.9 forgets its preference for an installed version where a package is on several indexes, so
         # what moved is asked for once more in the version that is there.
@@ -83,9 +87,12 @@ class UvResolver(Resolver):
         self.outside.write_text(lock, _preferred(target))
         argv += ["--output-file", lock]
         env = uv_environment(self.outside.environ, config)
+        for name in absent_constraints(self.outside):
+            env.pop(name, None)
         files = [place for place in config.constraints if not is_remote(place)]
         # An option on the command line would replace what the user's variable says, so it is joined in.
         files += env.get("UV_CONSTRAINT", "").split()
+        bound = tuple(files)
         if constraints:
             self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
             files.append(f"{folder}/caps.txt")
@@ -100,7 +107,7 @@ class UvResolver(Resolver):
             problem = failure(ran, TIME_LIMIT, offline, env.get("UV_CACHE_DIR", "of the user"))
             if isinstance(problem, ResolutionFailed) and knows_nothing(ran):
                 self._check_index(requirements, target, folder, env, config)
-            raise problem
+            raise blamed(self.outside, problem, bound)
         return read_resolution(self.outside.read_text(lock), target)
 
     def _compile(

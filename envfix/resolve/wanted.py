@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from packaging.requirements import Requirement
@@ -36,8 +36,10 @@ def gpu_wanted(
     bounds: Iterable[Bound],
     companions: Sequence[Requirement],
     why: str,
+    left_out: Container[str] = (),
 ) -> Wanted:
-    """The CUDA build of a release with its NVIDIA wheels pinned.
+    """The CUDA build of a release with its NVIDIA wheels pinned; those of `left_out` are only held, where
+    others bring them.
 
     The `and-cuda` extra is never asked for by name: it is absent before 2.14, cannot be installed in 2.14 on
     Python 3.11 and in 2.15.0, and floats from 2.20 on; its pins arrive as bounds instead.
@@ -49,7 +51,8 @@ def gpu_wanted(
     for bound in bounds:
         name = canonicalize_name(Requirement(bound.requirement).name)
         because[name] = bound.because
-        (roots if name.startswith("nvidia-") else caps).append(bound.requirement)
+        installs = name.startswith("nvidia-") and name not in left_out
+        (roots if installs else caps).append(bound.requirement)
     return Wanted(
         roots=(*roots, *(str(companion) for companion in companions)),
         caps=tuple(caps),

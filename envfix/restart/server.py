@@ -89,11 +89,12 @@ def runtime_folders(environ: Mapping[str, str], connection: str) -> tuple[str, .
 
 def _server(info: _Info, environ: Mapping[str, str]) -> Server:
     token = info.token
-    # Under JupyterHub the server has no token of its own and asks the hub, which has given it one that may
-    # access this very server (jupyterhub.readthedocs.io, "Roles": the default scopes of `server`).
+    # Under JupyterHub the server asks the hub about a token, which has given it one that may access this very
+    # server (jupyterhub.readthedocs.io, "Roles": the default scopes of `server`). That in its file may be one
+    # that nobody takes: so it is with JUPYTERHUB_SINGLEUSER_EXTENSION=0 (jupyterhub 6.1.1).
     hub = environ.get("JUPYTERHUB_SERVICE_PREFIX", "")
-    if not token and hub and hub.rstrip("/") == info.base_url.rstrip("/"):
-        token = environ.get("JUPYTERHUB_API_TOKEN", "")
+    if hub and hub.rstrip("/") == info.base_url.rstrip("/"):
+        token = environ.get("JUPYTERHUB_API_TOKEN") or token
     return Server(
         pid=info.pid,
         host=info.hostname,

@@ -26,6 +26,9 @@ _SHELL = re.compile(r"(?:ba|da|z|k|fi|c|tc)?sh|env|tini|dumb-init")
 # In these services a kernel that ends is replaced: github.com/googlecolab/colabtools/issues/5552 says it
 # of Colab, whose front end then speaks of a crash; Kaggle's editor runs the same Jupyter kernels.
 _REPLACES = (Platform.COLAB, Platform.KAGGLE)
+# It says that the kernel has died, and asks on the next run of a cell whether to restart it
+# (github.com/microsoft/vscode-jupyter/issues/5487, and its KernelCrashMonitor and KernelExecution).
+VSCODE = "VS Code runs this kernel itself, takes no request to restart it, and starts no other when it ends"
 _KAGGLE_RUN = "KAGGLE_KERNEL_RUN_TYPE"
 
 
@@ -55,14 +58,14 @@ def way(
         if "jupyter" in starter:
             return Way(RestartBy.KERNEL_ENDED)
         return Way(None, f"nothing is seen that would start another kernel{_started_by(starter)}")
-    if platform is Platform.VSCODE:
-        return Way(None, "VS Code runs this kernel itself and takes no request to restart it")
+    if platform is Platform.VSCODE and not SERVERS.fullmatch(starter):
+        return Way(None, VSCODE)
     return _by_server(outside, host, kernel, parents, starter)
 
 
 def promising(environ: Mapping[str, str], platform: Platform | object, starter: str) -> bool:
     """Whether `way` is likely to find one, as far as that is seen without asking a server."""
-    if platform is Platform.VSCODE or runs_through(environ, platform, starter):
+    if runs_through(environ, platform, starter):
         return False
     return "jupyter" in starter if platform in _REPLACES else SERVERS.fullmatch(starter) is not None
 
@@ -72,6 +75,8 @@ def alone(environ: Mapping[str, str], platform: Platform | object, starter: str)
     why = runs_through(environ, platform, starter)
     if why or SERVERS.fullmatch(starter):
         return why
+    if platform is Platform.VSCODE:
+        return VSCODE
     if not starter:
         return "the program that started the kernel cannot be seen"
     return f"`{starter}`, which started the kernel, starts no other for it"

@@ -26,6 +26,9 @@ ANEW = 10.0
 RESTART = 60.0  # seconds for a restart that is asked for: the server waits for the new kernel
 ENDING = 3.0  # seconds that a kernel is given to end by itself
 LARGEST = 1 << 20
+# Its file says so only where the password is ServerApp's own setting, not that of its identity provider
+# (jupyter_server 2).
+PASSWORD = "wants a password and has no token"
 _EVERYWHERE = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -34,7 +37,7 @@ class RealKernelHost(KernelHost):
         if server.socket:
             return "the Jupyter server listens on a Unix socket, which envfix does not use"
         if server.password:
-            return "the Jupyter server wants a password and has no token"
+            return f"the Jupyter server {PASSWORD}"
         return _asked(server, "GET", f"api/kernels/{kernel}", ANSWER)
 
     def restart(self, server: Server, kernel: str, pid: int) -> str:
@@ -125,14 +128,15 @@ def _asked(server: Server, method: str, path: str, timeout: float) -> str:
             body = answer.raw.read(LARGEST, decode_content=True)
         except (requests.RequestException, OSError, ValueError) as problem:
             return f"{where} does not answer ({type(problem).__name__})"
-    return _judged(answer.status_code, body, where, path)
+    refusal = "does not take the token of its own file" if server.token else PASSWORD
+    return _judged(answer.status_code, body, where, path, refusal)
 
 
-def _judged(status: int, body: bytes, where: str, path: str) -> str:
+def _judged(status: int, body: bytes, where: str, path: str, refusal: str) -> str:
     if status == 404:
         return f"{where} does not run this kernel"
     if status in (401, 403) or 300 <= status < 400:
-        return f"{where} does not take the token of its own file (HTTP {status})"
+        return f"{where} {refusal} (HTTP {status})"
     if not 200 <= status < 300:
         return f"{where} answered HTTP {status}"
     # Something else may answer on the port by now: a server names the kernel that was asked for.

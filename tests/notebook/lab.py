@@ -1,4 +1,4 @@
-"""A kernel's environment with a small index beside it, and JupyterLab on loopback."""
+"""A kernel's environment with a small index beside it, and a Jupyter server on loopback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from tests.environments import UNAIDED, user, wheels
 from tests.index_server import IndexServer, build_wheel, serving
+from tests.notebook.hosts import run_cells
 
 TOKEN = "b7d1f3-token-of-this-test"
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,10 @@ class Ground:
         """The cell."""
         words = [sys.executable, "-m", "envfix", "install", "--machine", "colab-t4", "--yes", "--no-verify"]
         return "!" + " ".join([*words, "--tf", UNAIDED, "--python", str(self.python), *more])
+
+    def run(self, host: str, *cells: str | None, **env: str) -> list[dict[str, Any]]:
+        """The cells' answers, in the kernel under a host of that name."""
+        return run_cells(self.folder, host, self.python, cells, self.env | env)
 
     def notebook(self, name: str, *cells: str) -> Path:
         made = {
@@ -94,14 +98,20 @@ def _made(folder: Path, index: IndexServer, byte_code: Path) -> Ground:
 
 
 @contextmanager
-def lab(ground: Ground) -> Iterator[str]:
-    """JupyterLab's address, without a token in it."""
-    log = (ground.folder / "lab.log").open("wb")
-    argv = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
-    argv += ["--ServerApp.port=0", "--ServerApp.base_url=/some/where/", "--LabApp.news_url=", "--allow-root"]
-    server = subprocess.Popen(
-        argv, cwd=ground.folder, env=ground.env | {"JUPYTER_TOKEN": TOKEN}, stdout=log, stderr=log
-    )
+def lab(ground: Ground, program: str = "jupyterlab") -> Iterator[str]:
+    """The address of JupyterLab, or of Notebook 7 (`notebook`), without a token in it."""
+    options = ["--ServerApp.base_url=/some/where/", "--LabApp.news_url="]
+    with server(ground, program, *options, JUPYTER_TOKEN=TOKEN) as address:
+        yield address
+
+
+@contextmanager
+def server(ground: Ground, program: str, *options: str, **env: str) -> Iterator[str]:
+    """The address of a Jupyter server that is run as `python -m PROGRAM`."""
+    log = (ground.folder / "server.log").open("wb")
+    argv = [sys.executable, "-m", program, "--no-browser", "--allow-root"]
+    argv += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", *options]
+    server = subprocess.Popen(argv, cwd=ground.folder, env=ground.env | env, stdout=log, stderr=log)
     try:
         yield _address(ground, server)
     finally:
@@ -122,16 +132,7 @@ def _address(ground: Ground, server: subprocess.Popen[bytes]) -> str:
             url = str(json.loads(info.read_text())["url"])
             return url
         time.sleep(0.1)
-    raise AssertionError((ground.folder / "lab.log").read_text()[-3000:])
-
-
-def asked(address: str, path: str) -> Any:
-    """What the server's API answers."""
-    request = urllib.request.Request(
-        f"{address}api/{path}", headers={"Authorization": f"token {TOKEN}"}
-    )  # fmt: skip
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
+    raise AssertionError((ground.folder / "server.log").read_text()[-3000:])
 
 
 def kernels(folder: Path) -> set[int]:

@@ -1,4 +1,4 @@
-"""A notebook in JupyterLab: the cell is run, the kernel is restarted, and what is behind it does not run."""
+"""JupyterLab and Notebook 7: the cell restarts the kernel, and what is behind it does not run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ def room(tmp_path_factory: pytest.TempPathFactory, byte_code: Path) -> Iterator[
         yield made
 
 
-@pytest.fixture
-def page(chromium: Any, room: Ground) -> Iterator[Any]:
-    with lab(room) as address:
+@pytest.fixture(params=["jupyterlab", "notebook"])
+def page(request: pytest.FixtureRequest, chromium: Any, room: Ground) -> Iterator[Any]:
+    with lab(room, request.param) as address:
         context = chromium.new_context(viewport={"width": 1280, "height": 1000})
         shown = context.new_page()
         shown.set_default_timeout(WAIT)
-        shown.address = address
+        shown.program = request.param
+        shown.notebooks = f"{address}{'lab/tree' if request.param == 'jupyterlab' else 'notebooks'}"
         yield shown
         context.close()
 
 
 def open_notebook(page: Any, name: str) -> None:
-    page.goto(f"{page.address}lab/tree/{name}?token={TOKEN}&reset")
+    page.goto(f"{page.notebooks}/{name}?token={TOKEN}&reset")
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.locator(".jp-Toolbar-kernelName", has_text="Changed").wait_for()
     # Behind this, JupyterLab is ready to run a cell.
@@ -72,7 +73,7 @@ def test_run_all_stops_at_the_cell_and_the_next_kernel_has_the_new_packages(page
     until_changed(page, room, before)
     # JupyterLab has taken back what it had queued: no cell waits for ever.
     page.locator(".jp-Dialog", has_text="Kernel Restarting").locator(".jp-mod-accept").click()
-    shoot(page, "restarted")
+    shoot(page, f"{page.program}-restarted")
     assert page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts() == ["[1]:", "[ ]:", "[ ]:"]
     said = output(page, 1)
     assert f"tensorflow {UNAIDED}" in said and "run the cells from the top" in said
@@ -81,7 +82,7 @@ def test_run_all_stops_at_the_cell_and_the_next_kernel_has_the_new_packages(page
     assert not (room.folder / "ran").exists(), "the cell behind it ran with the old kernel"
 
     run_until(page, 2, f"now {UNAIDED}")
-    shoot(page, "after")
+    shoot(page, f"{page.program}-after")
 
 
 def test_nothing_behind_the_magics_restart_runs_in_the_kernel_that_ends(page: Any, room: Ground) -> None:

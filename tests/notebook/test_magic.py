@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,10 +12,10 @@ import pytest
 
 from tests.environments import TF, user
 from tests.index_server import IndexServer
+from tests.notebook.hosts import run_cells
 
 pytestmark = pytest.mark.browser
 
-HOST = Path(__file__).with_name("kernel_host.py")
 LOADED = "%load_ext envfix"
 VERSION = "import tensorflow; tensorflow.__version__"
 
@@ -38,16 +37,8 @@ def notebook(index: IndexServer, parsed: Path, byte_code: Path, tmp_path: Path) 
     shutil.copytree(parsed, tmp_path / "cache")
 
     def run(host: str, *cells: str | None) -> list[dict[str, Any]]:
-        program = tmp_path / host
-        shutil.copy(HOST, program)
         env = {**user(tmp_path, index, byte_code), "IPYTHONDIR": str(tmp_path / "ipython")}
-        done = subprocess.run(
-            [sys.executable, program, kernel / "bin/python"], input=json.dumps(cells), text=True,
-            capture_output=True, timeout=300, env=env, cwd=tmp_path,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        answers: list[dict[str, Any]] = json.loads(done.stdout)
-        return answers
+        return run_cells(tmp_path, host, kernel / "bin/python", cells, env)
 
     return run
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from envfix.matrix.rules.case import Case
-from envfix.model.machine import Arch, Gpu, Machine, Os
 from envfix.model.matrix import LoaderProof, Release
 from envfix.model.versions import PythonRelease
-from envfix.nvidia.wheels import CudaLibraries, libraries_for
+from envfix.nvidia.wheels import CudaLibraries, proven_libraries
 
 
 def is_proven(case: Case) -> bool:
@@ -52,9 +51,8 @@ def _has_libraries_of(case: Case, proof: LoaderProof) -> bool:
 
     It gets none where it is not Linux on x86_64, as for every proof, or has its own CUDA (`--cuda system`).
     """
-    gpus = () if proof.gpu is None else (Gpu(compute_capability=proof.gpu),)
-    machine = Machine(os=Os.LINUX, arch=Arch.X86_64, glibc=case.machine.glibc, gpus=gpus)
-    return _versions(libraries_for(case.release, machine, case.matrix, {})) == _versions(case.libraries)
+    proven = proven_libraries(case.release, case.matrix, proof.gpu, case.machine.glibc)
+    return _versions(proven) == _versions(case.libraries)
 
 
 def _versions(libraries: CudaLibraries) -> list[tuple[str, str]]:
