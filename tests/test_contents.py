@@ -99,6 +99,14 @@ def test_what_is_written_for_each_environment_is_always_read(name: str, tmp_path
     assert wrong(second, Reader()) == [name]
 
 
+def test_a_file_that_is_missing_is_found_whatever_the_cache_says(tmp_path: Path) -> None:
+    target = environment(tmp_path / "a")
+    assert wrong(target, Reader()) == []
+    next((tmp_path / "cache").rglob("seals.json")).write_text('[""]')
+    (Path(target.purelib) / "numb" / "libnumb.so").unlink()
+    assert wrong(target, Reader()) == ["numb/libnumb.so"]
+
+
 def test_another_record_is_another_seal(tmp_path: Path) -> None:
     outside = Reader()
     (tmp_path / "file").write_text("x")

@@ -35,7 +35,7 @@ def wrong_files(outside: Outside, target: Target, names: Collection[str]) -> tup
     entries = {claim.path: outside.look(claim.path) for of_one in claims.values() for claim in of_one}
     marks = {name: _seal(of_one, entries) for name, of_one in claims.items()}
     known = seals.known(outside)
-    right = {name for name, mark in marks.items() if mark in known}
+    right = {name for name, mark in marks.items() if mark and mark in known}
     unread = [claim for name in right for claim in claims[name] if claim.shared]
     doubted = [
         claim for name, of_one in claims.items() for claim in of_one if name not in right or not claim.shared
