@@ -28,6 +28,7 @@ COMMAND = ("/env/bin/python", "-m", "ipykernel_launcher", "-f", f"/run/jupyter/k
 KERNEL = Kernel(pid=42, python="/env/bin/python", command=COMMAND)
 LAB = Process(7, ("/usr/bin/python3", "/usr/bin/jupyter-lab"))
 TOKEN = "secret-of-the-server"
+CUT_OFF = "of-which-no-answer-is-whole"
 INFO = {"pid": 7, "port": 8888, "base_url": "/a/", "hostname": "localhost", "token": TOKEN, "version": "2"}
 PROVEN = Verification(checks=(), proof=Proof.GPU, python="/env/bin/python", tensorflow="2.20.0")
 NEEDED = RestartAdvice(needed=True, reason="old libraries", how="Kernel → Restart", kernel_pid=42)
@@ -151,7 +152,8 @@ class Lab(BaseHTTPRequestHandler):
         status = 403 if not right else 200 if ID in self.path else 404
         body = json.dumps({"id": self.path.split("/")[4]}).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        missing = 9 if CUT_OFF in self.path else 0
+        self.send_header("Content-Length", str(len(body) + missing))
         self.end_headers()
         self.wfile.write(body)
 
@@ -191,6 +193,11 @@ def test_a_server_that_cannot_be_asked_is_told_nothing(more: dict[str, object], 
     with listening(**more) as (server, asked):
         assert words in RealKernelHost().has(server, ID)
     assert asked == []
+
+
+def test_an_answer_that_is_cut_off_is_said() -> None:
+    with listening() as (server, _):
+        assert "does not answer (" in RealKernelHost().has(server, CUT_OFF)
 
 
 def test_a_wildcard_address_is_loopback() -> None:

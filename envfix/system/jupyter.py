@@ -107,6 +107,7 @@ def _is_bound_here(family: int, address: str) -> bool:
 def _asked(server: Server, method: str, path: str, timeout: float) -> str:
     """What went wrong with the request, empty where it was answered with success."""
     import requests
+    from urllib3.exceptions import HTTPError
 
     address = own_address(server.host, server.port)
     if not address:
@@ -126,7 +127,7 @@ def _asked(server: Server, method: str, path: str, timeout: float) -> str:
                 verify=False, stream=True, cookies=_cookies(server),
             )  # fmt: skip
             body = answer.raw.read(LARGEST, decode_content=True)
-        except (requests.RequestException, OSError, ValueError) as problem:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as problem:
             return f"{where} does not answer ({type(problem).__name__})"
     refusal = "does not take the token of its own file" if server.token else PASSWORD
     return _judged(answer.status_code, body, where, path, refusal)
