@@ -306,6 +306,16 @@ def test_a_kernel_is_killed_at_once_and_seen_to_come_back() -> None:
     made[0].communicate(timeout=20)
 
 
+def test_a_process_that_is_not_the_kernel_is_not_killed() -> None:
+    """The number of a kernel that has ended may be another's."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        with listening() as (server, asked):
+            assert "is not there any more" in RealKernelHost().restart(server, ID, other.pid)
+        assert asked == [] and other.poll() is None
+        other.communicate(b"\n", timeout=20)
+        assert other.returncode == 0
+
+
 def test_a_server_that_does_not_watch_its_kernels_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jupyter, "ANEW", 0.2)
     with started() as old, listening() as (server, asked):

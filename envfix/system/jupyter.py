@@ -45,6 +45,8 @@ class RealKernelHost(KernelHost):
         # cells that it had queued. Of one that another client has had restarted it hears nothing, and shows
         # `[*]` on them for ever (seen in JupyterLab 4.6). A kernel that is only asked to end would run them.
         before = _running(kernel)
+        if str(pid) not in before:  # its number may be another process's by now
+            return f"the kernel (process {pid}) cannot be ended: it is not there any more"
         try:
             os.kill(pid, signal.SIGKILL)
         except OSError as problem:
