@@ -62,6 +62,7 @@ def _end_with(rendered: Rendered, act: Callable[[], str]) -> int:
 
     before = streams.size(sys.stdout)
     exit_code = deliver(rendered.text, rendered.exit_code)
+    after = streams.size(sys.stdout)
 
     def leave(number: int, frame: object) -> NoReturn:
         raise SystemExit(exit_code)
@@ -73,7 +74,7 @@ def _end_with(rendered: Rendered, act: Callable[[], str]) -> int:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     time.sleep(RELAYED)
     problem = act()
-    if problem and rendered.otherwise is not None and streams.cut(sys.stdout, before):
+    if problem and rendered.otherwise is not None and streams.cut(sys.stdout, before, after):
         exit_code = deliver(rendered.otherwise(problem), exit_code)
     if problem:
         complain(

@@ -280,6 +280,16 @@ def test_a_file_never_keeps_that_a_restart_was_done_that_was_not(
     assert ("the kernel was not restarted: HTTP 500" in ran.stderr) is bool(problem)
 
 
+def test_what_another_program_has_written_into_the_file_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    act = "lambda: open(sys.argv[1], 'a').write('another\\n') and 'gone'"
+    child = CHILD.replace("lambda: sys.argv[1]", act)
+    with path.open("a") as file:
+        command = [sys.executable, "-c", child, str(path)]
+        ran = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert path.read_text() == "said\nanother\n" and "was not restarted: gone" in ran.stderr
+
+
 def test_what_a_notebook_has_read_is_corrected_by_a_warning() -> None:
     ran = subprocess.run([sys.executable, "-c", CHILD, "gone"], capture_output=True, text=True, timeout=60)
     assert ran.stdout == "said\n" and "warning: the kernel was not restarted: gone" in ran.stderr

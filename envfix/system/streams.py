@@ -60,12 +60,13 @@ def size(stream: TextIO) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def cut(stream: TextIO, length: int | None) -> bool:
-    """Take back what was written behind the first `length` bytes; whether that was possible."""
-    if length is None:
+def cut(stream: TextIO, start: int | None, end: int | None) -> bool:
+    """Take back what was written from byte `start` to `end`, where the file still ends there: others may have
+    written into it since. Whether that was done."""
+    if start is None or end is None or size(stream) != end:
         return False
     try:
-        os.ftruncate(stream.fileno(), length)
+        os.ftruncate(stream.fileno(), start)
         os.lseek(stream.fileno(), 0, os.SEEK_END)
     except (OSError, ValueError):
         return False
