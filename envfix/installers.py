@@ -127,22 +127,31 @@ def uv_install_environment(outside: Outside, config: PipConfig) -> dict[str, str
     """`uv_environment` for installing from a lock: caps are for resolving, and its pins have passed them."""
     env = uv_environment(outside.environ, config)
     env.setdefault("UV_PREVIEW_FEATURES", "pylock")  # else uv warns that reading locks is new
-    for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER", *absent_constraints(outside)):
+    drop_absent_constraints(outside, env)
+    for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER"):
         env.pop(name, None)
     return env
 
 
-def absent_constraints(outside: Outside) -> tuple[str, ...]:
-    """The variables that tell uv of a file that is not there, at which it would stop.
+def absent_constraints(outside: Outside) -> tuple[tuple[str, str], ...]:
+    """Variable and value of each constraints file that uv is told of and that is not there, at which it would
+    stop.
 
     It binds nothing, and an image may have set them: github.com/googlecolab/colabtools/issues/5237.
     """
     return tuple(
-        name
-        for name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT")
-        for _, place in uv_settings(outside.environ, name)
+        (name, place)
+        for name, place in uv_settings(outside.environ, "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT")
         if "://" not in place and not outside.exists(_from_anywhere(place))
     )
+
+
+def drop_absent_constraints(outside: Outside, env: dict[str, str]) -> None:
+    """Take them out of the variables of `uv_environment`; the files that are there stay, and bind."""
+    for name, place in absent_constraints(outside):
+        left = [path for path in env.pop(name, "").split() if path != _from_anywhere(place)]
+        if left:
+            env[name] = " ".join(left)
 
 
 def uv_settings(environ: Mapping[str, str], *names: str) -> Iterator[tuple[str, str]]:

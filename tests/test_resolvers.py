@@ -414,6 +414,22 @@ def test_a_constraints_file_that_is_not_there_is_said_and_stops_nothing(
     assert not set(names) & uv_install_environment(outside, config).keys()
 
 
+def test_beside_a_constraints_file_that_is_not_there_the_others_bind(
+    index: IndexServer, here: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caps = tmp_path / "caps.txt"
+    caps.write_text("numb<2\n")
+    names = ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT")
+    outside = Apart(tmp_path / "cache", dict.fromkeys(names, f"/no/where.txt {caps}"))
+    said: list[str] = []
+    monkeypatch.setattr(outside, "say", said.append)
+    config = configured(index)
+    assert UvResolver(outside).resolve(["numb"], [], here, config, offline=False).version_of("numb") == "1.5"
+    ends = "no file `/no/where.txt` is here, so it constrains nothing"
+    assert said == [f"warning: {name}: {ends}" for name in names]
+    assert uv_install_environment(outside, config)["UV_BUILD_CONSTRAINT"] == str(caps)
+
+
 def test_uv_resolves_for_an_interpreter_that_is_not_here(index: IndexServer, tmp_path: Path) -> None:
     config = configured(index)
     index.add(build_wheel("numb", "2.6", tag="cp37-cp37m-win_amd64", requires_python=">=3.7,<3.8"))

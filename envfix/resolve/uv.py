@@ -14,7 +14,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envfix.errors import InputError, ResolutionFailed
-from envfix.installers import absent_constraints, uv_binary, uv_environment, uv_folder, uv_settings
+from envfix.installers import (
+    absent_constraints,
+    drop_absent_constraints,
+    uv_binary,
+    uv_environment,
+    uv_folder,
+    uv_settings,
+)
 from envfix.model.machine import Os
 from envfix.model.plan import LockedFile, LockedPackage, Resolution
 from envfix.model.target import PipConfig, Target
@@ -53,9 +60,8 @@ class UvResolver(Resolver):
             index_place(self.outside, setting, place)
         for setting, place in uv_settings(self.outside.environ, "UV_FIND_LINKS"):
             links_place(self.outside, setting, place)
-        for name in absent_constraints(self.outside):
-            value = redact(self.outside.environ[name])
-            self.outside.say(f"warning: {name}: no file `{value}` is here, so it constrains nothing")
+        for name, place in absent_constraints(self.outside):
+            self.outside.say(f"warning: {name}: no file `{redact(place)}` is here, so it constrains nothing")
         found = self._solution(requirements, constraints, target, config, offline)
         # uv 0.13.9 forgets its preference for an installed version where a package is on several indexes, so
         # what moved is asked for once more in the version that is there.
@@ -87,8 +93,7 @@ class UvResolver(Resolver):
         self.outside.write_text(lock, _preferred(target))
         argv += ["--output-file", lock]
         env = uv_environment(self.outside.environ, config)
-        for name in absent_constraints(self.outside):
-            env.pop(name, None)
+        drop_absent_constraints(self.outside, env)
         files = [place for place in config.constraints if not is_remote(place)]
         # An option on the command line would replace what the user's variable says, so it is joined in.
         files += env.get("UV_CONSTRAINT", "").split()
