@@ -64,6 +64,12 @@ def test_what_the_kernel_needs_in_its_turn_stays() -> None:
     refuse_companions(COLAB, asked("torch", "numpy>=2"))
 
 
+def test_a_requirement_that_nests_deeper_than_a_parser_follows_binds_nobody() -> None:
+    deep = f"six; {'(' * 2000}python_version > '3'{')' * 2000}"
+    installed = [structs.replace(dist, requires=(*dist.requires, deep)) for dist in COLAB.installed]
+    assert "six" not in kept_alive(structs.replace(COLAB, installed=tuple(installed)))
+
+
 def test_an_environment_without_a_kernel_holds_nothing() -> None:
     """A web server has tornado too."""
     installed = tuple(dist for dist in COLAB.installed if dist.name in ("tornado", "pyzmq", "numpy"))

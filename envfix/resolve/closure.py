@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from envfix.model.markers import marker_environment
+from envfix.model.specifiers import requirement
 from envfix.model.target import Distribution, Target
 
 
@@ -27,9 +27,6 @@ def closure(target: Target, names: Iterable[str]) -> frozenset[str]:
 
 def _needs(dist: Distribution, environment: Mapping[str, str]) -> Iterator[str]:
     for line in dist.requires:
-        try:
-            one = Requirement(line)
-        except InvalidRequirement:
-            continue  # from before PEP 508: it binds nobody
-        if one.marker is None or one.marker.evaluate(dict(environment)):
+        one = requirement(line)
+        if one is not None and (one.marker is None or one.marker.evaluate(dict(environment))):
             yield canonicalize_name(one.name)
