@@ -17,6 +17,7 @@ from envfix.install.transaction.recover import Recovered
 from envfix.model.outcome import KernelspecChange, PackageMove, RestartAdvice, Transaction
 from envfix.model.results import RolledBack, TransactionList
 from envfix.model.target import Target
+from envfix.ports import Outside
 from envfix.probe import kernel, session
 from envfix.restart import stale
 from envfix.situation import Parts, Situation, Where, situate
@@ -71,18 +72,27 @@ def rollback(
 
 
 def _undoable(parts: Parts, target: Target, number: int | None) -> Journal:
-    """Raises InputError, which names what undoes a kernel's environment where that was made as a whole."""
+    """Raises InputError, which names what undoes a kernel's environment where envfix has made all of it."""
     try:
         return history.undoable(parts.outside, target.purelib, number)
     except InputError as problem:
         made = kernelspec.registered(parts.outside, target.executable)
-        if problem.hint is None and made:
+        if problem.hint is None and any(_lies_in(parts.outside, target.prefix, one.name) for one in made):
             remove = shlex.join(["jupyter", "kernelspec", "remove", *(one.name for one in made)])
             folder = shlex.join(["rm", "-r", target.prefix])
             problem.hint = (
                 f"the kernel's environment was made as a whole, and goes as one: {remove} && {folder}"
             )
         raise
+
+
+def _lies_in(outside: Outside, prefix: str, kernel: str) -> bool:
+    """Whether that is the folder that envfix itself has chosen for the kernel: in another one, which `--venv`
+    has named, there may be what the user has made."""
+    try:
+        return outside.realpath(prefix) == outside.realpath(kernelspec.default_folder(kernel))
+    except InputError:
+        return False  # there is no such folder without a home
 
 
 def _undone(parts: Parts, here: Situation, planned: RolledBack, outcome: Outcome) -> RolledBack:

@@ -30,6 +30,7 @@ from tests.fakes import FakeOutside
 from tests.index_server import IndexServer, build_wheel
 from tests.pythons import python_of
 from tests.test_circumstances import parts_of
+from tests.values import TARGET
 
 LAUNCHER = {"ipykernel/__init__.py": "", "ipykernel_launcher.py": "print('launched')\n"}
 PYTHON = "/env/bin/python"
@@ -252,6 +253,17 @@ def test_a_kernelspec_that_cannot_follow_costs_a_warning_and_not_the_rollback() 
     assert outside.said == [
         f"warning: a Jupyter kernel still names what is gone: `{SPEC[:-12]}`: Permission denied"
     ]
+
+
+@pytest.mark.parametrize("prefix", ["/data/envfix/kernels/old-tf", "/home/u/mine"])
+def test_only_an_environment_that_envfix_has_placed_is_told_to_be_removed(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    target = structs.replace(TARGET, executable=PYTHON, prefix=prefix)
+    with pytest.raises(InputError, match="envfix has changed nothing") as refused:
+        undoing._undoable(parts_of(with_kernel()), target, None)
+    assert ("rm -r" in (refused.value.hint or "")) is (prefix != "/home/u/mine")
 
 
 # -- the command line, with environments that are really made
