@@ -176,6 +176,10 @@ def test_stale_is_what_is_in_memory_and_not_on_disk() -> None:
     assert loaded.surely_stale({"packaging": "1.0"}, {"packaging": module})[0][:2] == ("packaging", "1.0")
 
 
+def test_what_stands_for_a_module_may_have_no_names_of_its_own() -> None:
+    assert loaded.stale({}, {"packaging": object()}) == []  # type: ignore[dict-item]
+
+
 def test_tensorflow_that_was_replaced_before_the_extension_was_loaded_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,8 @@ def stale(before: Mapping[str, str], modules: Mapping[str, ModuleType | None] | 
     now = versions(there)
     held = {name: version for name, version in before.items() if _still_there(name, there, now)}
     for module, names in _owners().items():
-        said = vars(there[module]).get("__version__") if there.get(module) is not None else None
+        # Not asked for as an attribute: a module may import itself on that. Anything may stand for one.
+        said = getattr(there.get(module), "__dict__", {}).get("__version__")
         # Of a folder that several share (`google`, `nvidia`) it is not known whose version that is.
         # TensorFlow's own word is right also where it was replaced before this was loaded.
         if isinstance(said, str) and len(names) == 1 and (names[0] not in held or names[0] in TENSORFLOWS):
