@@ -24,6 +24,7 @@ from envfix.model.plan import Plan
 from envfix.model.results import Installed
 from envfix.model.target import Stale
 from envfix.notebook import api, loaded, magic
+from envfix.notebook.asking import ask
 from envfix.notebook.results import Result
 from envfix.render.cell import cell
 from envfix.restart import owed
@@ -174,6 +175,11 @@ def test_stale_is_what_is_in_memory_and_not_on_disk() -> None:
     # A package's own word may be wrong, what was on the disk is not.
     assert loaded.surely_stale({}, {"packaging": module}) == []
     assert loaded.surely_stale({"packaging": "1.0"}, {"packaging": module})[0][:2] == ("packaging", "1.0")
+
+
+def test_a_shells_script_is_an_answer_too() -> None:
+    script = ask(["completion", "bash"])
+    assert script.ok and "envfix" in script.data and repr(script) == script.data.rstrip("\n")
 
 
 def test_what_stands_for_a_module_may_have_no_names_of_its_own() -> None:

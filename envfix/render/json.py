@@ -175,8 +175,10 @@ def _checked(check: MatrixCheck) -> dict[str, Any]:
     return plain | {"up_to_date": check.up_to_date}
 
 
-# What each result becomes; `envfix.render.text.TEXT` has the same types.
+# What each result becomes; `envfix.render.text.TEXT` has the same types. A string is as it is: no option asks
+# for it as JSON, but a notebook is answered so.
 DATA: dict[type, Callable[[Any], Any]] = {
+    str: str,
     Machine: to_plain,
     results.Report: _report,
     results.LockWritten: _lock,
