@@ -38,6 +38,8 @@ def blamed(outside: Outside, problem: EnvfixError, files: Sequence[str]) -> Envf
 
 def _is_in(constraint: Requirement, message: str) -> bool:
     """Whether a resolver's words are about the constraint: they have its name, and what it demands."""
+    if not constraint.specifier and not constraint.url:
+        return False  # a bare name demands nothing
     name = re.escape(canonicalize_name(constraint.name))
     words = message.replace(" ", "")
     return bool(re.search(rf"(?<![\w.-]){name}(?![\w-])", message)) and all(
