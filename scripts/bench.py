@@ -45,6 +45,12 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     asked = Options(options.rounds, options.installs, options.patience * 60)
     try:
+        if options.write:  # before it takes minutes
+            table.replaced(options.write.read_text(encoding="utf-8"), "")
+    except (OSError, ValueError) as problem:
+        print(f"error: {options.write}: {problem}", file=sys.stderr)
+        return 2
+    try:
         with workshop(options.python, options.folder) as shop:
             rows = _measured(shop, options.only or list(SECTIONS), asked)
             facts = circumstances.facts(shop)

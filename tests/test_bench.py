@@ -151,6 +151,15 @@ def test_the_table_is_written_where_it_was_asked_for(
     assert goals == [True, False]
 
 
+def test_a_file_without_the_block_is_refused_before_anything_is_measured(
+    parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.md").write_text("# x\n")
+    for name in ("x.md", "absent.md"):
+        assert bench.main(["--only", "failed", "--in", str(parent), "--write", str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err.startswith(f"error: {tmp_path / name}: ")
+
+
 def test_sections_of_an_earlier_run_of_the_day_are_kept(parent: Path, tmp_path: Path) -> None:
     figures, kept = (
         tmp_path / "figures.json",
