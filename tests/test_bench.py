@@ -47,7 +47,15 @@ def test_each_is_first_as_often_as_the_other() -> None:
 def test_growth_is_one_where_it_is_linear() -> None:
     assert ratios.growth([1, 10, 100], [3, 12, 102]) == pytest.approx(1)
     assert ratios.growth([1, 10, 100], [1, 100, 10_000]) == pytest.approx(10)
-    assert ratios.growth([1, 10, 100], [2, 2, 9]) == 0
+    assert ratios.growth([1, 10, 100], [2, 2, 9]) is None
+
+
+@pytest.mark.parametrize(("took", "met"), [((1, 10, 100), True), ((1, 2, 900), False), ((2, 2, 900), None)])
+def test_what_cannot_be_measured_meets_no_target(took: tuple[float, ...], met: bool | None) -> None:
+    shop = SimpleNamespace(say=lambda text: None)
+    runs = [lambda cpu=cpu: SimpleNamespace(cpu=cpu) for cpu in took]  # type: ignore[misc]
+    row = growing._row(shop, "{}", (1, 10, 100), runs)  # type: ignore[arg-type]
+    assert (row.goal and row.goal.met) is met
 
 
 def test_a_missed_target_stands_out_in_the_table() -> None:

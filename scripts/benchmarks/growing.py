@@ -92,13 +92,16 @@ def _row(shop: Workshop, what: str, sizes: Sequence[float], commands: Sequence[C
     shown = " / ".join(f"{size:g}" for size in sizes)
     shop.say(f"{what.format(shown)}, {ROUNDS} rounds ...")
     took = [Spread.of([run.cpu for run in runs]).median for runs in alternately(commands, ROUNDS)]
-    more = growth(sizes, took)
+    more, goal, how = growth(sizes, took), None, "the start is too short to be measured"
+    if more is not None:
+        goal = Goal(more, LINEAR, "(1 is linear)")
+        how = f"one more costs {more:.2f} times as much at the end as at the start"
     return Row(
         SECTION,
         what.format(shown),
         " / ".join(f"{seconds:.2f}" for seconds in took) + " s",
-        goal=Goal(more, LINEAR, "(1 is linear)"),
-        note=f"processor time; one more costs {more:.2f} times as much at the end as at the start",
+        goal=goal,
+        note=f"processor time; {how}",
     )
 
 

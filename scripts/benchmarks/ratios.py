@@ -55,12 +55,12 @@ def beyond(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     return Spread.of([mine - other for mine, other in zip(ours, theirs, strict=True)])
 
 
-def growth(sizes: Sequence[float], took: Sequence[float]) -> float:
-    """What one more costs at the end, in terms of one more at the start: 1 is linear, and 0 where the start
-    is too short to be measured. `took` are the times of three or more ascending `sizes`.
+def growth(sizes: Sequence[float], took: Sequence[float]) -> float | None:
+    """What one more costs at the end, in terms of one more at the start: 1 is linear. None where the start is
+    too short to be measured. `took` are the times of three or more ascending `sizes`.
     """
     steps = [
         (later - sooner) / (more - less)
         for less, more, sooner, later in zip(sizes, sizes[1:], took, took[1:], strict=False)
     ]
-    return steps[-1] / steps[0] if steps[0] > 0 else 0.0
+    return steps[-1] / steps[0] if steps[0] > 0 else None
