@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         except (OSError, ValueError) as problem:
             print(f"error: {options.keep}: {problem}", file=sys.stderr)
             return 2
-    text = f"{circumstances.sentence(facts)}\n\n{table.markdown(rows)}"
+    text = f"{circumstances.sentence(facts, joined=bool(options.keep))}\n\n{table.markdown(rows)}"
     if options.json:
         table.write_json(options.json, facts, rows)
     if options.write:

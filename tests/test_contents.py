@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
 from envfix.install import seals
+from envfix.install.transaction.ahead import Ahead
 from envfix.install.transaction.contents import wrong_files
 from envfix.model.target import Distribution, Target
 from envfix.system.outside import RealOutside
@@ -130,3 +134,47 @@ def test_a_damaged_cache_is_none(tmp_path: Path) -> None:
     assert seals.known(outside) == ("one", "two")
     next((tmp_path / "cache").rglob("seals.json")).write_text('["one", 2')
     assert seals.known(outside) == ()
+
+
+def test_what_appears_in_uvs_cache_is_read_while_the_rest_is_fetched(tmp_path: Path) -> None:
+    archive, outside = tmp_path / "uv/archive-v0", Reader()
+    unpacked(archive / "before", tmp_path / "before")
+    with Ahead(outside, str(tmp_path / "uv")):
+        unpacked(archive / "whole", tmp_path / "a")
+        unpacked(archive / "damaged", tmp_path / "b", libnumb="c0de")
+        until(lambda: {"whole/numb/libnumb.so", "damaged/numb/libnumb.so"} <= read_of(outside, archive))
+    assert not any(path.startswith("before") for path in read_of(outside, archive))
+    whole, again = environment(tmp_path / "c", like=tmp_path / "a"), Reader()
+    assert wrong(whole, again) == []
+    assert names(again, whole) == set(OWN)
+    damaged, again = environment(tmp_path / "d", like=tmp_path / "b"), Reader()
+    assert wrong(damaged, again) == ["numb/libnumb.so"]
+
+
+def test_of_an_install_that_failed_nothing_is_remembered(tmp_path: Path) -> None:
+    archive, outside = tmp_path / "uv/archive-v0", Reader()
+    with pytest.raises(KeyboardInterrupt), Ahead(outside, str(tmp_path / "uv")):
+        unpacked(archive / "whole", tmp_path / "a")
+        until(lambda: "whole/numb/libnumb.so" in read_of(outside, archive))
+        raise KeyboardInterrupt
+    assert seals.known(Reader()) == ()
+
+
+def unpacked(wheel: Path, folder: Path, libnumb: str = "code") -> None:
+    """The wheel as uv has it in its cache, moved there at once; `folder` gets an environment of its files."""
+    environment(folder)
+    (folder / "site/numb/libnumb.so").write_text(libnumb)
+    wheel.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(folder / "site", wheel.parent / ".tmp", copy_function=os.link)
+    (wheel.parent / ".tmp").rename(wheel)
+
+
+def read_of(outside: Reader, archive: Path) -> set[str]:
+    return {os.path.relpath(path, archive) for path in outside.read}
+
+
+def until(there: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)

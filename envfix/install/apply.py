@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from msgspec import Struct
 from packaging.specifiers import SpecifierSet
@@ -10,8 +11,9 @@ from packaging.specifiers import SpecifierSet
 from envfix.errors import InstallFailed
 from envfix.explanation import why_failed
 from envfix.install.commands import Installer, UvInstaller, installer_named
-from envfix.install.disk import check_space
+from envfix.install.disk import check_space, uv_kept_cache
 from envfix.install.lacking import hint_for
+from envfix.install.transaction.ahead import Ahead
 from envfix.install.transaction.change import Change
 from envfix.install.transaction.journal import Moved
 from envfix.install.warmth import uncached
@@ -109,6 +111,12 @@ def _uncached(job: _Job) -> frozenset[str] | None:
 
 def _change(job: _Job, plan: Plan, change: Change) -> None:
     change.installer = job.installer.name
+    cache = uv_kept_cache(job.outside) if isinstance(job.installer, UvInstaller) else None
+    with nullcontext() if cache is None else Ahead(job.outside, cache):
+        _install(job, plan, change)
+
+
+def _install(job: _Job, plan: Plan, change: Change) -> None:
     if change.needs_fetch:
         job.outside.say("fetching everything before the first change ...")
         _finish(job, job.installer.fetch(job.packages), "download")

@@ -25,10 +25,12 @@ def facts(shop: Workshop) -> dict[str, Any]:
     }
 
 
-def sentence(known: dict[str, Any]) -> str:
+def sentence(known: dict[str, Any], *, joined: bool = False) -> str:
+    """What stands above the table; `joined` where sections of an earlier run are in it."""
+    runs = "in several runs" if joined else "in one run"
     with_what = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
     return (
-        f"Measured on {known['date']} by `python scripts/bench.py` on {known['system']}, {known['cores']} "
+        f"Measured on {known['date']} {runs} of `python scripts/bench.py` on {known['system']}, {known['cores']} "
         f"cores that others share, no GPU, with {with_what}. Times are medians; ratios are of runs side by "
         "side, smaller is better for envfix, with their middle half in brackets."
     )

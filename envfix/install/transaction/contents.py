@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from envfix import record
@@ -60,6 +60,16 @@ def _seal(claims: Sequence[_Claim], entries: Mapping[str, Entry | None]) -> str:
     return seals.seal(shared) if shared else ""
 
 
+def seal_of_unpacked(outside: Outside, folder: str, go_on: Callable[[], bool]) -> str:
+    """The seal of the wheel that is unpacked in `folder`, which environments share; empty where a file is not
+    what its RECORD says, and where `go_on` ended it before all were read."""
+    place = record.Place(next(iter(outside.glob(folder, "*.dist-info")), ""), folder)
+    claims = [claim for claim in _claims_at(outside, "", place) if claim.shared] if place.info else []
+    entries = {claim.path: outside.look(claim.path) for claim in claims}
+    right = all(go_on() and digests.digest(outside, claim.path) == claim.digest for claim in claims)
+    return _seal(claims, entries) if right else ""
+
+
 def damaged(wrong: Sequence[Wrong], installer: str) -> InstallFailed:
     """What to raise for such files; `installer` is `uv` or `pip`."""
     names = sorted({one.package for one in wrong})
@@ -87,8 +97,11 @@ class _Claim(NamedTuple):
 
 def _claims(outside: Outside, dist: Distribution, target: Target) -> Iterator[_Claim]:
     place = record.place_of(outside, dist, target)
-    if place is None:
-        return
+    if place is not None:
+        yield from _claims_at(outside, dist.name, place)
+
+
+def _claims_at(outside: Outside, package: str, place: record.Place) -> Iterator[_Claim]:
     files = record.recorded_files(outside, place.info)
     own = f"{place.info.rpartition('/')[2]}/"
     for path, file in (files or {}).items():
@@ -97,10 +110,10 @@ def _claims(outside: Outside, dist: Distribution, target: Target) -> Iterator[_C
             whole = f"{place.base}/{path}"
             # Of 20,000 paths hardly one is not as it should be written.
             whole = os.path.normpath(whole) if "/." in whole or "//" in whole else whole
-            yield _Claim(dist.name, whole, file.digest, file.size or 0, path, shared)
+            yield _Claim(package, whole, file.digest, file.size or 0, path, shared)
     if not files:
         # Nothing says what belongs to it, which no installer leaves so.
-        yield _Claim(dist.name, f"{place.info}/RECORD", b"", 0, "", False)
+        yield _Claim(package, f"{place.info}/RECORD", b"", 0, "", False)
 
 
 def _not_of_others(outside: Outside, target: Target, found: Sequence[_Claim]) -> Iterator[Wrong]:

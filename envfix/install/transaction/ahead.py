@@ -1,0 +1,61 @@
+"""Reading what uv has unpacked while it still fetches the rest.
+
+An install is checked by reading every file of it. uv links them from its cache, where a wheel lies complete
+long before the last one is there: what was read there is known when its links are checked (`seals`).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from envfix.install import seals
+from envfix.install.transaction import contents
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from envfix.ports import Outside
+
+SECONDS = 0.25  # between two looks at the cache
+
+
+class Ahead:
+    """While the block runs, compares each wheel that appears in uv's cache `cache` with its RECORD.
+
+    Wheels are known by uv's folder `archive-v0` (uv 0.13.9), into which it moves each when it is complete.
+    With another layout, or files that are copied and not linked, the check after the install reads them.
+    """
+
+    def __init__(self, outside: Outside, cache: str) -> None:
+        self._outside = outside
+        self._cache = cache
+        self._over = threading.Event()
+        self._before = self._wheels()
+        self._found: list[str] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if kind is None:
+            self._thread.join()
+            seals.remember(self._outside, seals.known(self._outside), self._found)
+
+    def _read(self) -> None:
+        done = self._before
+        while not self._over.wait(SECONDS):
+            there = self._wheels()
+            for folder in sorted(there - done):
+                self._found.append(contents.seal_of_unpacked(self._outside, folder, self._goes_on))
+            done = there
+
+    def _goes_on(self) -> bool:
+        return not self._over.is_set()
+
+    def _wheels(self) -> set[str]:
+        return set(self._outside.glob(self._cache, "archive-v*/*"))
