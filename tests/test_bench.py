@@ -129,7 +129,7 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     monkeypatch.setattr(bench, "SECTIONS", sections)
     monkeypatch.setattr(bench.circumstances, "facts", lambda shop: {"versions": {}})
-    monkeypatch.setattr(bench.circumstances, "sentence", lambda facts: "Measured.")
+    monkeypatch.setattr(bench.circumstances, "sentence", lambda facts, joined: "Measured.")
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
     folder = tmp_path / "work"
     folder.mkdir()

@@ -30,7 +30,8 @@ def sentence(known: dict[str, Any], *, joined: bool = False) -> str:
     runs = "in several runs" if joined else "in one run"
     with_what = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
     return (
-        f"Measured on {known['date']} {runs} of `python scripts/bench.py` on {known['system']}, {known['cores']} "
-        f"cores that others share, no GPU, with {with_what}. Times are medians; ratios are of runs side by "
-        "side, smaller is better for envfix, with their middle half in brackets."
+        f"Measured on {known['date']} {runs} of `python scripts/bench.py` on {known['system']}, "
+        f"{known['cores']} cores that others share, no GPU, with {with_what}. "
+        "Times are medians; ratios are of runs side by side, smaller is better for "
+        "envfix, with their middle half in brackets."
     )
