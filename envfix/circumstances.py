@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from msgspec import structs
@@ -15,6 +14,7 @@ from envfix.model.conflicts import TENSORFLOWS
 from envfix.model.diagnosis import Finding
 from envfix.model.matrix import Matrix
 from envfix.model.outcome import Check, Status, Verification
+from envfix.model.request import Accelerator
 from envfix.model.surroundings import Surroundings
 from envfix.model.target import Kernel, Stale
 from envfix.probe import interpreter, kernel, no_gpu, session, usage
@@ -29,9 +29,11 @@ NVML_BINDING = "nvidia-ml-py"  # Python alone: it brings no library
 _NAMED = 3  # damaged libraries that are named
 
 
-def with_kernel(parts: Parts, here: Situation, where: Where, proof: Verification) -> Verification:
+def with_kernel(
+    parts: Parts, here: Situation, where: Where, proof: Verification, accelerator: Accelerator
+) -> Verification:
     """The verification with a check of the notebook's kernel, if envfix was started from one."""
-    check = _of_kernel(parts, here, where, proof.python)
+    check = _of_kernel(parts, here, where, proof.python, accelerator)
     return structs.replace(proof, checks=(*proof.checks, check)) if check else proof
 
 
@@ -78,7 +80,9 @@ def _damaged(found: Sequence[libraries.Damage]) -> str:
     return "; ".join([*told, f"and {len(found) - _NAMED} more"][: len(told) + (len(found) > _NAMED)])
 
 
-def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Check | None:
+def _of_kernel(
+    parts: Parts, here: Situation, where: Where, python: str, accelerator: Accelerator
+) -> Check | None:
     running = kernel.find_kernel(parts.outside)
     if running is None:
         return None
@@ -92,7 +96,7 @@ def _of_kernel(parts: Parts, here: Situation, where: Where, python: str) -> Chec
             expected=wanted,
             observed=f"process {running.pid} runs {running.python}",
             cause=f"the notebook imports from another environment than `{python}`, which was verified",
-            hint=f"run `envfix verify --python {shlex.quote(running.python)}`",
+            hint=f"run `{where.verify_command(running.python, accelerator)}`",
         )
     platform, _ = session.read_platform(parts.outside, running)
     advice = stale.still_holds(parts.outside, running, platform, here.site_packages)
@@ -134,7 +138,9 @@ def surroundings(parts: Parts, here: Situation, python: str, repair: str, said: 
         kernel=kernel.find_kernel(parts.outside),
         gpus=usage.once(parts.outside) if seen else (),
         repair=repair,
-        without_gpu=no_gpu.advice_without_gpu(here.machine) if here.machine.has_no_gpu else (),
+        without_gpu=no_gpu.advice_without_gpu(here.machine, here.to_install)
+        if here.machine.has_no_gpu
+        else (),
         finding=_finding(parts, here, said),
     )
 

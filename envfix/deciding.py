@@ -13,7 +13,7 @@ from envfix.model.matrix import Matrix
 from envfix.model.request import Accelerator, Request
 from envfix.model.results import Report
 from envfix.probe import no_gpu
-from envfix.refusing import refusal
+from envfix.refusing import refusal, to_install
 from envfix.resolve.wanted import tensorflow_installed
 from envfix.situation import Situation, searched
 
@@ -44,7 +44,7 @@ def doubts(candidate: Candidate) -> tuple[str, ...]:
 def refuse_without_gpu(here: Situation, request: Request) -> None:
     """End at once where there is no GPU and one was asked for: no install can help."""
     if request.accelerator is Accelerator.GPU and here.machine.has_no_gpu:
-        raise without_gpu(here.machine, no_gpu.advice_without_gpu(here.machine))
+        raise without_gpu(here.machine, no_gpu_advice(here, request))
 
 
 def without_gpu(machine: Machine, advice: tuple[str, ...]) -> NothingFits:
@@ -64,7 +64,9 @@ def without_gpu(machine: Machine, advice: tuple[str, ...]) -> NothingFits:
 def no_gpu_advice(here: Situation, request: Request) -> tuple[str, ...]:
     """What to do where a GPU is asked for and there is none, one sentence each; empty elsewhere."""
     wants_gpu = request.accelerator is Accelerator.GPU
-    return no_gpu.advice_without_gpu(here.machine) if wants_gpu and here.machine.has_no_gpu else ()
+    if not wants_gpu or not here.machine.has_no_gpu:
+        return ()
+    return no_gpu.advice_without_gpu(here.machine, to_install(here, request))
 
 
 def settled(request: Request, here: Situation, matrix: Matrix) -> Request:

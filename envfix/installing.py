@@ -28,6 +28,7 @@ from envfix.neighbours import harm_of, refuse_companions
 from envfix.notes import notes_of
 from envfix.proving import driver_stub, proven
 from envfix.provision import from_folders
+from envfix.refusing import asked
 from envfix.situation import Parts, Situation, Where, complete, config_of
 from envfix.solution import make_lock, plan_of, plan_of_keeping, solve, with_loader
 from envfix.standing import unjudged
@@ -84,7 +85,7 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
         request, here, choice, notes = _decided(parts, here, matrix, request)
 
     plan = plan_of_keeping(choice, here.target)
-    installed = _kept(here, choice.candidate.name, choice.accelerator, plan, notes, options)
+    installed = _kept(here, request, choice.candidate.name, choice.accelerator, plan, notes, options)
     folder = driver_stub(parts, here, choice.accelerator, options.proves)
     work = _Work(parts, here, matrix, request, where, options, choice)
     if choice.lacks is Lacks.PACKAGES:
@@ -116,7 +117,7 @@ def _left_alone(
     """The outcome for a TensorFlow that the matrix is too old to judge."""
     name = f"{request.tf.package} {newer}"
     note = f"{name} is newer than this matrix ({matrix.date}): left as it is, only verified"
-    kept = _kept(here, name, request.accelerator, NO_PLAN, (note,), options)
+    kept = _kept(here, request, name, request.accelerator, NO_PLAN, (note,), options)
     folder = driver_stub(parts, here, request.accelerator, options.proves)
     return _proven(parts, here, matrix, where, options, kept, request.accelerator, folder)
 
@@ -140,6 +141,7 @@ def _proven(
 
 def _kept(
     here: Situation,
+    request: Request,
     name: str,
     accelerator: Accelerator,
     plan: Plan,
@@ -153,6 +155,7 @@ def _kept(
         python=here.target.executable,
         tensorflow=version,
         package=package,
+        asked=asked(here, request),
         accelerator=accelerator.value,
         plan=plan,
         notes=tuple(note for note in notes if note),

@@ -51,7 +51,7 @@ def collect(parts: Parts, where: Where, accelerator: Accelerator) -> IssueFacts:
         raise InputError(f"`{where.venv}` is no virtual environment", "leave `--venv` out")
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
-    python, repair = here.target.executable, where.install_command(accelerator)
+    python, repair = here.target.executable, where.install_command(accelerator, here.machine)
     done = run_checks(parts, here, matrix, python, accelerator, TIMEOUT, None, repair)
     return IssueFacts(
         envfix=__version__,

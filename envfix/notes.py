@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from envfix.choice import Choice
@@ -11,6 +12,7 @@ from envfix.model.decision import Decision, Fit
 from envfix.model.matrix import Matrix
 from envfix.model.plan import Resolution
 from envfix.model.request import Request
+from envfix.refusing import to_install
 from envfix.resolve import planning
 from envfix.situation import Situation
 from envfix.sparing import said
@@ -26,7 +28,14 @@ def notes_of(
     advice = decision.advice if taken else doubts(choice.candidate)
     read = said_of(matrix, choice.release)
     spared = said(matrix.date, choice.release, choice.bounds, choice.left_out) if request.minimal else ""
-    told = (here.moved, request.tf.note, _newer_offer(decision, choice), spared, *read, *advice)
+    told = (
+        here.moved,
+        request.tf.note,
+        _newer_offer(here, request, decision, choice),
+        spared,
+        *read,
+        *advice,
+    )
     return tuple(line for line in told if line)
 
 
@@ -36,9 +45,10 @@ def broken_by(here: Situation, choice: Choice, resolution: Resolution) -> Iterat
         yield f"it would break {one.package}: needs {one.requirement}, would find {one.found}"
 
 
-def _newer_offer(decision: Decision, choice: Choice) -> str:
+def _newer_offer(here: Situation, request: Request, decision: Decision, choice: Choice) -> str:
     """One line that offers a newer release than the one kept, empty when there is none."""
     best = decision.recommended
     if best is None or best.release.key <= choice.release.key or best.fit is not Fit.YES:
         return ""
-    return f"{best.name} fits too: `envfix install --upgrade` takes it"
+    upgrade = shlex.join([*to_install(here, request), "--upgrade"])
+    return f"{best.name} fits too: `{upgrade}` takes it"

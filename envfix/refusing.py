@@ -153,6 +153,11 @@ def command(here: Situation, request: Request) -> str:
     return shlex.join([*here.again, *_asking(request)])
 
 
+def to_install(here: Situation, request: Request) -> list[str]:
+    """The words of the command line that installs this request there."""
+    return [*here.to_install, *_asking(request)]
+
+
 def _asking(request: Request) -> list[str]:
     words = ["--tf", request.tf.text] if request.tf.given else []
     for companion in request.companions:
@@ -161,7 +166,7 @@ def _asking(request: Request) -> list[str]:
         words += ["--accelerator", "cpu"]
     if request.cuda is not CudaSource.AUTO:
         words += ["--cuda", request.cuda.value]
-    return words
+    return words + (["--minimal"] if request.minimal else [])
 
 
 def _with_python(here: Situation, request: Request, python: PythonRelease) -> str:
@@ -170,5 +175,10 @@ def _with_python(here: Situation, request: Request, python: PythonRelease) -> st
 
 
 def _of_install(here: Situation, request: Request) -> list[str]:
-    words = ["envfix", "install", *_asking(request)]
-    return [*words, "--machine", here.machine_option] if here.machine_option else words
+    return ["envfix", "install", *asked(here, request)]
+
+
+def asked(here: Situation, request: Request) -> tuple[str, ...]:
+    """The options that decide, whatever the environment."""
+    named = ("--machine", here.machine_option) if here.machine_option else ()
+    return (*_asking(request), *named)

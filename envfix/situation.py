@@ -51,12 +51,15 @@ class Where(Struct, frozen=True, kw_only=True):
         words += ["--accelerator", "cpu"] if accelerator is Accelerator.CPU else []
         return shlex.join(words)
 
-    def install_command(self, accelerator: Accelerator) -> str:
-        """The command line that puts right what these options name, to be pasted into a shell."""
+    def install_command(self, accelerator: Accelerator, machine: Machine) -> str:
+        """The command line that puts right what these options name, to be pasted into a shell; on a machine
+        without a GPU one that does not ask for it."""
+        if accelerator is Accelerator.GPU and machine.has_no_gpu:
+            accelerator = Accelerator.AUTO
         words = ["envfix", "install"]
         words += ["--venv", self.venv] if self.venv else ["--python", self.python] if self.python else []
         words += ["--machine", self.machine] if self.machine else []
-        words += ["--accelerator", "cpu"] if accelerator is Accelerator.CPU else []
+        words += ["--accelerator", accelerator.value] if accelerator is not Accelerator.GPU else []
         return shlex.join(words)
 
 
@@ -77,6 +80,11 @@ class Situation(Struct, frozen=True, kw_only=True):
     machine_option: str = ""
     moved: str = ""
     again: tuple[str, ...] = ("envfix", "install")
+
+    @property
+    def to_install(self) -> tuple[str, ...]:
+        """The command line that installs there, up to what is asked for."""
+        return ("envfix", "install", *self.again[2:])
 
     @property
     def distributions(self) -> tuple[Distribution, ...] | None:

@@ -158,13 +158,13 @@ def verify(
     if accelerator is Accelerator.AUTO:
         accelerator = Accelerator.CPU if here.machine.has_no_gpu else Accelerator.GPU
     folder = driver_stub(parts, here, accelerator)
-    python, repair = here.target.executable, where.install_command(accelerator)
+    python, repair = here.target.executable, where.install_command(accelerator, here.machine)
     proof = run_checks(parts, here, matrix, python, accelerator, timeout, folder, repair)
     if deep:
         proof = run_deep_checks(parts, here, proof, timeout, folder)
     if accelerator is Accelerator.GPU:
         proof = with_wheels(parts, here, matrix, proof, repair)
-    return Verified(verification=with_kernel(parts, here, where, proof), machine=here.machine)
+    return Verified(verification=with_kernel(parts, here, where, proof, accelerator), machine=here.machine)
 
 
 def machines(parts: Parts) -> MachineList:

@@ -10,6 +10,7 @@ from msgspec import structs
 from envfix.circumstances import surroundings, with_kernel, with_wheels
 from envfix.matrix import load
 from envfix.model.outcome import Check, Proof, Status, Verification
+from envfix.model.request import Accelerator
 from envfix.model.target import Caller, Distribution, Stale
 from envfix.ports import Outside, Ran
 from envfix.situation import Parts, Situation, Where
@@ -42,9 +43,11 @@ def notebook(python: str = "/env/bin/python", maps: str = "") -> FakeOutside:
     )
 
 
-def kernel_check(outside: FakeOutside, where: Where | None = None) -> Check | None:
+def kernel_check(
+    outside: FakeOutside, where: Where | None = None, accelerator: Accelerator = Accelerator.GPU
+) -> Check | None:
     here = Situation(target=TARGET, machine=T4, named=False)
-    done = with_kernel(parts_of(outside), here, where or Where(), PASSED)
+    done = with_kernel(parts_of(outside), here, where or Where(), PASSED, accelerator)
     return next((check for check in done.checks if check.name == "notebook kernel"), None)
 
 
@@ -78,6 +81,9 @@ def test_a_kernel_of_another_interpreter_is_named_with_the_command_for_it() -> N
     assert check is not None
     assert check.status is Status.FAILED
     assert check.hint == "run `envfix verify --python /usr/bin/python3`"
+    check = kernel_check(notebook(python="/usr/bin/python3"), Where(machine="no-gpu"), Accelerator.CPU)
+    assert check is not None
+    assert check.hint == "run `envfix verify --python /usr/bin/python3 --machine no-gpu --accelerator cpu`"
 
 
 @pytest.mark.parametrize("where", [Where(python="/env/bin/python"), Where(venv="/env")])
@@ -109,7 +115,9 @@ NEEDING = structs.replace(
 def test_a_kernel_that_says_what_it_holds_is_believed(pid: int, stale: Stale, failed: bool) -> None:
     caller = Caller(pid=pid, python="/env/bin/python", imported=frozenset(), stale=(stale,))
     parts = structs.replace(parts_of(notebook()), caller=caller)
-    done = with_kernel(parts, Situation(target=NEEDING, machine=T4, named=False), Where(), PASSED)
+    done = with_kernel(
+        parts, Situation(target=NEEDING, machine=T4, named=False), Where(), PASSED, Accelerator.GPU
+    )
     check = done.checks[-1]
     assert (check.name, check.status is Status.FAILED) == ("notebook kernel", failed)
     assert done.passed is not failed and (str(stale) in check.observed) is failed

@@ -8,17 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from envfix.choice import Choice
+from envfix.deciding import ranked, refuse_without_gpu
 from envfix.errors import EnvfixError
 from envfix.install.venv import check_venv
 from envfix.matrix import load
-from envfix.model.request import Accelerator
+from envfix.matrix.tf_request import parse_tf
+from envfix.model.machine import Machine
+from envfix.model.request import Accelerator, CudaSource, Request
+from envfix.notes import notes_of
 from envfix.probe.interpreter import read_target
-from envfix.situation import Parts, Where
+from envfix.resolve.wanted import Wanted
+from envfix.situation import Parts, Situation, Where
 from envfix.system.outside import RealOutside
 from envfix.verify.libraries import out_of_library_path
 from envfix.workflow import verify
 from tests.fakes import FakeOutside
+from tests.shipped import matrix
+from tests.values import T4, TARGET
 
 
 def _none(*_: object) -> Any:
@@ -45,6 +54,44 @@ def test_a_folder_with_a_space_stays_one_word(tmp_path: Path) -> None:
     assert hint_of(lambda: verify(parts, Where(venv=gone), Accelerator.CPU, 1.0)) == [
         "envfix", "install", "--venv", gone,
     ]  # fmt: skip
+
+
+ASKED = Request(tf=parse_tf(">=2.19"), accelerator=Accelerator.CPU, cuda=CudaSource.WHEELS, minimal=True)
+GIVEN = Where(python="/my env/bin/python", machine="no-gpu", command="lock").again
+OPTIONS = ["envfix", "install", "--machine", "no-gpu", "--python", "/my env/bin/python", "--tf", ">=2.19"]
+NO_GPU = Machine(driver=None, gpus=())
+
+
+def test_the_offer_of_a_newer_release_keeps_what_was_asked_for() -> None:
+    here = Situation(target=TARGET, machine=T4, named=True, again=GIVEN)
+    decision = ranked(here, matrix(), ASKED)
+    older = next(one for one in decision.candidates if str(one.release.version) == "2.19.1")
+    choice = Choice(
+        candidate=older,
+        accelerator=Accelerator.CPU,
+        cuda=CudaSource.WHEELS,
+        bounds=(),
+        wanted=Wanted(roots=(), caps=(), because={}),
+    )
+    (offer,) = (one for one in notes_of(here, matrix(), ASKED, decision, choice) if "--upgrade" in one)
+    rest = ["--accelerator", "cpu", "--cuda", "wheels", "--minimal", "--upgrade"]
+    assert shlex.split(offer.split("`")[1]) == [*OPTIONS, *rest]
+
+
+def test_the_way_to_the_cpu_keeps_what_was_asked_for() -> None:
+    here = Situation(target=TARGET, machine=NO_GPU, named=True, again=GIVEN)
+    with pytest.raises(EnvfixError) as caught:
+        refuse_without_gpu(here, structs.replace(ASKED, accelerator=Accelerator.GPU))
+    last = (caught.value.hint or "").splitlines()[-1]
+    rest = ["--cuda", "wheels", "--minimal", "--accelerator", "auto"]
+    assert shlex.split(last.split("`")[1]) == [*OPTIONS, *rest]
+
+
+def test_what_puts_an_environment_right_asks_for_no_gpu_where_there_is_none() -> None:
+    where = Where(venv="a")
+    assert where.install_command(Accelerator.GPU, T4) == "envfix install --venv a"
+    assert where.install_command(Accelerator.GPU, NO_GPU) == "envfix install --venv a --accelerator auto"
+    assert where.install_command(Accelerator.CPU, NO_GPU) == "envfix install --venv a --accelerator cpu"
 
 
 def test_a_librarys_path_with_a_space_stays_one_word() -> None:

@@ -212,12 +212,13 @@ def test_nothing_is_said_of_run_all_where_it_may_go_on(
 
 def test_a_kernel_on_another_interpreter_is_warned_of_with_what_to_run_for_it() -> None:
     other = ("/other env/bin/python", *COMMAND[1:])
-    done, _ = prepared(cell(kernel=other), "ask")
+    cpu = ("--tf", "2.20.*", "--accelerator", "cpu")
+    done, _ = prepared(cell(kernel=other), "ask", done=structs.replace(DONE, asked=cpu))
     assert done.kernel is not None and done.kernel.same is False
     said = text.result(done)
     assert "WARNING  this notebook runs /other env/bin/python, not /env/bin/python" in said
     command = next(line for line in said.splitlines() if "envfix install --python" in line).partition(": ")[2]
-    assert shlex.split(command) == ["envfix", "install", "--python", "/other env/bin/python"]
+    assert shlex.split(command) == ["envfix", "install", "--python", "/other env/bin/python", *cpu]
     same, _ = prepared(cell(), "ask")
     assert "WARNING" not in text.result(same)
 

@@ -7,7 +7,7 @@ from msgspec import UNSET, structs
 
 from envfix.model.machine import Driver, Evidence, Machine, Os, Outcome, Platform
 from envfix.model.versions import DriverRelease
-from envfix.probe.no_gpu import CPU, advice_without_gpu
+from envfix.probe.no_gpu import advice_without_gpu
 
 NONE = Machine(platform=Platform.TERMINAL, os=Os.LINUX, wsl=False, driver=None, gpus=())
 
@@ -21,8 +21,11 @@ DEVICE = seen("gpus.pci", "0000:00:04.0 [10de:1eb8]")
 
 
 def advised(**facts: object) -> str:
-    advice = advice_without_gpu(structs.replace(NONE, **facts))
-    assert advice[-1] == CPU and len(advice) >= 2
+    advice = advice_without_gpu(structs.replace(NONE, **facts), ("envfix", "install", "--venv", "a b"))
+    assert (
+        advice[-1] == "to run on the CPU: `envfix install --venv 'a b' --accelerator auto`"
+        and len(advice) >= 2
+    )
     return "\n".join(advice[:-1])
 
 

@@ -64,12 +64,14 @@ class LockWritten(Struct, frozen=True, kw_only=True):
 class Installed(Struct, frozen=True, kw_only=True):
     """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run;
     `kernelspec` is the kernel that was registered, or would be.
-    `transaction` is the id of the one that `envfix rollback` takes, empty where there is none."""
+    `transaction` is the id of the one that `envfix rollback` takes, empty where there is none; `asked` are
+    the options that decided, which a command for another environment needs too."""
 
     machine: Machine
     python: str
     tensorflow: str
     package: str = "tensorflow"
+    asked: tuple[str, ...] = ()
     accelerator: str
     plan: Plan
     notes: tuple[str, ...] = ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+
 from msgspec import UNSET
 
 from envfix.model.machine import Driver, Machine, Os, Outcome, Platform, known
 
 INTERNET = "Kaggle: Settings → Turn on internet, without which nothing can be downloaded"
-CPU = "to run on the CPU: `envfix install --accelerator auto`"
 # https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
 CONTAINER = (
     "this is a container: start it with `docker run --gpus all ...` (podman: `--device nvidia.com/gpu=all`) "
@@ -15,10 +17,14 @@ CONTAINER = (
 )
 
 
-def advice_without_gpu(machine: Machine) -> tuple[str, ...]:
-    """What gets a GPU here, most likely first, what an install needs beside it, and how to do without one."""
+def advice_without_gpu(machine: Machine, install: Sequence[str]) -> tuple[str, ...]:
+    """What gets a GPU here, most likely first, what an install needs beside it, and how to do without one.
+
+    `install` are the words of the command line that installs there.
+    """
     internet = (INTERNET,) if known(machine.platform, None) is Platform.KAGGLE else ()
-    return (*where_one_is(machine), *internet, CPU)
+    cpu = f"to run on the CPU: `{shlex.join([*install, '--accelerator', 'auto'])}`"
+    return (*where_one_is(machine), *internet, cpu)
 
 
 def where_one_is(machine: Machine) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def installed(value: Installed) -> list[str]:
     lines.append(_outcome(value))
     lines += _kernel(value)
     if value.kernel is not None and not value.kernel.same and value.kernelspec is None:
-        lines += other_kernel(value.kernel, value.python)
+        lines += other_kernel(value.kernel, value)
     if value.restart is not None:
         lines += restart(value.restart)
     return lines
@@ -96,11 +96,12 @@ def _outcome(value: Installed) -> str:
     return f"done     {where}: {words}"
 
 
-def other_kernel(kernel: NotebookKernel, python: str) -> list[str]:
+def other_kernel(kernel: NotebookKernel, value: Installed) -> list[str]:
     """That the notebook imports from another environment, and what to run for its own."""
+    own = shlex.join(["envfix", "install", "--python", kernel.python, *value.asked])
     return [
-        f"WARNING  this notebook runs {kernel.python}, not {python}: its cells see nothing of this",
-        f"         for the notebook's own: envfix install --python {shlex.quote(kernel.python)}",
+        f"WARNING  this notebook runs {kernel.python}, not {value.python}: its cells see nothing of this",
+        f"         for the notebook's own: {own}",
     ]
 
 
