@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from envfix.choice import Choice
-from envfix.install import loader
+from envfix.install import kernelspec, loader
 from envfix.install.transaction.change import Change
 from envfix.install.transaction.journal import Moved
-from envfix.model.outcome import InstallResult, RestartAdvice
+from envfix.model.outcome import InstallResult, KernelspecChange, RestartAdvice
 from envfix.model.request import Accelerator
 from envfix.probe import kernel, session
 from envfix.restart import stale
@@ -37,6 +37,17 @@ def install_loader(parts: Parts, here: Situation, choice: Choice) -> str:
     if choice.accelerator is Accelerator.CPU:
         return ""
     return loader.install(parts.outside, here.target, library_folders(parts.outside, here, choice))
+
+
+def renamed_kernels(parts: Parts, python: str, tensorflow: str) -> tuple[KernelspecChange, ...]:
+    """The kernels of the interpreter that now name the release it has; what cannot be written is said."""
+    try:
+        return kernelspec.rename(parts.outside, python, tensorflow)
+    except OSError as problem:
+        parts.outside.say(
+            f"warning: a Jupyter kernel still names what is gone: `{problem.filename}`: {problem.strerror}"
+        )
+        return ()
 
 
 def add_loader(

@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from envfix.aftercare import add_loader, install_loader, restart_advice
+from envfix.aftercare import add_loader, install_loader, renamed_kernels, restart_advice
 from envfix.attesting import attestations_of
 from envfix.choice import Choice, Lacks
 from envfix.choosing import choice_of_lock, choose
@@ -90,6 +90,9 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
     work = _Work(parts, here, matrix, request, where, options, choice)
     if choice.lacks is Lacks.PACKAGES:
         installed = _change(work, made, installed)
+        if not options.dry_run:
+            kernels = renamed_kernels(parts, installed.python, installed.tensorflow)
+            installed = structs.replace(installed, kernelspecs=kernels)
     elif choice.lacks is Lacks.LOADER:
         installed = _add_loader(work, installed)
     return _proven(parts, here, matrix, where, options, installed, choice.accelerator, folder)

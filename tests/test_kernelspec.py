@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from envfix import cli, isolating, undoing
+from envfix import aftercare, cli, isolating, undoing
 from envfix.errors import EnvironmentChanged, InputError
 from envfix.install import kernelspec
 from envfix.model.machine import Machine
@@ -230,6 +230,24 @@ def test_a_name_that_the_user_has_given_and_files_of_others_stay() -> None:
     assert not outside.exists(SPEC) and outside.exists("/j/kernels/old-tf/logo.svg")
 
 
+def test_a_kernel_follows_an_install_into_its_environment() -> None:
+    outside = with_kernel()
+    parts, mine = (
+        parts_of(outside),
+        json.dumps(json.loads(outside.read_text(SPEC)) | {"display_name": "mine"}),
+    )
+    outside.files["/j/kernels/mine/kernel.json"] = mine
+    (change,) = aftercare.renamed_kernels(parts, PYTHON, "2.17.1")
+    assert shown(outside) == change.display_name == "TensorFlow 2.17.1 (old-tf)"
+    assert outside.files["/j/kernels/mine/kernel.json"] == mine, "a name that the user has given stays"
+    assert aftercare.renamed_kernels(parts, PYTHON, "2.17.1") == ()
+    done = structs.replace(DONE, kernelspecs=(change,))
+    assert "kernel   `old-tf` is called `TensorFlow 2.17.1 (old-tf)` now" in text.result(done)
+    outside.read_only = ("/j",)
+    assert aftercare.renamed_kernels(parts, PYTHON, "2.18.0") == ()
+    assert outside.said[-1].startswith("warning: a Jupyter kernel still names what is gone: ")
+
+
 def test_a_rollback_says_what_became_of_the_kernel() -> None:
     removed, renamed = (
         text.result(
@@ -307,6 +325,12 @@ def test_a_kernel_is_made_once_follows_a_rollback_and_goes_as_one(command: Any, 
     back = command("rollback", "1", "--venv", str(venv), "--yes", "--json")
     renamed = spec | {"display_name": f"TensorFlow {TF} (old-tf)"}
     assert json.loads(back.stdout)["data"]["kernelspecs"] == [renamed]
+    assert json.loads((place / "kernel.json").read_text())["display_name"] == renamed["display_name"]
+
+    into = ("install", *INSTALL[1:3], "--python", str(venv / "bin/python"), "--no-verify", *INSTALL[5:])
+    there = command(*into, "--tf", UNAIDED)
+    renamed["display_name"] = f"TensorFlow {UNAIDED} (old-tf)"
+    assert json.loads(there.stdout)["data"]["kernelspecs"] == [renamed]
     assert json.loads((place / "kernel.json").read_text())["display_name"] == renamed["display_name"]
 
 

@@ -146,6 +146,19 @@ def follow(outside: Outside, python: str, undone: Sequence[PackageMove]) -> tupl
     return tuple(changes)
 
 
+def rename(outside: Outside, python: str, tensorflow: str) -> tuple[KernelspecChange, ...]:
+    """Bring the kernels of that interpreter to the release that is there now; a name that the user has given
+    stays. Raises OSError."""
+    changes = []
+    for one in registered(outside, python):
+        shown = _display_name(one.name, tensorflow)
+        was = re.fullmatch(rf"TensorFlow \S+ \({re.escape(one.name)}\)", one.display_name)
+        if was and one.display_name != shown:
+            _write(outside, one.path, _spec(python, shown))
+            changes.append(KernelspecChange(name=one.name, path=one.path, display_name=shown))
+    return tuple(changes)
+
+
 def described(outside: Outside, name: str, tensorflow: str) -> Kernelspec:
     """The kernelspec as it is or would be registered."""
     return Kernelspec(name=name, path=folder_of(outside, name), display_name=_display_name(name, tensorflow))

@@ -87,7 +87,7 @@ class Kernelspec(Struct, frozen=True, kw_only=True):
 
 
 class KernelspecChange(Struct, frozen=True, kw_only=True):
-    """What a rollback made of a kernel that envfix had registered: its new name, None where it is removed."""
+    """What a change made of a kernel that envfix had registered: its new name, None where it is removed."""
 
     name: str
     path: str

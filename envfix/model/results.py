@@ -63,7 +63,7 @@ class LockWritten(Struct, frozen=True, kw_only=True):
 
 class Installed(Struct, frozen=True, kw_only=True):
     """What `envfix install` did. `result` is None where nothing was to be changed or it was a dry run;
-    `kernelspec` is the kernel that was registered, or would be.
+    `kernelspec` is the kernel that was registered, or would be, `kernelspecs` are those that were renamed.
     `transaction` is the id of the one that `envfix rollback` takes, empty where there is none; `asked` are
     the options that decided, which a command for another environment needs too."""
 
@@ -83,6 +83,7 @@ class Installed(Struct, frozen=True, kw_only=True):
     kernel: NotebookKernel | None = None
     verification: Verification | None = None
     kernelspec: Kernelspec | None = None
+    kernelspecs: tuple[KernelspecChange, ...] = ()
 
     @property
     def exit_code(self) -> int:

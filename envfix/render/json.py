@@ -82,7 +82,9 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 def _installed(installed: results.Installed) -> dict[str, Any]:
     result = installed.result
     spec = installed.kernelspec
-    kernel = {"kernelspec": {"name": spec.name, "path": spec.path}} if spec else {}
+    kernel: dict[str, Any] = {"kernelspec": {"name": spec.name, "path": spec.path}} if spec else {}
+    if installed.kernelspecs:
+        kernel["kernelspecs"] = to_plain(installed.kernelspecs)
     return {
         "machine": to_plain(installed.machine),
         "python": result.python if result else installed.python,

@@ -67,7 +67,7 @@ def installed(value: Installed) -> list[str]:
 def _kernel(value: Installed) -> list[str]:
     spec = value.kernelspec
     if spec is None:
-        return []
+        return [f"kernel   `{one.name}` is called `{one.display_name}` now" for one in value.kernelspecs]
     if value.dry_run:
         return [f"kernel   `{spec.display_name}` would be registered in {spec.path}"]
     return [f"kernel   `{spec.display_name}` is registered in {spec.path}: choose it in the notebook's menu"]
