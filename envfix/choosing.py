@@ -44,7 +44,9 @@ def choose(parts: Parts, here: Situation, matrix: Matrix, request: Request, deci
     else:
         choice = _choose_gpu(parts.outside, here, matrix, request, candidate, why)
     kept = kept_pins(here.target)
-    choice = structs.replace(choice, wanted=structs.replace(choice.wanted, caps=(*choice.wanted.caps, *kept)))
+    because = {**choice.wanted.because, **request.because}
+    whole = structs.replace(choice.wanted, caps=(*choice.wanted.caps, *kept), because=because)
+    choice = structs.replace(choice, wanted=whole)
     return structs.replace(choice, lacks=lacking(parts.outside, here, choice))
 
 

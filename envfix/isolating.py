@@ -21,6 +21,7 @@ from envfix.model.target import PipConfig
 from envfix.situation import Parts, Where, venv_python
 
 KERNEL = Requirement(f"{kernelspec.KERNEL}>=6")
+NEEDED = "the Jupyter kernel needs it"
 
 
 def install_kernel(
@@ -56,7 +57,7 @@ def _with_kernel(request: Request) -> Request:
     """ipykernel is in the same solution, and so pinned by hash as everything else."""
     if any(one.name.lower() == KERNEL.name for one in request.companions):
         return request
-    return structs.replace(request, companions=(*request.companions, KERNEL))
+    return structs.replace(request, companions=(*request.companions, KERNEL), because={KERNEL.name: NEEDED})
 
 
 def _python(parts: Parts, request: Request, where: Where) -> str | None:

@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from packaging.requirements import Requirement
 
 from envfix import aftercare, cli, isolating, undoing
+from envfix.choosing import choose
+from envfix.deciding import ranked
 from envfix.errors import EnvironmentChanged, InputError
 from envfix.install import kernelspec
 from envfix.model.machine import Machine
@@ -24,13 +27,14 @@ from envfix.model.plan import Plan
 from envfix.model.request import ANY, InstallOptions, Request
 from envfix.model.results import Installed, RolledBack
 from envfix.render import text
-from envfix.situation import Where
+from envfix.situation import Situation, Where
 from tests.environments import TF, UNAIDED, contents
 from tests.fakes import FakeOutside
 from tests.index_server import IndexServer, build_wheel
 from tests.pythons import python_of
+from tests.shipped import matrix
 from tests.test_circumstances import parts_of
-from tests.values import TARGET
+from tests.values import T4, TARGET
 
 LAUNCHER = {"ipykernel/__init__.py": "", "ipykernel_launcher.py": "print('launched')\n"}
 PYTHON = "/env/bin/python"
@@ -70,6 +74,35 @@ def test_a_name_that_is_too_long_is_told_how_long_it_may_be() -> None:
     with pytest.raises(InputError, match="has 5000 characters, and a kernel's name 64 at most"):
         kernelspec.checked_name("a" * 5000)
     assert kernelspec.checked_name("A" * 64) == "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("my old", "my-old"),
+        ("TF 2.16.", "tf-2.16"),
+        ("a" * 65, "a" * 64),
+        ("é", "tf-2.16"),
+        ("python ", "tf-2.16"),
+    ],
+)
+def test_the_hint_is_the_name_made_valid(name: str, near: str) -> None:
+    with pytest.raises(InputError) as raised:
+        kernelspec.checked_name(name)
+    assert raised.value.hint == f"--kernel {near}" and kernelspec.checked_name(near) == near
+
+
+def test_the_plan_says_what_a_kernel_needs_and_nobody_asked_for() -> None:
+    here = Situation(target=structs.replace(TARGET, installed=()), machine=T4, named=True)
+    asked = Request(tf=ANY, companions=(Requirement("torch"),))
+    request = isolating._with_kernel(asked)
+    decision = ranked(here, matrix(), request)
+    because = choose(parts_of(place()), here, matrix(), request, decision).wanted.because
+    assert (
+        because["ipykernel"] == "the Jupyter kernel needs it" and because["torch"] == "asked for with --with"
+    )
+    named = structs.replace(asked, companions=(Requirement("ipykernel"),))
+    assert isolating._with_kernel(named) is named
 
 
 def test_a_kernel_of_others_is_not_replaced() -> None:

@@ -150,6 +150,12 @@ def test_help_is_shown_and_ends_nothing(shell: Any, capsys: Any) -> None:
     assert shell.run_cell("%envfix").success and "%envfix restart ends the kernel" in capsys.readouterr().out
 
 
+def test_an_errors_text_has_the_hint_where_that_is_all_that_is_shown(shell: Any, capsys: Any) -> None:
+    done = shell.run_cell("%envfix install --kernel 'my old'")
+    assert str(done.error_in_exec).splitlines()[1:] == ["hint: --kernel my-old"]
+    assert capsys.readouterr().out.endswith("\nhint: --kernel my-old\n")
+
+
 @pytest.mark.parametrize(("needed", "goes_on"), [(True, False), (False, True), (None, True)])
 def test_only_a_needed_restart_stops_the_notebook(
     shell: Any, capsys: Any, monkeypatch: Any, needed: bool | None, goes_on: bool

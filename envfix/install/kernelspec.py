@@ -33,20 +33,26 @@ def checked_name(name: str) -> str:
     if len(name) > LONGEST:
         raise InputError(
             f"`--kernel {name[:20]}...` has {len(name)} characters, and a kernel's name {LONGEST} at most",
-            "--kernel tf-2.16",
+            f"--kernel {_made_valid(name)}",
         )
     if not _NAME.fullmatch(name) or name.endswith("."):
         shown = name if name.isprintable() else ascii(name)[1:-1]
         raise InputError(
             f"`--kernel {shown}` is no kernel's name: ASCII letters, digits, `.`, `_` and `-`, the first a "
             "letter or digit, the last no `.`",
-            "--kernel tf-2.16",
+            f"--kernel {_made_valid(name)}",
         )
     if name.lower() in _NATIVE:
         raise InputError(
             f"`--kernel {name}` is the name of the notebook's own kernel", "name another: --kernel tf"
         )
     return name.lower()
+
+
+def _made_valid(name: str) -> str:
+    """The nearest name that is one; an example where nothing of it can stay."""
+    near = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:LONGEST].strip("._-").lower()
+    return near if near and near not in _NATIVE else "tf-2.16"
 
 
 def default_folder(name: str) -> str:

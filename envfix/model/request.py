@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -55,7 +55,8 @@ ANY = TensorFlowRequest(specifier=SpecifierSet(), text="")
 class Request(Struct, frozen=True, kw_only=True):
     """The options that decide; what only says where to write or how to print stays in the command line.
 
-    `allow_break` are the normalised names of installed packages that a plan may break.
+    `allow_break` are the normalised names of installed packages that a plan may break. `because` says, by
+    normalised name, why there is a companion that nobody has asked for.
     """
 
     tf: TensorFlowRequest
@@ -68,6 +69,7 @@ class Request(Struct, frozen=True, kw_only=True):
     attestations: bool = False
     minimal: bool = False
     allow_break: tuple[str, ...] = ()
+    because: Mapping[str, str] = {}
 
 
 class InstallOptions(Struct, frozen=True, kw_only=True):

@@ -31,8 +31,8 @@ class Stopped(Exception):
     """Ends the cell, and a "Run all" with it, in a sentence instead of a traceback."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
         self.lines = [message, *(f"hint: {line}" for line in (hint or "").splitlines())]
+        super().__init__("\n".join(self.lines))  # what shows an error by its text alone shows the hint too
 
     def _render_traceback_(self) -> list[str]:
         return self.lines
