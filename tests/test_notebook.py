@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from envfix.notebook import api, loaded, magic
 from envfix.notebook.asking import ask
 from envfix.notebook.results import Result
 from envfix.render.cell import cell
+from envfix.render.outcome import PROVEN
 from envfix.restart import owed
 from envfix.system import asked
 from envfix.system.outside import RealOutside
@@ -277,6 +279,15 @@ def test_a_cell_says_the_outcome_the_checks_and_the_restart() -> None:
     assert "needed: numpy was replaced" in page and "Kernel → Restart Kernel" in page
     assert "&lt;b&gt;gone" in page and "<code>a.so</code>" in page and "as &lt;text&gt;" in page
     assert cell("other", "text") == ""
+    # JupyterLab's own rule for cells has three classes, and would be the stronger one.
+    rules = re.findall(r"(\S*\b(?:t[hd]|amount)\b[^{}]*)\{[^}]*text-align: ([^;}]*)", page)
+    cells = [aligned for name, aligned in rules if ".tip" not in name]
+    assert len(cells) >= 4 and all(aligned.endswith("!important") for aligned in cells), rules
+
+
+def test_a_proof_says_nothing_of_where_the_checks_stand() -> None:
+    """They are below it in a cell, and above it in a terminal."""
+    assert not any(re.search(r"\b(?:above|below)\b", said) for said in PROVEN.values())
 
 
 @pytest.mark.parametrize("verifies", [True, False])

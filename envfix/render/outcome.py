@@ -24,10 +24,10 @@ from envfix.render.plan import plan
 
 MARK = {Status.PASSED: "ok    ", Status.FAILED: "FAILED", Status.SKIPPED: "-     "}
 PROVEN = {
-    Proof.GPU: "gpu: the ops above ran on the real GPU and agree with the CPU",
+    Proof.GPU: "gpu: the ops of these checks ran on the real GPU and agree with the CPU",
     Proof.LOADER: "loader: the real wheel opened its CUDA libraries and registered the GPU "
     "under a driver stub; no kernel ran",
-    Proof.CPU: "cpu: the ops above ran on the CPU",
+    Proof.CPU: "cpu: the ops of these checks ran on the CPU",
 }
 _LIBRARY = re.compile(r"\S+ \((/[^()]*)/[^()/]*\)(?:, |$)")
 _PLACES = (

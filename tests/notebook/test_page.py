@@ -209,6 +209,7 @@ def test_print_shows_the_notes_numbers_on_white_and_breaks_no_row(opened: Opened
 
 HOST = """<!DOCTYPE html><html lang="en"><title>t</title><style>
 body { background: rgb(1, 2, 3); } table { font-size: 31px; } th, td { text-align: right; padding: 9px; }
+.jp-RenderedHTMLCommon:not(.jp-RenderedMarkdown).jp-RenderedHTMLCommon td { text-align: right; }
 .jp-RenderedHTMLCommon tbody tr:nth-child(odd) { background: rgb(9, 9, 9); } h3 { color: rgb(4, 5, 6); }
 </style><body data-jp-theme-light="%s"><div class="jp-RenderedHTMLCommon">%s</div>
 <h3 id="own">own</h3><table id="mine"><tr><td>cell</td></tr></table></body>"""
