@@ -172,6 +172,31 @@ def test_only_a_needed_restart_stops_the_notebook(
     assert ("restart the kernel before you go on: 1 library was replaced" in said) is not goes_on
 
 
+def test_what_the_kernel_holds_is_told_in_pairs_and_not_without_end(shell: Any, monkeypatch: Any) -> None:
+    names = ("a", "b", "c", "tensorflow-cpu", "x", "y")
+    monkeypatch.setattr(loaded, "stale", lambda before: [Stale(one, "1", "2") for one in names])
+    monkeypatch.setattr(loaded, "take_hook", lambda: False)
+    answer = {"command": "install", "exit_code": 0, "data": {"restart": {"needed": True, "reason": "so"}}}
+    monkeypatch.setattr(magic, "ask", lambda *given: Result(answer, "done", ""))
+    said = str(shell.run_cell("%envfix install").error_in_exec).splitlines()[0]
+    pairs = [f"{one} 1 (2 is installed)" for one in names[:4]]
+    assert said.endswith(f"so; it holds {', '.join(pairs)}, and 2 more")
+    assert str(Stale("a", "1", None)) == "a 1 (no longer installed)"
+
+
+def test_what_is_held_is_named_as_an_index_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "Held_Package-2.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Held_Package\nVersion: 2.0\n")
+    (info / "RECORD").write_text("held_package.py,,\n")
+    (tmp_path / "held_package.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    module = ModuleType("held_package")
+    assert loaded.versions({"held_package": module}) == {"held-package": "2.0"}
+    module.__version__ = "1.0"  # type: ignore[attr-defined]
+    assert loaded.stale({}, {"held_package": module}) == [("held-package", "1.0", "2.0")]
+
+
 def test_stale_is_what_is_in_memory_and_not_on_disk() -> None:
     held = loaded.versions()
     assert held["msgspec"] and loaded.stale(held) == []
@@ -232,7 +257,7 @@ def test_verify_in_the_kernel_says_once_what_it_holds(
     done.raise_error()
     assert told == [[["msgspec", "0.1", "0.2"]]] and done.result.ok is not failed
     assert (
-        "note     the kernel holds msgspec 0.1, 0.2 is installed" in capsys.readouterr().out
+        "note     the kernel holds msgspec 0.1 (0.2 is installed)" in capsys.readouterr().out
     ) is not failed
 
 

@@ -67,8 +67,8 @@ class Stale(NamedTuple):
     installed: str | None
 
     def __str__(self) -> str:
-        disk = f"{self.installed} is installed" if self.installed else "it is no longer installed"
-        return f"{self.name} {self.loaded}, {disk}"
+        disk = f"{self.installed} is installed" if self.installed else "no longer installed"
+        return f"{self.name} {self.loaded} ({disk})"
 
 
 class Caller(Struct, frozen=True, kw_only=True):

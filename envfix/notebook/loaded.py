@@ -36,7 +36,7 @@ def versions(modules: Mapping[str, ModuleType | None] | None = None) -> dict[str
     found: dict[str, str] = {}
     for module, names in _owners().items():
         if there.get(module) is not None:
-            for name in filter(None, names):  # one whose METADATA is gone has none
+            for name in names:
                 with contextlib.suppress(metadata.PackageNotFoundError):
                     found[name] = metadata.version(name)
     return found
@@ -78,17 +78,21 @@ def take_hook(folders: Sequence[str] | None = None) -> bool:
 
 
 def _owners() -> Mapping[str, list[str]]:
-    """The topmost importable names, with the distributions that bring them."""
+    """The topmost importable names, with the normalised names of the distributions that bring them."""
+    from packaging.utils import canonicalize_name
+
     found: dict[str, list[str]] = {
-        name: list(set(names)) for name, names in metadata.packages_distributions().items()
+        # One whose METADATA is gone has no name.
+        name: sorted({canonicalize_name(one) for one in names if one})
+        for name, names in metadata.packages_distributions().items()
     }
     if sys.version_info < (3, 11):  # it reads `top_level.txt` alone, which few wheels still have
         for one in metadata.distributions():
-            if not one.read_text("top_level.txt"):
+            if not one.read_text("top_level.txt") and one.metadata["Name"]:
                 for name in {
                     file.parts[0].removesuffix(".py") for file in one.files or () if file.suffix == ".py"
                 }:
-                    found.setdefault(name, []).append(one.metadata["Name"])
+                    found.setdefault(name, []).append(canonicalize_name(one.metadata["Name"]))
     return found
 
 

@@ -25,6 +25,7 @@ from envfix.system.outside import RealOutside
 
 NAME = "envfix"
 HOLDS = ("install", "rollback", "verify")  # after these it is said what the kernel holds
+NAMED = 4  # replaced packages that are named where a restart is needed
 
 
 class Stopped(Exception):
@@ -107,7 +108,8 @@ class Magic:
             return
         import_module("IPython.display").display(result)
         held = [str(one) for one in loaded.stale(self.before)]
-        what = f"; it holds {', '.join(held[:4])}" + (" ..." if len(held) > 4 else "") if held else ""
+        more = [f"and {len(held) - NAMED} more"] if held[NAMED:] else []
+        what = f"; it holds {', '.join([*held[:NAMED], *more])}" if held else ""
         if restarts and result.exit_code == 0 and not restarting.unwatched(self.shell):
             said = restarting.restart(self.shell)
             # Raised all the same, so that nothing behind this cell is run by the kernel that ends.

@@ -116,7 +116,7 @@ def test_kaggle_ends_the_kernel_of_its_editor_and_the_magic_goes_on(kaggle: Imag
     ends_well(install["said"], done, "restart  now: ", "the kernel is ended, and another one comes up")
     assert magic["error"]["ename"] == "RestartNeeded", magic
     assert "the kernel restarts" in magic["error"]["evalue"]
-    assert f"tensorflow {new}, {IMAGE_TF} is installed" in magic["error"]["evalue"]
+    assert f"tensorflow {new} ({IMAGE_TF} is installed)" in magic["error"]["evalue"]
     assert not (kaggle.work / "ran").exists() and SECRET not in str(magic)
     assert [one["said"].split()[1] for one in (held, now, last)] == [old, new, IMAGE_TF]
     assert len({one["said"].split()[0] for one in (held, now, last)}) == 3

@@ -62,9 +62,9 @@ def test_an_install_is_taken_at_once_and_the_next_one_stops_until_the_restart(no
     assert second["status"] == "error" and second["error"]["ename"] == "RestartNeeded", second
     told = "\n".join(second["error"]["traceback"])
     assert "restart the kernel before you go on" in told and "%envfix restart" in told
-    assert f"tensorflow 2.19.1, {TF} is installed" in told and "Traceback" not in told
+    assert f"tensorflow 2.19.1 ({TF} is installed)" in told and "Traceback" not in told
     assert stopped["shown"][0]["text/plain"] == "0"
-    assert f"holds tensorflow 2.19.1, {TF} is installed" in checks["shown"][0]["text/plain"]
+    assert f"holds tensorflow 2.19.1 ({TF} is installed)" in checks["shown"][0]["text/plain"]
     assert restart["status"] == "ok" and "the kernel restarts" in restart["said"]
     assert after["shown"][0]["text/plain"] == f"'{TF}'"
 
