@@ -172,6 +172,32 @@ def test_only_a_needed_restart_stops_the_notebook(
     assert ("restart the kernel before you go on: 1 library was replaced" in said) is not goes_on
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "%envfix install",
+        "%envfix install\nx = 1",
+        "r = %envfix install\nr",
+        "%envfix install\nr = %envfix report",
+        "x = 1\n%envfix verify",
+    ],
+)
+def test_what_an_install_or_a_verification_came_to_is_shown_once(
+    shell: Any, capsys: Any, monkeypatch: Any, code: str
+) -> None:
+    def ask(words: list[str], *given: Any) -> Result:
+        data = {"restart": {"needed": False}, "checks": []}
+        return Result({"command": words[0], "exit_code": 0, "data": data}, f"done     {words[0]}", "")
+
+    monkeypatch.setattr(magic, "ask", ask)
+    monkeypatch.setattr(loaded, "take_hook", lambda: False)
+    shell.run_cell(code).raise_error()
+    assert capsys.readouterr().out.count("done     ") == 1
+    if code.startswith("r ="):
+        assert shell.run_cell("r").result is shell.user_ns["r"]
+        assert capsys.readouterr().out.count("done     ") == 1, "another cell that names it shows it"
+
+
 def test_what_the_kernel_holds_is_told_in_pairs_and_not_without_end(shell: Any, monkeypatch: Any) -> None:
     names = ("a", "b", "c", "tensorflow-cpu", "x", "y")
     monkeypatch.setattr(loaded, "stale", lambda before: [Stale(one, "1", "2") for one in names])

@@ -49,9 +49,13 @@ class Magic:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.before = loaded.versions()
+        self.shown: list[Result] = []
 
     def __call__(self, line: str, cell: str | None = None) -> Result | None:
-        """The result, which the cell shows. Raises Stopped for an error, or where a restart comes first."""
+        """The result, which the cell shows: of HOLDS wherever the line stands in it.
+
+        Raises Stopped for an error, or where a restart comes first.
+        """
         self.shell.user_ns["_exit_code"] = 0
         try:
             return self._run(_words(line), cell)
@@ -79,8 +83,20 @@ class Magic:
         if result.command == "install":
             loaded.take_hook()
         if words[:1] and words[0] in HOLDS and result.data:
+            self._show(result)
             self._stop_if_stale(result, restarts=_has(words, "--restart", "auto"))
         return result
+
+    def _show(self, result: Result) -> None:
+        """At once: of what a cell's lines return, IPython shows only the last."""
+        import_module("IPython.display").display(result)
+        result.mark(shown=True)
+        self.shown.append(result)
+
+    def forget_shown(self, *_: object) -> None:
+        """A cell has ended: the next one that names its results shows them again."""
+        while self.shown:
+            self.shown.pop().mark(shown=False)
 
     def go_on(self) -> None:
         """Verify what was installed before the kernel was restarted, where that is owed, and show it."""
@@ -96,7 +112,7 @@ class Magic:
             _say(f"error: {error.message}")
 
     def _stop_if_stale(self, result: Result, *, restarts: bool) -> None:
-        """Raises RestartNeeded, with the result shown before, where the kernel must not go on."""
+        """Raises RestartNeeded where the kernel must not go on."""
         advice = (result.data.get("restart") or {}) if isinstance(result.data, dict) else {}
         if result.command == "verify":
             told = " ".join(check["observed"] for check in result.data["checks"])
@@ -106,7 +122,6 @@ class Magic:
             return
         if advice.get("needed") is not True:
             return
-        import_module("IPython.display").display(result)
         held = [str(one) for one in loaded.stale(self.before)]
         more = [f"and {len(held) - NAMED} more"] if held[NAMED:] else []
         what = f"; it holds {', '.join([*held[:NAMED], *more])}" if held else ""
@@ -138,10 +153,13 @@ def load(shell: Any) -> None:
     """Register `%envfix` and `%%envfix`, and go on where the restart has cut an install off."""
     magic = Magic(shell)
     shell.register_magic_function(magic, "line_cell", NAME)
+    shell.events.register("post_run_cell", magic.forget_shown)
     magic.go_on()
 
 
 def unload(shell: Any) -> None:
     """Take them away again."""
     for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop(NAME, None)
+        magic = shell.magics_manager.magics[kind].pop(NAME, None)
+        if kind == "line" and isinstance(magic, Magic):
+            shell.events.unregister("post_run_cell", magic.forget_shown)

@@ -15,6 +15,7 @@ class Result:
 
     def __init__(self, answer: dict[str, Any], text: str, html: str) -> None:
         self._answer, self._text, self._html = answer, text, html
+        self._is_shown = False
 
     @property
     def command(self) -> str:
@@ -52,6 +53,15 @@ class Result:
 
     def __repr__(self) -> str:
         return self._text.rstrip("\n") or f"<envfix {self.command}: exit code {self.exit_code}>"
+
+    def mark(self, *, shown: bool) -> None:
+        """Whether the cell that runs has shown it: its last expression is not shown a second time."""
+        self._is_shown = shown
+
+    def _ipython_display_(self) -> None:
+        """IPython shows an object in its usual forms where this raises NotImplementedError."""
+        if not self._is_shown:
+            raise NotImplementedError
 
     def _repr_html_(self) -> str | None:
         return self._html or None
