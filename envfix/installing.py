@@ -13,6 +13,7 @@ from envfix.choice import Choice, Lacks
 from envfix.choosing import choice_of_lock, choose
 from envfix.deciding import refuse_without_gpu, settled
 from envfix.environment import admit, environment, read_again
+from envfix.errors import EnvfixError
 from envfix.future import knowing, knowing_locked
 from envfix.install import apply
 from envfix.install.transaction.change import Contended, changing
@@ -28,7 +29,7 @@ from envfix.neighbours import harm_of, refuse_companions
 from envfix.notes import notes_of
 from envfix.proving import driver_stub, proven
 from envfix.provision import from_folders
-from envfix.refusing import asked
+from envfix.refusing import asked, asked_elsewhere
 from envfix.situation import Parts, Situation, Where, complete, config_of
 from envfix.solution import make_lock, plan_of, plan_of_keeping, solve, with_loader
 from envfix.standing import unjudged
@@ -60,6 +61,9 @@ def install(parts: Parts, request: Request, where: Where, options: InstallOption
             return _install(parts, request, where, options)
         except Contended:
             parts.outside.say("the environment has changed meanwhile: deciding anew ...")
+        except EnvfixError as error:
+            error.hint = error.hint and asked_elsewhere(error.hint, request, where.machine, options.lock)
+            raise
 
 
 def _install(parts: Parts, request: Request, where: Where, options: InstallOptions) -> Installed:

@@ -158,12 +158,26 @@ def to_install(here: Situation, request: Request) -> list[str]:
     return [*here.to_install, *_asking(request)]
 
 
+ELSEWHERE = "envfix install --venv .venv"
+
+
+def asked_elsewhere(hint: str, request: Request, machine: str | None, lock: str | None) -> str:
+    """The hint of a stage that knows nothing of the request, with what was asked for in its command for an
+    environment of its own."""
+    if "--with " in hint:
+        request = structs.replace(request, companions=())  # it has them already
+    words = [*ELSEWHERE.split(), *_asking(request)]
+    for option, value in {"--machine": machine, "--lock": lock}.items():
+        words += [option, value] if value else []
+    return hint.replace(ELSEWHERE, shlex.join(words))
+
+
 def _asking(request: Request) -> list[str]:
     words = ["--tf", request.tf.text] if request.tf.given else []
     for companion in request.companions:
         words += ["--with", str(companion)]
-    if request.accelerator is Accelerator.CPU:
-        words += ["--accelerator", "cpu"]
+    if request.accelerator is not Accelerator.GPU:
+        words += ["--accelerator", request.accelerator.value]
     if request.cuda is not CudaSource.AUTO:
         words += ["--cuda", request.cuda.value]
     return words + (["--minimal"] if request.minimal else [])

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from packaging.requirements import Requirement
 
+from envfix import installing
 from envfix.choice import Choice
 from envfix.deciding import ranked, refuse_without_gpu
 from envfix.errors import EnvfixError
@@ -17,7 +19,7 @@ from envfix.install.venv import check_venv
 from envfix.matrix import load
 from envfix.matrix.tf_request import parse_tf
 from envfix.model.machine import Machine
-from envfix.model.request import Accelerator, CudaSource, Request
+from envfix.model.request import ANY, Accelerator, CudaSource, InstallOptions, Request
 from envfix.notes import notes_of
 from envfix.probe.interpreter import read_target
 from envfix.resolve.wanted import Wanted
@@ -92,6 +94,23 @@ def test_what_puts_an_environment_right_asks_for_no_gpu_where_there_is_none() ->
     assert where.install_command(Accelerator.GPU, T4) == "envfix install --venv a"
     assert where.install_command(Accelerator.GPU, NO_GPU) == "envfix install --venv a --accelerator auto"
     assert where.install_command(Accelerator.CPU, NO_GPU) == "envfix install --venv a --accelerator cpu"
+
+
+def test_an_environment_of_its_own_gets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> Any:
+        raise EnvfixError("no", "envfix install --venv .venv, or --yes --break-system-packages")
+
+    monkeypatch.setattr(installing, "_install", refuse)
+    parts = Parts(outside=FakeOutside(), matrix_dir="", index=_none, resolver=_none)
+    options = InstallOptions(approve=_none)
+    request = structs.replace(ASKED, companions=(Requirement("torch>=2"),))
+    words = hint_of(lambda: installing.install(parts, request, Where(machine="my box"), options))
+    given = ["--tf", ">=2.19", "--with", "torch>=2", "--accelerator", "cpu", "--cuda", "wheels", "--minimal"]
+    assert words[:-3] == ["envfix", "install", "--venv", ".venv", *given, "--machine", "my box,"]
+    locked = structs.replace(options, lock="my.lock")
+    plain = structs.replace(ASKED, tf=ANY, accelerator=Accelerator.GPU, cuda=CudaSource.AUTO, minimal=False)
+    words = hint_of(lambda: installing.install(parts, plain, Where(), locked))
+    assert words[:-3] == ["envfix", "install", "--venv", ".venv", "--lock", "my.lock,"]
 
 
 def test_a_librarys_path_with_a_space_stays_one_word() -> None:
