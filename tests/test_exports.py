@@ -60,6 +60,26 @@ def test_a_pyproject_pins_everything_and_uvs_holds_what_was_not_asked_for() -> N
     assert made["tool"]["uv"]["environments"] == ["sys_platform == 'linux' and platform_machine == 'x86_64'"]
 
 
+MADE_WITH = (
+    ({}, "envfix install", None),
+    ({"left_out": ("nvidia-curand-cu12==10.3.6.82",)}, "envfix install --minimal", "curand-cu12==10.3.6.82"),
+    ({"cuda": "system"}, "envfix install --cuda system", "the machine's own"),
+    ({"floors": structs.replace(LOCK.floors, accelerator="cpu")}, "envfix install --accelerator cpu", None),
+)
+
+
+@pytest.mark.parametrize("kind", [Export.CONDA, Export.PYPROJECT, Export.UV])
+@pytest.mark.parametrize(("changes", "command", "comment"), MADE_WITH)
+def test_what_is_left_to_do_has_the_options_of_the_lock(
+    changes: dict[str, Any], command: str, comment: str | None, kind: Export
+) -> None:
+    made = text(kind, structs.replace(LOCK, **changes))
+    comments = [line for line in made.splitlines() if line.startswith("# ")]
+    assert f"`{command}`" in comments[1]
+    assert [line for line in comments[2:] if comment and comment in line] == comments[2:]
+    assert len(comments) == (3 if comment else 2)
+
+
 def test_an_image_for_the_gpu_asks_the_host_for_its_driver_and_one_for_the_cpu_does_not() -> None:
     assert 'NVIDIA_REQUIRE_DRIVER="driver>=525.60.13"' in text(Export.DOCKERFILE)
     floors = structs.replace(LOCK.floors, accelerator="cpu", driver=None, compute_capabilities=())
