@@ -74,7 +74,8 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
     refuse_companions(here.target, request)
     if made is not None:
         matrix = knowing_locked(parts, here, matrix, made, request.offline)
-        notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
+        anew = here.lock_command(made.options)
+        notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest, anew)
         choice = choice_of_lock(parts, here, matrix, made)
         made = from_folders(parts, here, made)
     else:

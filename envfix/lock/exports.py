@@ -156,10 +156,7 @@ def _toml(lock: Lock, data: Mapping[str, Any]) -> str:
 
 def _afterwards(lock: Lock) -> list[str]:
     """What is left to do, with the options of the lock: without them, more would be installed."""
-    options = ["--accelerator cpu"] if lock.floors.accelerator == "cpu" else []
-    options += ["--cuda system"] if lock.cuda == "system" else []
-    options += ["--minimal"] if lock.left_out else []
-    command = " ".join(["envfix install", *options])
+    command = " ".join(["envfix install", *lock.options])
     lines = [
         f"# Afterwards, with the new environment active, `{command}` lets TensorFlow find these libraries, "
         "and proves it."
