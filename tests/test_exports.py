@@ -16,7 +16,9 @@ import uv
 import yaml
 from msgspec import structs
 from packaging.requirements import Requirement
+from packaging.utils import parse_wheel_filename
 
+from envfix import __version__
 from envfix.errors import InputError
 from envfix.lock.exports import FILES, MADE, Export, export, machine_of
 from envfix.probe.machine_file import parse_machine
@@ -92,6 +94,20 @@ def test_an_image_with_an_old_python_brings_another_for_envfix() -> None:
     assert "FROM python:3.8-slim" in text(Export.DOCKERFILE, old)
     assert "uv venv --python 3.12 /opt/envfix" in text(Export.DOCKERFILE, old)
     assert "uv venv" not in text(Export.DOCKERFILE)
+
+
+def test_an_image_says_how_it_gets_an_envfix_that_no_index_has() -> None:
+    made = text(Export.DOCKERFILE)
+    url, wheel = re.findall(
+        r'^#   docker build --build-arg ENVFIX="(.*)" -t tensorflow \.$', made, re.MULTILINE
+    )
+    asked = Requirement(url)
+    assert (asked.name, asked.extras) == ("envfix-tf", {"proof"}) and asked.url
+    path, extras = wheel.split("[")
+    assert extras == "proof]" and f"\n#   COPY {Path(path).name} {Path(path).parent}/\n" in made
+    name, version, *_ = parse_wheel_filename(Path(path).name)
+    assert (name, str(version)) == ("envfix-tf", __version__)
+    assert 'pip install --no-cache-dir "$ENVFIX"' in made
 
 
 @pytest.mark.parametrize(
