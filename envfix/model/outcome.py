@@ -37,8 +37,8 @@ class Transaction(Struct, frozen=True, kw_only=True):
 
 
 class RestartBy(str, Enum):
-    """Who starts the next kernel: the Jupyter server, which envfix asks, or which sees that the kernel has ended
-    itself (`%envfix`); or the notebook service, after envfix has ended the process."""
+    """Who starts the next kernel: the Jupyter server, which envfix asks, or which sees that the kernel has
+    ended itself (`%envfix`); or the notebook service, after envfix has ended the process."""
 
     JUPYTER_SERVER = "jupyter-server"
     KERNEL_SHUTDOWN = "kernel-shutdown"
