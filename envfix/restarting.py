@@ -86,10 +86,10 @@ def _by_itself(
 
 
 def _run_all(outside: Outside, running: Kernel, mode: str) -> str:
-    """That nothing which `!` starts stops "Run all" (IPython goes on after any exit code), and what does."""
+    """That the cells behind run all the same, for IPython goes on after any exit code; and what stops them."""
     platform, starter = _session(outside, running)
     if watched.runs_through(outside.environ, platform, starter):
-        return "the run goes on with the old libraries: `%load_ext envfix` and `%envfix install` end it there"
+        return "the cells behind this one run with the old libraries"
     stops = "`%load_ext envfix` and `%envfix install` in place of `!envfix install` stop it there"
     if mode != "auto" and watched.promising(outside.environ, platform, starter):
         stops += ", and `--restart auto` restarts the kernel"

@@ -193,7 +193,10 @@ def test_a_restart_that_is_left_to_the_user_says_what_stops_run_all(
     ("outside", "instead"),
     [
         (cell(PAPERMILL), "run the notebook again, which finds it installed"),
-        (cell(LAB, environ={"KAGGLE_KERNEL_RUN_TYPE": "Batch"}), "install in the first cell"),
+        (
+            cell(LAB, environ={"KAGGLE_KERNEL_RUN_TYPE": "Batch"}),
+            "`%envfix install` in the first cell need no restart",
+        ),
     ],
 )
 def test_where_a_run_would_end_with_its_kernel_no_restart_is_advised(
@@ -201,7 +204,7 @@ def test_where_a_run_would_end_with_its_kernel_no_restart_is_advised(
 ) -> None:
     said = text.result(prepared(outside, mode)[0])
     assert instead in said and ADVICE.how not in said and "Run all" not in said
-    assert said.splitlines()[-1].strip().startswith("the run goes on with the old libraries")
+    assert said.splitlines()[-1].strip().startswith("the cells behind this one run with the old libraries")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ _REPLACES = (Platform.COLAB, Platform.KAGGLE)
 VSCODE = "VS Code runs this kernel itself, takes no request to restart it, and starts no other when it ends"
 # What to do in place of a restart there. Kaggle starts each run from its image, without what was installed.
 _AGAIN = "run the notebook again, which finds it installed, or run `envfix install` before it"
-_FIRST = "install in the first cell, before anything is imported"
+_FIRST = "`%load_ext envfix` and `%envfix install` in the first cell need no restart"
 _KAGGLE_RUN = "KAGGLE_KERNEL_RUN_TYPE"
 
 
