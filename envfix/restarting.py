@@ -86,7 +86,7 @@ def _by_itself(
 
 
 def _run_all(outside: Outside, running: Kernel, mode: str) -> str:
-    """That the cells behind run all the same, for IPython goes on after any exit code; and what stops them."""
+    """That the cells behind run all the same (IPython goes on after any exit code), and what stops them."""
     platform, starter = _session(outside, running)
     if watched.runs_through(outside.environ, platform, starter):
         return "the cells behind this one run with the old libraries"
