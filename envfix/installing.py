@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from envfix.aftercare import add_loader, install_loader, restart_advice
+from envfix.aftercare import add_loader, install_loader, restart_advice, still_held
 from envfix.attesting import attestations_of
 from envfix.choice import Choice, Lacks
 from envfix.choosing import choice_of_lock, choose
@@ -85,7 +85,7 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
         request, here, choice, notes = _decided(parts, here, matrix, request)
 
     plan = plan_of_keeping(choice, here.target)
-    installed = _kept(here, choice.candidate.name, choice.accelerator, plan, notes, options)
+    installed = _kept(parts, here, choice.candidate.name, choice.accelerator, plan, notes, options)
     folder = driver_stub(parts, here, choice.accelerator, options.proves)
     work = _Work(parts, here, matrix, request, where, options, choice)
     if choice.lacks is Lacks.PACKAGES:
@@ -117,7 +117,7 @@ def _left_alone(
     """The outcome for a TensorFlow that the matrix is too old to judge."""
     name = f"{request.tf.package} {newer}"
     note = f"{name} is newer than this matrix ({matrix.date}): left as it is, only verified"
-    kept = _kept(here, name, request.accelerator, NO_PLAN, (note,), options)
+    kept = _kept(parts, here, name, request.accelerator, NO_PLAN, (note,), options)
     folder = driver_stub(parts, here, request.accelerator, options.proves)
     return _proven(parts, here, matrix, where, options, kept, request.accelerator, folder)
 
@@ -140,6 +140,7 @@ def _proven(
 
 
 def _kept(
+    parts: Parts,
     here: Situation,
     name: str,
     accelerator: Accelerator,
@@ -157,6 +158,7 @@ def _kept(
         accelerator=accelerator.value,
         plan=plan,
         notes=tuple(note for note in notes if note),
+        restart=None if options.dry_run else still_held(parts, here),
         dry_run=options.dry_run,
     )
 
