@@ -61,7 +61,7 @@ def test_a_librarys_path_with_a_space_stays_one_word() -> None:
 MISMATCHED = (
     ("k80-470", {}, []),  # a rule forbids the release
     ("k80-470", {"left_out": ("nvidia-curand-cu12==10.3.6.82",)}, ["--minimal"]),
-    ("h100-535", {}, []),  # a GPU that the lock was not made for
+    ("colab-l4", {}, []),  # a GPU that the lock was not made for
 )
 
 
