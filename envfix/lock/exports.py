@@ -163,7 +163,7 @@ def _afterwards(lock: Lock) -> list[str]:
     ]
     if lock.cuda == "system":
         lines.append(
-            "# CUDA and cuDNN are the machine's own (`--cuda system`): no NVIDIA wheels are in this."
+            "# CUDA and cuDNN are the machine's own (`--cuda system`): TensorFlow has no wheels of them here."
         )
     if lock.left_out:
         lines.append(
