@@ -32,6 +32,16 @@ def restart_advice(
     return stale.advise(parts.outside, running, platform, changed, here.site_packages, added, parts.caller)
 
 
+def still_held(parts: Parts, here: Situation) -> RestartAdvice | None:
+    """Where nothing is to be changed: the advice to restart a kernel that holds what was replaced before, by
+    another notebook maybe; None where it holds nothing of that."""
+    running = kernel.find_kernel(parts.outside)
+    if running is None:
+        return None
+    platform, _ = session.read_platform(parts.outside, running)
+    return stale.still_holds(parts.outside, running, platform, here.site_packages)
+
+
 def install_loader(parts: Parts, here: Situation, choice: Choice) -> str:
     """Make the CUDA libraries findable by a plain `import tensorflow`; what was done, in words."""
     if choice.accelerator is Accelerator.CPU:

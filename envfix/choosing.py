@@ -67,7 +67,7 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
         if missing:
             raise LockMismatch(
                 f"the lock uses the system's CUDA, which here lacks {', '.join(missing)}",
-                "envfix lock --cuda wheels",
+                here.lock_command(("--cuda", "wheels")),
             )
     asked = Request(tf=ANY, cuda=CudaSource(lock.cuda))
     candidate = rank.judge(
@@ -78,7 +78,7 @@ def choice_of_lock(parts: Parts, here: Situation, matrix: Matrix, lock: Lock) ->
         raise LockMismatch(
             f"the lock is for {lock.package} {lock.tensorflow}, which does not fit here: {no.rule}: needs "
             f"{no.wanted}, found {no.found}",
-            "envfix lock",
+            here.lock_command(lock.options),
         )
     choice = Choice(
         candidate=candidate,

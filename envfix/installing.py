@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from envfix.aftercare import add_loader, install_loader, renamed_kernels, restart_advice
+from envfix.aftercare import add_loader, install_loader, renamed_kernels, restart_advice, still_held
 from envfix.attesting import attestations_of
 from envfix.choice import Choice, Lacks
 from envfix.choosing import choice_of_lock, choose
@@ -79,7 +79,8 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
     refuse_companions(here.target, request)
     if made is not None:
         matrix = knowing_locked(parts, here, matrix, made, request.offline)
-        notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
+        anew = here.lock_command(made.options)
+        notes = lock_check.check_lock(made, here.machine, here.target, matrix.digest, anew)
         choice = choice_of_lock(parts, here, matrix, made)
         made = from_folders(parts, here, made)
     else:
@@ -89,7 +90,7 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
         request, here, choice, notes = _decided(parts, here, matrix, request)
 
     plan = plan_of_keeping(choice, here.target)
-    installed = _kept(here, request, choice.candidate.name, choice.accelerator, plan, notes, options)
+    installed = _kept(parts, here, request, choice.candidate.name, choice.accelerator, plan, notes, options)
     folder = driver_stub(parts, here, choice.accelerator, options.proves)
     work = _Work(parts, here, matrix, request, where, options, choice)
     if choice.lacks is Lacks.PACKAGES:
@@ -124,7 +125,7 @@ def _left_alone(
     """The outcome for a TensorFlow that the matrix is too old to judge."""
     name = f"{request.tf.package} {newer}"
     note = f"{name} is newer than this matrix ({matrix.date}): left as it is, only verified"
-    kept = _kept(here, request, name, request.accelerator, NO_PLAN, (note,), options)
+    kept = _kept(parts, here, request, name, request.accelerator, NO_PLAN, (note,), options)
     folder = driver_stub(parts, here, request.accelerator, options.proves)
     return _proven(parts, here, matrix, where, options, kept, request.accelerator, folder)
 
@@ -147,6 +148,7 @@ def _proven(
 
 
 def _kept(
+    parts: Parts,
     here: Situation,
     request: Request,
     name: str,
@@ -166,6 +168,7 @@ def _kept(
         accelerator=accelerator.value,
         plan=plan,
         notes=tuple(note for note in notes if note),
+        restart=None if options.dry_run else still_held(parts, here),
         dry_run=options.dry_run,
     )
 

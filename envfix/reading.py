@@ -90,7 +90,7 @@ def convert(value: Any, kind: type[T], name: str, error: type[EnvfixError] = Inp
         place = _PLACE.search(text)
         what = text[: place.start()] if place else text
         where = f"{name}: {place[1].lstrip('.')}" if place and place[1] else name
-        raise error(f"{where}: {what[:1].lower()}{what[1:]}", _hint(what)) from None
+        raise error(f"{where}: {what[:1].lower()}{what[1:]}{_quotes(what, name)}", _hint(what)) from None
 
 
 def to_plain(value: Any) -> Any:
@@ -183,6 +183,14 @@ def _refuse_anchors_and_tags(text: str) -> None:
             continue
         line = event.start_mark.line + 1 if event.start_mark else 0
         raise ValueError(f"not valid YAML: line {line}: {what} are not allowed")
+
+
+def _quotes(problem: str, name: str) -> str:
+    """What to do where YAML has made a truth value of a text such as `effect: no`."""
+    made = re.search("str.*got `bool`|found `(True|False)`", problem)
+    if not made or re.search(r"\.(json|toml)\b", name):
+        return ""
+    return "; without quotes YAML reads yes, no, on and off as true and false: write 'no'"
 
 
 def _hint(problem: str) -> str | None:

@@ -21,11 +21,11 @@ FAILED = "verification failed, which a restart would not mend: the kernel is lef
 
 
 def prepared(
-    outside: Outside, host: KernelHost, done: Installed, mode: str | None
+    outside: Outside, host: KernelHost, done: Installed, mode: str, *, within: bool = False
 ) -> tuple[Installed, LastAct | None]:
     """The outcome with what is known of the kernel, what is owed, and what `--restart` makes of it; and the
-    restart itself, to be done when everything is said. `mode` is None where the kernel that asks from within
-    Python sees to that itself."""
+    restart itself, to be done when everything is said. A kernel that asks from `within` Python sees to that
+    itself (`envfix.notebook.restarting`)."""
     if done.dry_run:
         return done, None
     running = find_kernel(outside)
@@ -33,8 +33,15 @@ def prepared(
         outside, done.python, f"{done.package} {done.tensorflow}", done.restart, done.verification
     )
     done = structs.replace(done, restart=advice, kernel=_kernel(outside, running, done.python))
-    if mode is None or advice is None or advice.needed is False:
+    if advice is None or advice.needed is False:
         return done, None
+    if running is not None:
+        platform, starter = _session(outside, running)
+        advice = structs.replace(
+            advice, how=watched.instead(outside.environ, platform, starter) or advice.how
+        )
+    if within:
+        return structs.replace(done, restart=_by_itself(outside, running, done, advice, mode)), None
     advice, act = _settled_by(outside, host, done, running, advice, mode)
     if advice.by is None and advice.needed and running is not None:
         advice = structs.replace(advice, run_all=_run_all(outside, running, mode))
@@ -62,10 +69,27 @@ def _settled_by(
     return advice, _act(host, running, way)
 
 
+def _session(outside: Outside, running: Kernel) -> tuple[object, str]:
+    """The platform, and the program that started the kernel."""
+    return read_platform(outside, running)[0], watched.starter_of(ancestors(outside, running.pid))
+
+
+def _by_itself(
+    outside: Outside, running: Kernel | None, done: Installed, advice: RestartAdvice, mode: str
+) -> RestartAdvice:
+    """The advice to a kernel that asks from within: with `auto` it ends after the cell, where it may."""
+    if mode != "auto" or advice.needed is not True or done.exit_code or running is None:
+        return advice
+    if why := watched.alone(outside.environ, *_session(outside, running)):
+        return structs.replace(advice, not_done=why)
+    return structs.replace(advice, done=True, by=RestartBy.KERNEL_SHUTDOWN)
+
+
 def _run_all(outside: Outside, running: Kernel, mode: str) -> str:
-    """That nothing which `!` starts stops "Run all" (IPython goes on after any exit code), and what does."""
-    platform, _ = read_platform(outside, running)
-    starter = watched.starter_of(ancestors(outside, running.pid))
+    """That the cells behind run all the same (IPython goes on after any exit code), and what stops them."""
+    platform, starter = _session(outside, running)
+    if watched.runs_through(outside.environ, platform, starter):
+        return "the cells behind this one run with the old libraries"
     stops = "`%load_ext envfix` and `%envfix install` in place of `!envfix install` stop it there"
     if mode != "auto" and watched.promising(outside.environ, platform, starter):
         stops += ", and `--restart auto` restarts the kernel"

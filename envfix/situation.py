@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import UNSET, Struct, structs
 
@@ -91,6 +91,10 @@ class Situation(Struct, frozen=True, kw_only=True):
         """What is installed, None where that is not known."""
         known_of = self.target.installed or self.machine.installed is not UNSET
         return self.target.installed if known_of else None
+
+    def lock_command(self, options: Iterable[str]) -> str:
+        """The command line that makes a lock anew for the same machine, with these options."""
+        return shlex.join(["envfix", "lock", *self.again[2:], *options])
 
     @property
     def brought(self) -> tuple[Distribution, ...]:

@@ -136,7 +136,8 @@ def check_lock(parts: Parts, where: Where, path: str, *, offline: bool = False) 
     made = pylock.read_lock(parts.outside, path)
     matrix = knowing_locked(parts, here, matrix, made, offline)
     choice_of_lock(parts, here, matrix, made)
-    warnings = lock_check.check_lock(made, here.machine, here.target, matrix.digest)
+    anew = here.lock_command(made.options)
+    warnings = lock_check.check_lock(made, here.machine, here.target, matrix.digest, anew)
     return LockWritten(lock=made, checked=path, warnings=warnings)
 
 

@@ -16,7 +16,7 @@ from envfix.system.outside import RealOutside
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import bench
-from benchmarks import growing, ratios, table
+from benchmarks import floor, growing, ratios, table
 from benchmarks.ratios import Spread
 from benchmarks.table import BEGIN, END, Goal, Row
 from benchmarks.workshop import Failed, Workshop, workshop
@@ -128,7 +128,7 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "failed": section(raising=Failed),
     }
     monkeypatch.setattr(bench, "SECTIONS", sections)
-    monkeypatch.setattr(bench.circumstances, "facts", lambda shop: {"versions": {}})
+    monkeypatch.setattr(bench.circumstances, "facts", lambda shop: {"date": "1", "versions": {}})
     monkeypatch.setattr(bench.circumstances, "sentence", lambda facts, joined: "Measured.")
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
     folder = tmp_path / "work"
@@ -177,9 +177,73 @@ def test_sections_of_an_earlier_run_of_the_day_are_kept(parent: Path, tmp_path: 
     table.write_json(figures, {"date": "1", "versions": {}}, [kept, again])
     assert table.read_json(figures) == ({"date": "1", "versions": {}}, [kept, again])
     now = Row("missed", "of now", "8 s")
-    assert bench._joined([now], figures, {"date": "1", "versions": {}}) == [kept, now]
-    with pytest.raises(ValueError, match="another date: 1, now 2"):
-        bench._joined([now], figures, {"date": "2", "versions": {}})
+    assert bench._joined([now], [kept, again]) == [kept, now]
+    bench._same_day({"date": "1", "versions": {}}, {"date": "1", "versions": {}}, figures)
+    with pytest.raises(Failed, match="another date: 1, now 2"):
+        bench._same_day({"date": "1", "versions": {}}, {"date": "2", "versions": {}}, figures)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["--write", "nosuch/README.md"], "nosuch/README.md: No such file"),
+        (["--json", "nosuch/x.json"], "nosuch/x.json: there is no folder nosuch"),
+        (["--json", "."], ".: is a folder"),
+        (["--keep", "empty.json"], "empty.json: not what `--json` of a bench has written"),
+        (["--keep", "list.json"], "list.json: not what `--json` of a bench has written"),
+        (["--keep", "nosuch.json"], "nosuch.json: No such file"),
+        (["--keep", "other.json"], "other.json: rows of a section `s`; there are met, missed"),
+        (["--rounds", "0"], "--rounds must be more than 0, found 0"),
+        (["--rounds", "-3"], "--rounds must be more than 0, found -3"),
+        (["--installs", "0"], "--installs must be more than 0, found 0"),
+        (["--patience", "nan"], "--patience must be more than 0, found nan"),
+        (["--in", "nosuch"], "--in nosuch: no such folder"),
+    ],
+)
+def test_what_would_fail_afterwards_is_refused_before_anything_is_measured(
+    asked: list[str], says: str, parent: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("empty.json").write_text("{}")
+    Path("list.json").write_text("[]")
+    table.write_json(Path("other.json"), {"date": "1", "versions": {}}, [Row("s", "a", "1 s")])
+    assert bench.main(["--only", "failed", "--in", str(parent), *asked]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {says}")
+
+
+def test_what_was_measured_before_a_failure_is_written(
+    parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = tmp_path / "figures.json"
+    for last, code in (("failed", 2), ("interrupted", 130)):
+        assert bench.main(["--only", f"met,{last}", "--in", str(parent), "--json", str(figures)]) == code
+        assert [row["what"] for row in json.loads(figures.read_text())["rows"]] == ["a"]
+        figures.unlink()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_the_block_will_not_hold_is_said(
+    parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.md").write_text(f"{BEGIN}\n{END}\n")
+    assert bench.main(["--only", "met", "--in", str(parent), "--write", str(tmp_path / "x.md")]) == 0
+    assert "x.md will hold met alone: `--keep FILE` keeps the rest" in capsys.readouterr().err
+
+
+def test_the_help_names_the_sections(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench.main(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"of {', '.join(bench.SECTIONS)}" in shown
+
+
+def test_a_floor_that_cannot_be_measured_ends_in_a_sentence(shop: Workshop) -> None:
+    shop.folder.mkdir()
+    url = (shop.folder / "absent.whl").as_uri()
+    (shop.folder / "pylock.envfix.toml").write_text(f"packages = [{{wheels = [{{url = '{url}'}}]}}]")
+    with pytest.raises(Failed, match=r"floor could not be measured: .*absent\.whl"):
+        floor.measure(shop)
 
 
 @pytest.fixture

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from envfix import installing
+from envfix.aftercare import still_held
 from envfix.circumstances import surroundings, with_kernel, with_wheels
+from envfix.installing import NO_PLAN
 from envfix.matrix import load
 from envfix.model.outcome import Check, Proof, Status, Verification
-from envfix.model.request import Accelerator
+from envfix.model.request import ANY, Accelerator, InstallOptions, Request
 from envfix.model.target import Caller, Distribution, Stale
 from envfix.ports import Outside, Ran
 from envfix.situation import Parts, Situation, Where
@@ -185,3 +188,24 @@ def test_the_binding_of_nvml_is_no_wheel_with_a_library() -> None:
     binding = Distribution(name="nvidia-ml-py", version="13.580.65")
     here = Situation(target=structs.replace(TARGET, installed=(binding,)), machine=T4, named=False)
     assert with_wheels(parts_of(FakeOutside()), here, matrix(), PASSED, "") == PASSED
+
+
+@pytest.mark.parametrize(("mapped", "needed"), [(f"{LIBRARY} (deleted)", True), (LIBRARY, None)])
+def test_an_install_that_changes_nothing_sees_what_another_one_replaced(
+    mapped: str, needed: bool | None
+) -> None:
+    here = Situation(target=TARGET, machine=T4, named=False)
+    advice = still_held(parts_of(notebook(maps=mapped)), here)
+    assert (advice.needed if advice else None) is needed
+    assert still_held(parts_of(FakeOutside()), here) is None
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_outcome_of_an_install_that_changes_nothing_has_the_advice(dry_run: bool) -> None:
+    here = Situation(target=TARGET, machine=T4, named=False)
+    parts, options = parts_of(notebook(maps=f"{LIBRARY} (deleted)")), InstallOptions(approve=print)
+    options = structs.replace(options, dry_run=dry_run)
+    kept = installing._kept(
+        parts, here, Request(tf=ANY), "tensorflow 2.20.0", Accelerator.GPU, NO_PLAN, (), options
+    )
+    assert bool(kept.restart and kept.restart.needed) is not dry_run

@@ -16,7 +16,9 @@ import uv
 import yaml
 from msgspec import structs
 from packaging.requirements import Requirement
+from packaging.utils import parse_wheel_filename
 
+from envfix import __version__
 from envfix.errors import InputError
 from envfix.lock.exports import FILES, MADE, Export, export, machine_of
 from envfix.probe.machine_file import parse_machine
@@ -60,6 +62,26 @@ def test_a_pyproject_pins_everything_and_uvs_holds_what_was_not_asked_for() -> N
     assert made["tool"]["uv"]["environments"] == ["sys_platform == 'linux' and platform_machine == 'x86_64'"]
 
 
+MADE_WITH = (
+    ({}, "envfix install", None),
+    ({"left_out": ("nvidia-curand-cu12==10.3.6.82",)}, "envfix install --minimal", "curand-cu12==10.3.6.82"),
+    ({"cuda": "system"}, "envfix install --cuda system", "the machine's own"),
+    ({"floors": structs.replace(LOCK.floors, accelerator="cpu")}, "envfix install --accelerator cpu", None),
+)
+
+
+@pytest.mark.parametrize("kind", [Export.CONDA, Export.PYPROJECT, Export.UV])
+@pytest.mark.parametrize(("changes", "command", "comment"), MADE_WITH)
+def test_what_is_left_to_do_has_the_options_of_the_lock(
+    changes: dict[str, Any], command: str, comment: str | None, kind: Export
+) -> None:
+    made = text(kind, structs.replace(LOCK, **changes))
+    comments = [line for line in made.splitlines() if line.startswith("# ")]
+    assert f"`{command}`" in comments[1]
+    assert [line for line in comments[2:] if comment and comment in line] == comments[2:]
+    assert len(comments) == (3 if comment else 2)
+
+
 def test_an_image_for_the_gpu_asks_the_host_for_its_driver_and_one_for_the_cpu_does_not() -> None:
     assert 'NVIDIA_REQUIRE_DRIVER="driver>=525.60.13"' in text(Export.DOCKERFILE)
     floors = structs.replace(LOCK.floors, accelerator="cpu", driver=None, compute_capabilities=())
@@ -72,6 +94,20 @@ def test_an_image_with_an_old_python_brings_another_for_envfix() -> None:
     assert "FROM python:3.8-slim" in text(Export.DOCKERFILE, old)
     assert "uv venv --python 3.12 /opt/envfix" in text(Export.DOCKERFILE, old)
     assert "uv venv" not in text(Export.DOCKERFILE)
+
+
+def test_an_image_says_how_it_gets_an_envfix_that_no_index_has() -> None:
+    made = text(Export.DOCKERFILE)
+    url, wheel = re.findall(
+        r'^#   docker build --build-arg ENVFIX="(.*)" -t tensorflow \.$', made, re.MULTILINE
+    )
+    asked = Requirement(url)
+    assert (asked.name, asked.extras) == ("envfix-tf", {"proof"}) and asked.url
+    path, extras = wheel.split("[")
+    assert extras == "proof]" and f"\n#   COPY {Path(path).name} {Path(path).parent}/\n" in made
+    name, version, *_ = parse_wheel_filename(Path(path).name)
+    assert (name, str(version)) == ("envfix-tf", __version__)
+    assert 'pip install --no-cache-dir "$ENVFIX"' in made
 
 
 @pytest.mark.parametrize(

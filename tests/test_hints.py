@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from envfix.choice import Choice
 from envfix.deciding import ranked, refuse_without_gpu
 from envfix.errors import EnvfixError
 from envfix.install.venv import check_venv
+from envfix.installing import install
+from envfix.lock.pylock import render_pylock
 from envfix.matrix import load
 from envfix.matrix.tf_request import parse_tf
 from envfix.model.machine import Machine
@@ -26,9 +29,10 @@ from envfix.resolve.wanted import Wanted
 from envfix.situation import Parts, Situation, Where
 from envfix.system.outside import RealOutside
 from envfix.verify.libraries import out_of_library_path
-from envfix.workflow import verify
+from envfix.workflow import check_lock, verify
 from tests.fakes import FakeOutside
 from tests.shipped import matrix
+from tests.test_lock import LOCK
 from tests.values import T4, TARGET
 
 
@@ -117,3 +121,26 @@ def test_a_librarys_path_with_a_space_stays_one_word() -> None:
     outside = FakeOutside(environ={"LD_LIBRARY_PATH": "/old lib:/my lib"})
     command = out_of_library_path(outside, "/old lib/libcudnn.so.9").strip("`")
     assert shlex.split(command) == ["export", "LD_LIBRARY_PATH=/my lib"]
+
+
+MISMATCHED = (
+    ("k80-470", {}, []),  # a rule forbids the release
+    ("k80-470", {"left_out": ("nvidia-curand-cu12==10.3.6.82",)}, ["--minimal"]),
+    ("colab-l4", {}, []),  # a GPU that the lock was not made for
+)
+
+
+@pytest.mark.parametrize(("machine", "changes", "options"), MISMATCHED)
+def test_a_lock_that_does_not_fit_is_made_anew_for_the_same_machine(
+    machine: str, changes: dict[str, Any], options: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "locked.toml").write_text(render_pylock(structs.replace(LOCK, **changes)))
+    parts = Parts(outside=RealOutside(), matrix_dir=load.matrix_dir(), index=_none, resolver=_none)
+    where = Where(python=sys.executable, machine=machine, command="lock")
+    words = ["envfix", "lock", "--machine", machine, "--python", sys.executable, *options]
+    locked = str(tmp_path / "locked.toml")
+    assert hint_of(lambda: check_lock(parts, where, locked, offline=True)) == words
+    installing = structs.replace(where, command="install")
+    how = InstallOptions(approve=_none, lock=locked, dry_run=True)
+    request = Request(tf=ANY, offline=True)
+    assert hint_of(lambda: install(parts, request, installing, how)) == words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import sys
 from itertools import pairwise
@@ -509,3 +510,14 @@ def test_a_missing_template_engine_is_said_with_the_command(monkeypatch: pytest.
         monkeypatch.undo()
         html._engine.cache_clear()
     assert raised.value.hint == "pip install 'jinja2>=3.0'"
+
+
+@pytest.mark.parametrize("form", ["html", "markdown"])
+def test_two_forms_of_one_report_are_refused(
+    form: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["report", "--machine", "colab-t4", "--offline", "--json", "--format", form]
+    assert cli.main([*asked, "-o", str(tmp_path / "report")]) == 2
+    (refused,) = json.loads(capfd.readouterr().out)["errors"]
+    assert refused["code"] == "usage" and refused["message"].startswith(f"`--json` and `--format {form}`")
+    assert not (tmp_path / "report").exists()

@@ -22,6 +22,7 @@ from envfix.model.plan import Plan
 from envfix.model.results import Installed, Report, Verified
 from envfix.ports import KernelHost, Server
 from envfix.render import text
+from envfix.render.cell import cell as render_cell
 from envfix.system import jupyter
 from envfix.system.jupyter import RealKernelHost
 from tests.fakes import FakeOutside
@@ -87,9 +88,9 @@ def cell(
 
 
 def prepared(
-    outside: FakeOutside, mode: str | None, host: Host | None = None, done: Installed = DONE
+    outside: FakeOutside, mode: str, host: Host | None = None, done: Installed = DONE, within: bool = False
 ) -> tuple[Installed, restarting.LastAct | None]:
-    return restarting.prepared(outside, host or Host(), done, mode)
+    return restarting.prepared(outside, host or Host(), done, mode, within=within)
 
 
 def advice_of(done: Installed) -> RestartAdvice:
@@ -163,6 +164,7 @@ def test_a_dry_run_and_an_install_that_needs_no_restart_do_nothing() -> None:
 
 
 VSCODE = {"VSCODE_PID": "7"}
+PAPERMILL = ("python3", "-m", "papermill")
 
 
 @pytest.mark.parametrize(
@@ -170,11 +172,8 @@ VSCODE = {"VSCODE_PID": "7"}
     [
         (cell(), "ask", True),
         (cell(), "never", True),
-        (cell(("python3", "-m", "papermill")), "ask", False),
-        (cell(("python3", "-m", "papermill")), "auto", False),
         (cell(("node",), environ=VSCODE), "ask", False),
         (cell(LAB, environ=VSCODE), "ask", True),  # a server that VS Code has started
-        (cell(LAB, environ={"KAGGLE_KERNEL_RUN_TYPE": "Batch"}), "ask", False),
         (cell(kernel=(*COMMAND[:-1], "/run/other.json")), "auto", False),  # no server knows this kernel
         (cell(LAB, environ={"COLAB_RELEASE_TAG": "1"}), "ask", True),
     ],
@@ -189,22 +188,72 @@ def test_a_restart_that_is_left_to_the_user_says_what_stops_run_all(
     assert ("`--restart auto` restarts the kernel" in last) is auto
 
 
+@pytest.mark.parametrize("mode", ["ask", "auto"])
 @pytest.mark.parametrize(
-    ("outside", "mode", "needed"),
+    ("outside", "instead"),
     [
-        (cell(), "ask", None),  # it hangs on what the notebook has imported
-        (cell(), "ask", False),
-        (cell(), None, True),  # the magic stops the run itself
-        (FakeOutside(environ={"ENVFIX_STATE_DIR": "/state"}), "ask", True),
+        (cell(PAPERMILL), "run the notebook again, which finds it installed"),
+        (
+            cell(LAB, environ={"KAGGLE_KERNEL_RUN_TYPE": "Batch"}),
+            "`%envfix install` in the first cell need no restart",
+        ),
+    ],
+)
+def test_where_a_run_would_end_with_its_kernel_no_restart_is_advised(
+    outside: FakeOutside, instead: str, mode: str
+) -> None:
+    said = text.result(prepared(outside, mode)[0])
+    assert instead in said and ADVICE.how not in said and "Run all" not in said
+    assert said.splitlines()[-1].strip().startswith("the cells behind this one run with the old libraries")
+
+
+@pytest.mark.parametrize(
+    ("outside", "within", "needed"),
+    [
+        (cell(), False, None),  # it hangs on what the notebook has imported
+        (cell(), False, False),
+        (cell(), True, True),  # the magic stops the run itself
+        (FakeOutside(environ={"ENVFIX_STATE_DIR": "/state"}), False, True),
     ],
 )
 def test_nothing_is_said_of_run_all_where_it_may_go_on(
-    outside: FakeOutside, mode: str | None, needed: bool | None
+    outside: FakeOutside, within: bool, needed: bool | None
 ) -> None:
-    done, _ = prepared(
-        outside, mode, done=structs.replace(DONE, restart=structs.replace(ADVICE, needed=needed))
-    )
+    right = structs.replace(DONE, restart=structs.replace(ADVICE, needed=needed))
+    done, _ = prepared(outside, "ask", done=right, within=within)
     assert "Run all" not in text.result(done)
+
+
+# -- the kernel that asks itself
+
+
+def test_a_kernel_that_ends_after_its_cell_is_not_to_be_restarted_by_hand() -> None:
+    host = Host()
+    done, act = prepared(cell(), "auto", host, within=True)
+    assert act is None and host.asked == []
+    assert (advice_of(done).done, advice_of(done).by) == (True, RestartBy.KERNEL_SHUTDOWN)
+    said = text.result(done)
+    assert "restart  now: old libraries" in said and ADVICE.how not in said
+    assert render_cell(done, said).count(ADVICE.how) == 0
+
+
+@pytest.mark.parametrize(
+    ("outside", "mode", "change", "words"),
+    [
+        (cell(), "ask", {}, ""),
+        (cell(PAPERMILL), "auto", {}, "starts no other kernel for it"),
+        (cell(("node",), environ=VSCODE), "auto", {}, "VS Code"),
+        (cell(), "auto", {"verification": BROKEN}, ""),
+        (cell(), "auto", {"restart": structs.replace(ADVICE, needed=None)}, ""),
+    ],
+)
+def test_a_kernel_that_does_not_end_is_not_said_to(
+    outside: FakeOutside, mode: str, change: dict[str, Any], words: str
+) -> None:
+    done, act = prepared(outside, mode, done=structs.replace(DONE, **change), within=True)
+    advice = advice_of(done)
+    assert act is None and advice.by is None and words in advice.not_done
+    assert bool(advice.not_done) is bool(words) and advice.how
 
 
 # -- the kernel on another interpreter

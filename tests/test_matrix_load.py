@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -15,10 +16,11 @@ from envfix.matrix.derive import facts_for
 from envfix.matrix.proofs import pythons_of
 from envfix.model.machine import Arch, Os
 from envfix.model.matrix import Effect, Matrix
-from envfix.model.versions import ComputeCapability
+from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease
 from envfix.reading import parse_yaml
 from envfix.system.outside import RealOutside
 from tests.fakes import FakeOutside
+from tests.shipped import until
 
 SHIPPED = Path(load.matrix_dir())
 BROKEN = parse_yaml((Path(__file__).parent / "data" / "matrix" / "broken.yaml").read_text(), "broken.yaml")
@@ -141,6 +143,29 @@ def test_the_digest_is_of_all_files_and_nothing_else() -> None:
     for name in load.FILES:
         other = loaded(**{name.removesuffix(".yaml"): lambda text: text + "# a comment\n"})
         assert other.digest != same.digest, name
+
+
+def grown(before: Matrix) -> Matrix:
+    """With a new row in each table that rows are added to by hand."""
+    cuda, cudnn, newest = before.cuda, before.cudnn, CudaRelease("99.1")
+    *others, wheels = cudnn.wheels
+    wheels = structs.replace(wheels, versions=(*wheels.versions, CudnnRelease("99.0.0.1")))
+    support = structs.replace(cudnn.releases[-1], first=CudnnRelease("99.0"))
+    return structs.replace(
+        before,
+        known_bad=(*before.known_bad, structs.replace(before.known_bad[-1], id="new")),
+        cudnn=structs.replace(cudnn, releases=(*cudnn.releases, support), wheels=(*others, wheels)),
+        cuda=structs.replace(
+            cuda,
+            drivers=(*cuda.drivers, structs.replace(cuda.drivers[-1], major=99)),
+            ptx=(*cuda.ptx, structs.replace(cuda.ptx[-1], cuda=newest)),
+            releases=(*cuda.releases, structs.replace(cuda.releases[-1], cuda=newest)),
+        ),
+    )
+
+
+def test_the_expectations_of_the_tests_do_not_move_with_a_new_row(shipped: Matrix) -> None:
+    assert until(grown(shipped)) == until(shipped)
 
 
 def first(old: str, new: str) -> Callable[[str], str]:

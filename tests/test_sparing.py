@@ -32,6 +32,7 @@ from envfix.situation import Parts, Situation
 from envfix.sparing import left_by, said, sized, spared
 from tests.environments import TF, install, pins
 from tests.fakes import FakeOutside
+from tests.pages import named, read
 from tests.shipped import judged, matrix, request
 from tests.values import T4, changed, with_installed
 
@@ -142,6 +143,19 @@ def test_the_plan_names_what_is_left_out_with_its_bytes() -> None:
         Plan(packages=(), download_bytes=0, installed_bytes=0, left_out=(left("a", "2.0", 56_000_000),))
     )
     assert shown[1:] == ["  - a 2.0  56 MB  left out: nothing names it"]
+
+
+def test_a_size_that_nobody_was_asked_for_is_left_out_of_every_page() -> None:
+    made = Plan(packages=(), download_bytes=0, installed_bytes=0, left_out=(left("a"), left("bcd")))
+    assert plan(made)[1:] == [
+        "  - a 2.0    left out: nothing names it",
+        "  - bcd 2.0  left out: nothing names it",
+    ]
+    some = structs.replace(made, left_out=(left("a", size=56_000_000), left("bcd")))
+    assert plan(some)[2] == "  - bcd 2.0         left out: nothing names it"
+    report = structs.replace(named("colab-t4"), plan=made)
+    assert "| a | 2.0 | left out |  | nothing names it |" in markdown.report(report)
+    assert "Left out: a 2.0: nothing names it; bcd 2.0: nothing names it" in read(html.page(report)).text
 
 
 def data(done: Any) -> dict[str, Any]:

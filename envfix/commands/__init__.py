@@ -78,9 +78,8 @@ def perform(options: argparse.Namespace, caller: Caller | None = None) -> tuple[
         from envfix import restarting
         from envfix.system.jupyter import RealKernelHost
 
-        # The kernel that asks from within Python restarts itself (`envfix.notebook.restarting`).
-        mode = options.restart if caller is None else None
-        result, last_act = restarting.prepared(outside, RealKernelHost(), result, mode)
+        host, within = RealKernelHost(), caller is not None
+        result, last_act = restarting.prepared(outside, host, result, options.restart, within=within)
     return result, exit_code, last_act
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from envfix import restarting, workflow
 from envfix.commands.asking import request, where
+from envfix.errors import UsageError
 from envfix.situation import Parts
 
 
@@ -14,6 +15,11 @@ def report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         from envfix.commands.issue import for_issue
 
         return for_issue(parts, options)
+    if options.json and options.format in ("markdown", "html"):
+        raise UsageError(
+            f"`--json` and `--format {options.format}` ask for two forms of one report",
+            "leave one of them out",
+        )
     if options.since is not None and options.since.lower() == "list":
         from envfix.commands.recording import listed
 

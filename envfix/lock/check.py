@@ -11,11 +11,14 @@ from envfix.model.target import Target
 from envfix.model.versions import DriverRelease, GlibcRelease
 
 
-def check_lock(lock: Lock, machine: Machine, target: Target, matrix_digest: str) -> tuple[str, ...]:
+def check_lock(
+    lock: Lock, machine: Machine, target: Target, matrix_digest: str, anew: str = "envfix lock"
+) -> tuple[str, ...]:
     """What should be said although the lock fits: a newer matrix, facts of the machine that are unknown.
 
     Raises LockMismatch with everything that was wanted and found. The GPUs' compute capabilities must be
-    among those the lock was decided for: the NVIDIA wheels were bounded for them.
+    among those the lock was decided for: the NVIDIA wheels were bounded for them. `anew` is the command that
+    makes another lock.
     """
     floors = lock.floors
     problems = [*_interpreter(floors, target)]
@@ -23,12 +26,12 @@ def check_lock(lock: Lock, machine: Machine, target: Target, matrix_digest: str)
     if floors.accelerator == "gpu":
         problems += _gpu(floors, machine, warnings)
     if problems:
-        raise LockMismatch(f"the lock does not fit: {'; '.join(problems)}", "envfix lock")
+        raise LockMismatch(f"the lock does not fit: {'; '.join(problems)}", anew)
     if lock.matrix_digest != matrix_digest:
         warnings.append(
             f"the lock was decided from matrix {lock.matrix_digest[:12]}, "
             f"this envfix has {matrix_digest[:12]}: "
-            "`envfix lock` decides anew"
+            f"`{anew}` decides anew"
         )
     return tuple(warnings)
 

@@ -24,10 +24,6 @@ MADE = "# Made by envfix "
 LOCK = "pylock.envfix.toml"
 MACHINE = "machine.envfix.json"
 _OLDEST = PythonRelease("3.10")  # that envfix itself runs on
-AFTERWARDS = (
-    "Afterwards, with the new environment active, `envfix install` lets TensorFlow find these libraries, "
-    "and proves it."
-)
 
 
 class Export(str, Enum):
@@ -110,7 +106,7 @@ def _conda(lock: Lock) -> str:
     """Python from conda, the rest with pip by hash: conda-forge's TensorFlow is a build of its own."""
     lines = [
         f"{MADE}for {lock.package} {lock.tensorflow}: conda env create -f environment.yml",
-        f"# {AFTERWARDS}",
+        *_afterwards(lock),
         f"name: tensorflow-{lock.tensorflow}",
         "channels: [conda-forge]",
         "dependencies:",
@@ -154,8 +150,26 @@ def _pins(lock: Lock) -> list[str]:
 def _toml(lock: Lock, data: Mapping[str, Any]) -> str:
     import tomli_w
 
-    head = f"{MADE}for {lock.package} {lock.tensorflow}.\n# {AFTERWARDS}\n"
-    return head + tomli_w.dumps(data)
+    head = (f"{MADE}for {lock.package} {lock.tensorflow}.", *_afterwards(lock), "")
+    return "\n".join(head) + tomli_w.dumps(data)
+
+
+def _afterwards(lock: Lock) -> list[str]:
+    """What is left to do, with the options of the lock: without them, more would be installed."""
+    command = " ".join(["envfix install", *lock.options])
+    lines = [
+        f"# Afterwards, with the new environment active, `{command}` lets TensorFlow find these libraries, "
+        "and proves it."
+    ]
+    if lock.cuda == "system":
+        lines.append(
+            "# CUDA and cuDNN are the machine's own (`--cuda system`): TensorFlow has no wheels of them here."
+        )
+    if lock.left_out:
+        lines.append(
+            f"# Left out (`--minimal`), as TensorFlow does not open them: {', '.join(lock.left_out)}."
+        )
+    return lines
 
 
 def _words(lock: Lock) -> dict[str, str]:

@@ -37,10 +37,11 @@ class Transaction(Struct, frozen=True, kw_only=True):
 
 
 class RestartBy(str, Enum):
-    """`jupyter-server`: it starts the kernel anew; `kernel-ended`: its process is ended, and the
-    service brings up another."""
+    """Who starts the next kernel: the Jupyter server, which envfix asks, or which sees that the kernel has
+    ended itself (`%envfix`); or the notebook service, after envfix has ended the process."""
 
     JUPYTER_SERVER = "jupyter-server"
+    KERNEL_SHUTDOWN = "kernel-shutdown"
     KERNEL_ENDED = "kernel-ended"
 
 

@@ -128,6 +128,16 @@ class Lock(Struct, frozen=True, kw_only=True):
         return tuple(package for package in self.resolution.packages if package.name in names)
 
     @property
+    def options(self) -> tuple[str, ...]:
+        """The options that it was made with, in so far as they decide what is installed."""
+        given = {
+            ("--accelerator", "cpu"): self.floors.accelerator == "cpu",
+            ("--cuda", "system"): self.cuda == "system",
+            ("--minimal",): bool(self.left_out),
+        }
+        return tuple(word for words, there in given.items() if there for word in words)
+
+    @property
     def package(self) -> str:
         """The package that `tensorflow` is a release of."""
         names = {package.name for package in self.resolution.packages}

@@ -104,7 +104,8 @@ class Magic:
         earlier = owed.pending(outside, sys.executable)
         if earlier is None or owed.still_runs(outside, earlier):
             return
-        _say(f"the kernel was restarted after {earlier.release} was installed: verifying ...")
+        whose = "another notebook's kernel" if loaded.stale(self.before) else "the kernel"
+        _say(f"{whose} was restarted after {earlier.release} was installed: verifying ...")
         try:
             import_module("IPython.display").display(ask(["verify", "--accelerator", "auto"], "", _say))
         except EnvfixError as error:
@@ -130,7 +131,8 @@ class Magic:
             # Raised all the same, so that nothing behind this cell is run by the kernel that ends.
             raise RestartNeeded(f"{said}: {advice['reason']}{what}")
         how = restarting.how(self.shell, advice.get("how", ""))
-        raise RestartNeeded(f"restart the kernel before you go on: {advice['reason']}{what}", how)
+        begin = "this run cannot go on" if restarting.run_through() else "restart the kernel before you go on"
+        raise RestartNeeded(f"{begin}: {advice['reason']}{what}", how)
 
 
 def _has(words: list[str], option: str, value: str) -> bool:

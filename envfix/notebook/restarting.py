@@ -7,6 +7,7 @@ lost with its kernel.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from envfix.errors import InputError
@@ -14,7 +15,7 @@ from envfix.model.machine import Platform
 from envfix.probe.kernel import ancestors, find_kernel
 from envfix.probe.session import read_platform
 from envfix.restart.stale import HOW
-from envfix.restart.watched import VSCODE, alone, starter_of
+from envfix.restart.watched import VSCODE, alone, instead, starter_of
 from envfix.system.outside import RealOutside
 
 NO_KERNEL = "this is no notebook's kernel"
@@ -29,7 +30,7 @@ def restart(shell: Any) -> str:
         raise InputError(NO_KERNEL, "leave this Python session and start a new one")
     why = unwatched(shell)
     if why:
-        hint = HOW[Platform.VSCODE] if why == VSCODE else "restart it where it was started"
+        hint = HOW[Platform.VSCODE] if why == VSCODE else run_through() or "restart it where it was started"
         raise InputError(f"{why}, so the kernel is left running", hint)
     # As ipykernel does for a front end that asks: the answer to this cell is still sent.
     shell.kernel.do_shutdown(True)
@@ -47,10 +48,20 @@ def how(shell: Any, advice: str) -> str:
     return advice if unwatched(shell) else f"%envfix restart{chr(10) + advice if advice else ''}"
 
 
+def run_through() -> str:
+    """What to do in place of a restart where the kernel's end would end the whole run; empty elsewhere."""
+    return instead(*_session())
+
+
 def unwatched(shell: Any) -> str:
     """Why nothing would start a new kernel if this one ended; empty where something does."""
     if getattr(shell, "kernel", None) is None:
         return NO_KERNEL
+    return alone(*_session())
+
+
+def _session() -> tuple[Mapping[str, str], object, str]:
+    """The environment, the platform, and the program that started this kernel."""
     outside = RealOutside()
-    starter = starter_of(ancestors(outside, os.getpid()))
-    return alone(outside.environ, read_platform(outside, find_kernel(outside))[0], starter)
+    platform, _ = read_platform(outside, find_kernel(outside))
+    return outside.environ, platform, starter_of(ancestors(outside, os.getpid()))

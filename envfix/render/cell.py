@@ -32,7 +32,7 @@ def _view(result: Installed | Verified | Explained | RolledBack, text: str) -> d
         "good": good,
         "sentence": sentence,
         "restart": _restart(restart),
-        "how": restart.how if restart and restart.needed is not False else "",
+        "how": restart.how if restart and restart.needed is not False and restart.by is None else "",
         "proof": _proof(proof),
         "checks": [(*MARKS[one.status], one) for one in proof.checks] if proof else [],
         "findings": result.findings if isinstance(result, Explained) else (),

@@ -43,7 +43,7 @@ def report(value: Report) -> str:
                 )
                 lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
         for one in value.plan.left_out:
-            cells = (one.name, one.version, "left out", size(one.size), one.because)
+            cells = (one.name, one.version, "left out", size(one.size) if one.size else "", one.because)
             lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     if value.since is not None:
         lines += ["", *_since(value.since)]

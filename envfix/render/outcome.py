@@ -36,6 +36,7 @@ _PLACES = (
 )
 NOW = {
     RestartBy.JUPYTER_SERVER: "the Jupyter server starts the kernel anew (a message that it died is this)",
+    RestartBy.KERNEL_SHUTDOWN: "the kernel ends after this cell, and its server starts another one",
     RestartBy.KERNEL_ENDED: "the kernel is ended, and another one comes up (a message on a crash is this)",
 }
 THEN = "what is behind this cell did not run: run the cells from the top"

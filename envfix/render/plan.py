@@ -16,7 +16,7 @@ def plan(value: Plan) -> list[str]:
     """The bytes, the packages that change, largest first, and what the plan breaks."""
     changes = value.changes
     kept = len(value.packages) - len(changes)
-    left_out = columns([_left_out(one) for one in value.left_out])
+    left_out = _left_out(value.left_out)
     if not changes:
         return [f"plan     nothing to change: {kept} packages keep their versions", *left_out]
     head = f"plan     {size(value.download_bytes)} to download, {size(value.installed_bytes)} on disk"
@@ -60,8 +60,14 @@ def _row(packages: Sequence[PlannedPackage], sign: str, what: str, because: str)
     )
 
 
-def _left_out(one: LeftOut) -> tuple[str, str, str]:
-    return f"  - {one.name} {one.version}", size(one.size), f"left out: {one.because}"
+def _left_out(left: Sequence[LeftOut]) -> list[str]:
+    # An install that has nothing to do asks no index, which alone knows the sizes of what is not there.
+    sized = any(one.size is not None for one in left)
+    rows = []
+    for one in left:
+        amount = ["" if one.size is None else size(one.size)] if sized else []
+        rows.append([f"  - {one.name} {one.version}", *amount, f"left out: {one.because}"])
+    return columns(rows)
 
 
 def _counted(packages: Sequence[PlannedPackage], what: str) -> str:

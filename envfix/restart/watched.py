@@ -29,6 +29,9 @@ _REPLACES = (Platform.COLAB, Platform.KAGGLE)
 # It says that the kernel has died, and asks on the next run of a cell whether to restart it
 # (github.com/microsoft/vscode-jupyter/issues/5487, and its KernelCrashMonitor and KernelExecution).
 VSCODE = "VS Code runs this kernel itself, takes no request to restart it, and starts no other when it ends"
+# What to do in place of a restart there. Kaggle starts each run from its image, without what was installed.
+_AGAIN = "run the notebook again, which finds it installed, or run `envfix install` before it"
+_FIRST = "`%load_ext envfix` and `%envfix install` in the first cell need no restart"
 _KAGGLE_RUN = "KAGGLE_KERNEL_RUN_TYPE"
 
 
@@ -89,6 +92,13 @@ def runs_through(environ: Mapping[str, str], platform: Platform | object, starte
     if BATCH.fullmatch(starter):
         return f"`{starter}` runs this notebook from start to end and starts no other kernel for it"
     return ""
+
+
+def instead(environ: Mapping[str, str], platform: Platform | object, starter: str) -> str:
+    """What to do where no restart is possible, for the run would end with the kernel; empty where one is."""
+    if not runs_through(environ, platform, starter):
+        return ""
+    return _FIRST if platform is Platform.KAGGLE else _AGAIN
 
 
 def starter_of(parents: Sequence[Process]) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from benchmarks.workshop import Workshop
+from benchmarks.workshop import Failed, Workshop
 
 CONNECTIONS = 8
 PIECE = 1 << 20
@@ -39,7 +39,7 @@ class Floor(NamedTuple):
 
 
 def measure(shop: Workshop) -> Floor:
-    """Download every file of the bench's lock, and unpack every wheel. Raises OSError, requests' errors."""
+    """Download every file of the bench's lock, and unpack every wheel. Raises Failed."""
     from envfix.reading import parse_toml
 
     locked = shop.folder / "pylock.envfix.toml"
@@ -55,6 +55,8 @@ def measure(shop: Workshop) -> Floor:
             # The largest first, or the last one alone takes as long as all the others.
             ordered = sorted(wheels.iterdir(), key=lambda path: -path.stat().st_size)
             unpack = _timed(pool, _unpack, ((path, unpacked / path.stem) for path in ordered))
+    except (OSError, zipfile.BadZipFile) as problem:  # requests' errors are OSErrors
+        raise Failed(f"the floor could not be measured: {problem}") from problem
     finally:
         shop.remove("wheels", "unpacked")
     return Floor(download, unpack, size)

@@ -79,10 +79,13 @@ def read_json(path: Path) -> tuple[dict[str, Any], list[Row]]:
     """What `write_json` wrote: the facts and the rows. Raises OSError and ValueError."""
     facts = json.loads(path.read_text(encoding="utf-8"))
     rows = []
-    for row in facts.pop("rows"):
-        goal = row["goal"] and Goal(row["goal"]["value"], row["goal"]["target"], row["goal"]["unit"])
-        rows.append(Row(**{**row, "ratio": row["ratio"] and Spread(**row["ratio"]), "goal": goal}))
-    return facts, rows
+    try:
+        for row in facts.pop("rows"):
+            goal = row["goal"] and Goal(row["goal"]["value"], row["goal"]["target"], row["goal"]["unit"])
+            rows.append(Row(**{**row, "ratio": row["ratio"] and Spread(**row["ratio"]), "goal": goal}))
+        return {**facts, "date": facts["date"], "versions": facts["versions"]}, rows
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError("not what `--json` of a bench has written") from None
 
 
 def write_json(path: Path, facts: dict[str, Any], rows: Sequence[Row]) -> None:

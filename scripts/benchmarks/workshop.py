@@ -73,7 +73,9 @@ class Workshop:
         self.env = {**kept, **uv_environment(outside.environ, read_pip_config(outside, None)), **own}
 
     def _uv_cache(self) -> str:
-        asked = subprocess.run([uv_program(), "cache", "dir"], capture_output=True, text=True, check=True)
+        asked = subprocess.run([uv_program(), "cache", "dir"], capture_output=True, text=True)
+        if asked.returncode:
+            raise Failed(f"`uv cache dir` ended with {asked.returncode}: {asked.stderr.strip()}")
         return asked.stdout.strip()
 
     def run(
