@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os.path
+import shlex
 from collections.abc import Callable
 
 from msgspec import structs
 
 from envfix.model.outcome import NotebookKernel, RestartAdvice, RestartBy, Verification
+from envfix.model.request import Accelerator
 from envfix.model.results import Installed, Report, Verified
 from envfix.model.target import Kernel
 from envfix.ports import KernelHost, Outside
@@ -26,13 +28,13 @@ def prepared(
     """The outcome with what is known of the kernel, what is owed, and what `--restart` makes of it; and the
     restart itself, to be done when everything is said. A kernel that asks from `within` Python sees to that
     itself (`envfix.notebook.restarting`)."""
+    running = find_kernel(outside)
+    done = structs.replace(done, kernel=_kernel(outside, running, done.python))
     if done.dry_run:
         return done, None
-    running = find_kernel(outside)
-    advice = settled(
-        outside, done.python, f"{done.package} {done.tensorflow}", done.restart, done.verification
-    )
-    done = structs.replace(done, restart=advice, kernel=_kernel(outside, running, done.python))
+    release, verify = f"{done.package} {done.tensorflow}", _verify(done.python, done.accelerator)
+    advice = settled(outside, done.python, release, done.restart, done.verification, verify)
+    done = structs.replace(done, restart=advice)
     if advice is None or advice.needed is False:
         return done, None
     if running is not None:
@@ -96,6 +98,11 @@ def _run_all(outside: Outside, running: Kernel, mode: str) -> str:
     return f'"Run all" goes on with the old libraries: {stops}'
 
 
+def _verify(python: str, accelerator: str) -> str:
+    cpu = ["--accelerator", "cpu"] if accelerator == Accelerator.CPU.value else []
+    return shlex.join(["envfix", "verify", "--python", python, *cpu])
+
+
 def left_alone(done: Installed, problem: str) -> Installed:
     """The outcome where the last act did not work."""
     if done.restart is None:
@@ -109,10 +116,12 @@ def settled(
     release: str,
     advice: RestartAdvice | None,
     verification: Verification | None,
+    verify: str = "envfix verify",
 ) -> RestartAdvice | None:
-    """The advice with what an earlier restart owes: `python` was verified just now, or is still to be."""
+    """The advice with what an earlier restart owes: `python` was verified just now, or is still to be, with
+    the command line `verify`."""
     if advice is not None and advice.needed is not False:
-        owed.mark(outside, owed.owed_of(outside, python, release, advice))
+        owed.mark(outside, owed.owed_of(outside, python, release, advice, verify))
         return structs.replace(advice, owed=True)
     earlier = owed.pending(outside, python)
     if earlier is None:
@@ -121,7 +130,7 @@ def settled(
         return earlier.advice
     if verification is None:
         reason = "the kernel that held the old libraries has ended; what is there now is not verified yet"
-        return RestartAdvice(needed=False, reason=reason, how="envfix verify", owed=True)
+        return RestartAdvice(needed=False, reason=reason, how=earlier.verify, owed=True)
     if not verification.passed:
         return advice
     owed.settle(outside, earlier)
@@ -146,7 +155,7 @@ def reported(outside: Outside, report: Report) -> Report:
         may = "is still" if earlier.advice.needed else "may still have"
         text = f"the notebook's kernel {may} to be restarted after the last install{how}"
     else:
-        text = f"the kernel was restarted after {earlier.release} was installed: `envfix verify` proves it"
+        text = f"the kernel was restarted after {earlier.release} was installed: `{earlier.verify}` proves it"
     return structs.replace(report, advice=(*report.advice, text))
 
 

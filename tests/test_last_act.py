@@ -42,6 +42,7 @@ DONE = Installed(
     restart=ADVICE,
 )
 PROVEN = Verification(checks=(), proof=Proof.GPU, python="/env/bin/python", tensorflow="2.20.0")
+VERIFY = "envfix verify --python /env/bin/python"
 BROKEN = structs.replace(
     PROVEN,
     proof=None,
@@ -152,8 +153,8 @@ def test_what_did_not_work_is_taken_back() -> None:
 
 def test_a_dry_run_and_an_install_that_needs_no_restart_do_nothing() -> None:
     outside = cell()
-    dry = structs.replace(DONE, dry_run=True)
-    assert prepared(outside, "auto", done=dry) == (dry, None)
+    dry, act = prepared(outside, "auto", done=structs.replace(DONE, dry_run=True))
+    assert act is None and dry.restart == ADVICE
     right = structs.replace(DONE, restart=structs.replace(ADVICE, needed=False))
     done, act = prepared(outside, "auto", done=right)
     assert act is None and advice_of(done).done is False and advice_of(done).run_all == ""
@@ -294,7 +295,7 @@ def test_a_verification_settles_what_a_restart_owed_and_a_report_reminds_of_it()
     still = restarting.verified(outside, seen).restart
     assert still is not None and still.needed is True and still.run_all == ""
     del outside.files["/proc/42/stat"]  # the kernel has ended
-    assert "`envfix verify` proves it" in restarting.reported(outside, report).advice[0]
+    assert f"`{VERIFY}` proves it" in restarting.reported(outside, report).advice[0]
     assert restarting.verified(outside, Verified(verification=BROKEN)).restart is None
     settled = restarting.verified(outside, seen).restart
     assert settled is not None and settled.owed is False
@@ -385,3 +386,20 @@ def test_a_server_that_does_not_watch_its_kernels_is_asked(monkeypatch: pytest.M
     with started() as other, listening(token="wrong") as (server, _):
         assert "HTTP 403" in RealKernelHost().restart(server, ID, other.pid)
     assert "cannot be ended" in RealKernelHost().restart(server, ID, other.pid)
+
+
+def test_a_dry_run_warns_of_the_kernel_on_another_interpreter_too() -> None:
+    other = cell(kernel=("/other/bin/python", *COMMAND[1:]))
+    said = text.result(prepared(other, "ask", done=structs.replace(DONE, dry_run=True))[0])
+    assert "WARNING  this notebook runs /other/bin/python, not /env/bin/python" in said
+    assert said.splitlines()[-1] == "dry run  nothing was changed"
+
+
+@pytest.mark.parametrize(("accelerator", "more"), [("gpu", ""), ("cpu", " --accelerator cpu")])
+def test_what_proves_a_restart_later_is_named_with_its_options(accelerator: str, more: str) -> None:
+    outside = cell()
+    prepared(outside, "ask", done=structs.replace(DONE, accelerator=accelerator))
+    del outside.files["/proc/42/stat"]
+    kept = structs.replace(DONE, restart=None, verification=None)
+    advice = advice_of(prepared(outside, "ask", done=kept)[0])
+    assert (advice.needed, advice.how) == (False, f"{VERIFY}{more}")

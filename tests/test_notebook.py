@@ -351,7 +351,7 @@ def test_what_an_install_owes_is_verified_when_the_extension_comes_back(
     advice = RestartAdvice(
         needed=True, reason="it holds old libraries", kernel_pid=2**22 + 1 if verifies else os.getpid()
     )
-    mark = owed.owed_of(outside, sys.executable, "tensorflow 2.20.0", advice)
+    mark = owed.owed_of(outside, sys.executable, "tensorflow 2.20.0", advice, "envfix verify")
     owed.mark(outside, structs.replace(mark, started=mark.started or "1"))
     shell.run_line_magic("reload_ext", "envfix")
     said = capsys.readouterr().out

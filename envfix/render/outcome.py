@@ -12,7 +12,6 @@ from envfix.model.attestation import Attestations, Standing
 from envfix.model.outcome import (
     REPAIR,
     Check,
-    NotebookKernel,
     Proof,
     RestartAdvice,
     RestartBy,
@@ -47,7 +46,13 @@ def installed(value: Installed) -> list[str]:
     """The last lines say the outcome, then whether and how to restart."""
     lines = [f"note     {note}" for note in value.notes] + attested(value.attestations)
     if value.dry_run:
-        return [*lines, *plan(value.plan), *_kernel(value), "dry run  nothing was changed"]
+        return [
+            *lines,
+            *plan(value.plan),
+            *_kernel(value),
+            *_other_kernel(value),
+            "dry run  nothing was changed",
+        ]
     if value.result is not None and value.result.loader:
         lines.append(f"loader   {value.result.loader}")
     if value.verification is not None:
@@ -58,8 +63,7 @@ def installed(value: Installed) -> list[str]:
         lines.append(f"undo     {again}")
     lines.append(_outcome(value))
     lines += _kernel(value)
-    if value.kernel is not None and not value.kernel.same and value.kernelspec is None:
-        lines += other_kernel(value.kernel, value)
+    lines += _other_kernel(value)
     if value.restart is not None:
         lines += restart(value.restart)
     return lines
@@ -97,8 +101,11 @@ def _outcome(value: Installed) -> str:
     return f"done     {where}: {words}"
 
 
-def other_kernel(kernel: NotebookKernel, value: Installed) -> list[str]:
-    """That the notebook imports from another environment, and what to run for its own."""
+def _other_kernel(value: Installed) -> list[str]:
+    """Where the notebook imports from another environment, that it does, and what to run for its own."""
+    kernel = value.kernel
+    if kernel is None or kernel.same or value.kernelspec is not None:
+        return []
     own = shlex.join(["envfix", "install", "--python", kernel.python, *value.asked])
     return [
         f"WARNING  this notebook runs {kernel.python}, not {value.python}: its cells see nothing of this",

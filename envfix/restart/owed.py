@@ -25,20 +25,23 @@ _AT = 19  # field 22 of /proc/PID/stat is the start, and field 3 follows the nam
 class Owed(Struct, frozen=True, kw_only=True):
     """What changed under a kernel for the interpreter `python`, and the `advice` that was given.
 
-    `started` is when the advice's kernel did, in clock ticks since the machine did.
+    `started` is when the advice's kernel did, in clock ticks since the machine did; `verify` is the command
+    line that proves it.
     """
 
     python: str
     release: str
     advice: RestartAdvice
     started: str = ""
+    verify: str = "envfix verify"
 
 
-def owed_of(outside: Outside, python: str, release: str, advice: RestartAdvice) -> Owed:
+def owed_of(outside: Outside, python: str, release: str, advice: RestartAdvice, verify: str) -> Owed:
     """What the advice leaves to be done for `python`, with `release` such as `tensorflow 2.20.0`."""
     # The files that were held may be hundreds, and are of use to nobody later.
     kept = structs.replace(advice, owed=True, loaded=())
-    return Owed(python=python, release=release, advice=kept, started=start_of(outside, advice.kernel_pid))
+    started = start_of(outside, advice.kernel_pid)
+    return Owed(python=python, release=release, advice=kept, started=started, verify=verify)
 
 
 def mark(outside: Outside, owed: Owed) -> None:

@@ -51,7 +51,7 @@ def test_the_kernel_is_left_alive_and_what_is_owed_is_said_after_the_users_resta
     assert "WARNING" not in said and "\x1b" not in said
     assert first["status"] == "ok" and first["said"] != last["said"]
     assert (
-        f"the kernel was restarted after tensorflow {UNAIDED} was installed: `envfix verify`"
+        f"the kernel was restarted after tensorflow {UNAIDED} was installed: `envfix verify --python "
         in report["said"]
     )
     assert now["said"].strip() == UNAIDED
