@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from envfix.choice import Choice
+from envfix.circumstances import told
 from envfix.install import kernelspec, loader
 from envfix.install.transaction.change import Change
 from envfix.install.transaction.journal import Moved
@@ -39,7 +40,11 @@ def still_held(parts: Parts, here: Situation) -> RestartAdvice | None:
     if running is None:
         return None
     platform, _ = session.read_platform(parts.outside, running)
-    return stale.still_holds(parts.outside, running, platform, here.site_packages)
+    advice = stale.still_holds(parts.outside, running, platform, here.site_packages)
+    if advice is None and (held := told(parts, here, running)):
+        reason, how = f"the kernel holds {'; '.join(map(str, held))}", stale.how(platform)
+        return RestartAdvice(needed=True, reason=reason, how=how, kernel_pid=running.pid)
+    return advice
 
 
 def install_loader(parts: Parts, here: Situation, choice: Choice) -> str:

@@ -100,7 +100,7 @@ def _of_kernel(
         )
     platform, _ = session.read_platform(parts.outside, running)
     advice = stale.still_holds(parts.outside, running, platform, here.site_packages)
-    held = _told(parts, here, running)
+    held = told(parts, here, running)
     observed = "holds what was replaced" if advice else "holds what is installed"
     if held:
         observed = f"holds {'; '.join(map(str, held))}"
@@ -114,7 +114,7 @@ def _of_kernel(
     )
 
 
-def _told(parts: Parts, here: Situation, running: Kernel) -> list[Stale]:
+def told(parts: Parts, here: Situation, running: Kernel) -> list[Stale]:
     """What the kernel, where it asks itself, says it holds of what TensorFlow is and needs."""
     if parts.caller is None or parts.caller.pid != running.pid:
         return []

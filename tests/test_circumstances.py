@@ -200,6 +200,15 @@ def test_an_install_that_changes_nothing_sees_what_another_one_replaced(
     assert still_held(parts_of(FakeOutside()), here) is None
 
 
+def test_an_install_that_changes_nothing_hears_what_the_kernel_says_it_holds() -> None:
+    here = Situation(target=TARGET, machine=T4, named=False)
+    old = Stale("tensorflow", "2.19.1", "2.20.0")
+    caller = Caller(pid=42, python="/env/bin/python", imported=frozenset(), stale=(old,))
+    advice = still_held(structs.replace(parts_of(notebook()), caller=caller), here)
+    assert advice is not None and (advice.needed, advice.kernel_pid) == (True, 42)
+    assert advice.reason == f"the kernel holds {old}" and "Restart" in advice.how
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_the_outcome_of_an_install_that_changes_nothing_has_the_advice(dry_run: bool) -> None:
     here = Situation(target=TARGET, machine=T4, named=False)

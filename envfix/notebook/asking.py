@@ -26,7 +26,7 @@ def ask(
     Raises the EnvfixError that the command line would print; a result with an exit code of its own (a report
     in which nothing fits, a verification that failed) is returned.
     """
-    replaced = loaded.surely_stale(before) if words[:1] == ["verify"] else ()
+    replaced = loaded.surely_stale(before) if words[:1] in (["verify"], ["install"]) else ()
     knowledge = json.dumps(loaded.describe(replaced)).encode()
     ended = asked.ask(words, knowledge + b"\n" + text.encode(), say or _to_standard_error)
     try:

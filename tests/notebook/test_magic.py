@@ -83,6 +83,25 @@ def test_the_magic_restarts_the_kernel_itself_where_it_is_told_to(notebook: Any)
     assert after["shown"][0]["text/plain"] == f"'{TF}'"
 
 
+def test_what_another_notebook_has_replaced_stops_this_one_too(notebook: Any, tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    again = f"-m envfix {install(TF).removeprefix('%envfix ')} --python"
+    # By a program that is no child of this kernel any more, as another notebook's is none.
+    elsewhere = [
+        "import os, subprocess, sys, time",
+        f"script = f'{{sys.executable}} {again} {{sys.executable}}; touch {ended}'",
+        "subprocess.run(['env', '-u', 'JPY_PARENT_PID', 'setsid', '--fork', 'sh', '-c', script])",
+        f"while not os.path.exists({str(ended)!r}): time.sleep(0.1)",
+    ]
+    first, _, _, stopped = notebook(
+        "jupyter-lab", f"{LOADED}\n{install('2.19.1')}", VERSION, "\n".join(elsewhere), install(TF)
+    )
+    assert first["status"] == "ok", first
+    assert stopped["error"] and stopped["error"]["ename"] == "RestartNeeded", stopped
+    assert f"the kernel holds tensorflow 2.19.1 ({TF} is installed)" in stopped["error"]["evalue"]
+    assert "nothing was changed" in stopped["shown"][0]["text/plain"]
+
+
 def test_a_kernel_that_nothing_watches_is_left_alone(notebook: Any) -> None:
     refused, after = notebook("papermill", f"{LOADED}\nkept = 1\n%envfix restart", "kept")
     assert refused["status"] == "error" and "from start to end" in refused["error"]["evalue"]
