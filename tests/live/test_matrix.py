@@ -22,8 +22,9 @@ pytestmark = pytest.mark.live
 
 
 def row(version: str) -> Release:
+    """What of the shipped row is read from wheels: what was proven by loading them is not."""
     (found,) = (one for one in shipped.whole().releases if one.version == Version(version))
-    return structs.replace(found, proofs=())
+    return structs.replace(found, proofs=(), minimal=None)
 
 
 @pytest.mark.parametrize("version", ["2.4.0", "2.13.1", "2.15.0.post1", "2.21.0"])
