@@ -49,10 +49,9 @@ def check_space(
     - pip keeps every download in the temporary folder until all are unpacked; its own cache spares the
       network, not that.
 
-    `cache` is uv's where that is known already. `uncached` names what uv's cache lacks (None where uv
-    cannot tell), asked only where the disks would not take everything, for it costs a run of uv; of a
-    part that is lacking only the size of its download is known, the least that its files take. `kept` is
-    copied so that it can be put back.
+    `cache` is uv's where known. `uncached` names what it lacks (None where uv cannot tell), asked only
+    where the disks would not take everything, for it costs a run of uv; of a part that is lacking only the
+    size of its download is known, the least that its files take. `kept` is copied so that it can be put back.
     """
     if not plan.changes:
         return
