@@ -72,7 +72,7 @@ def processes(asked: Asked, fact: str, handle: Any) -> list[dict[str, Any]] | No
 
 
 def comm(pid: int) -> str | None:
-    """The name of a process, cut to 15 characters by Linux (proc(5)); None where it has ended."""
+    """The name of a process, cut to 15 characters by Linux (proc(5)); None where it is not seen here."""
     try:
         with open("/proc/%d/comm" % pid, errors="replace") as file:
             return file.read().strip()
