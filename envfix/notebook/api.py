@@ -22,7 +22,7 @@ def report(*, say: Say | None = None, **options: Any) -> Result:
     """A verdict for every TensorFlow release on a machine, and the plan for the best one; changes nothing.
 
         found = envfix.report(machine="colab-t4", tf="2.20.*", with_=["torch"])
-        if found.ok:
+        if found.plan:
             print(found.recommended, found.plan["download_bytes"])
 
     The options are those of `envfix report`, all optional: `machine` (a shipped name or a file; without it
