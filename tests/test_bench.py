@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from importlib.metadata import distributions
 from pathlib import Path
 from types import SimpleNamespace
@@ -244,6 +245,36 @@ def test_a_floor_that_cannot_be_measured_ends_in_a_sentence(shop: Workshop) -> N
     (shop.folder / "pylock.envfix.toml").write_text(f"packages = [{{wheels = [{{url = '{url}'}}]}}]")
     with pytest.raises(Failed, match=r"floor could not be measured: .*absent\.whl"):
         floor.measure(shop)
+
+
+def test_the_floor_unpacks_every_file_and_no_process_has_all_the_work(shop: Workshop) -> None:
+    sources = {"large.whl": {"a.so": 5000, "b.so": 4000, "c.so": 1000, "a.py": 7}, "small.whl": {"a.py": 3}}
+    shop.folder.mkdir()
+    wheels = shop.folder / "sources"
+    wheels.mkdir()
+    for name, files in sources.items():
+        with zipfile.ZipFile(wheels / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file, size in files.items():
+                archive.writestr(file, b"x" * size)
+    loads = [
+        sum(sources[wheel.name][name] for wheel, names in share.items() for name in names)
+        for share in floor.shares(wheels, 2)
+    ]
+    assert loads == [5007, 5003]
+    for share in floor.shares(wheels, 2):
+        floor._unpack(share, shop.folder / "unpacked")
+    unpacked = {path: path.stat().st_size for path in (shop.folder / "unpacked").glob("*/*")}
+    assert unpacked == {
+        shop.folder / "unpacked" / Path(wheel).stem / name: size
+        for wheel, files in sources.items()
+        for name, size in files.items()
+    }
+    listed = ", ".join(f"{{wheels = [{{url = '{(wheels / name).as_uri()}'}}]}}" for name in sources)
+    (shop.folder / "pylock.envfix.toml").write_text(f"packages = [{listed}]")
+    least = floor.measure(shop)
+    assert least.size == sum(path.stat().st_size for path in wheels.iterdir())
+    assert least.seconds == least.download + least.unpack > 0
+    assert not (shop.folder / "wheels").exists() and not (shop.folder / "unpacked").exists()
 
 
 @pytest.fixture
