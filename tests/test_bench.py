@@ -17,7 +17,7 @@ from envfix.system.outside import RealOutside
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import bench
-from benchmarks import floor, growing, ratios, table
+from benchmarks import floor, growing, ratios, start, table
 from benchmarks.ratios import Spread
 from benchmarks.table import BEGIN, END, Goal, Row
 from benchmarks.workshop import Failed, Workshop, workshop
@@ -57,6 +57,30 @@ def test_what_cannot_be_measured_meets_no_target(took: tuple[float, ...], met: b
     runs = [lambda cpu=cpu: SimpleNamespace(cpu=cpu) for cpu in took]  # type: ignore[misc]
     row = growing._row(shop, "{}", (1, 10, 100), runs)  # type: ignore[arg-type]
     assert (row.goal and row.goal.met) is met
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (0.5, "grows more slowly than linearly"),
+        (0.95, "grows linearly"),
+        (1.08, "grows linearly"),
+        (1.34, "grows 1.3 times as fast as linearly"),
+    ],
+)
+def test_how_something_grows_is_said_in_words(more: float, words: str) -> None:
+    shop = SimpleNamespace(say=lambda text: None)
+    runs = [lambda cpu=cpu: SimpleNamespace(cpu=cpu) for cpu in (1, 2, 2 + 10 * more)]  # type: ignore[misc]
+    row = growing._row(shop, "as it grows: {} MB", (1, 2, 12), runs)  # type: ignore[arg-type]
+    assert (row.what, row.note) == ("as it grows: 1, 2, 12 MB", words)
+    assert row.goal is not None and row.goal.text() == "≤ 1.5 times linear"
+
+
+def test_a_section_is_explained_below_its_rows() -> None:
+    rows = [Row(growing.SECTION, "a", "1 s"), Row(growing.SECTION, "b", "1 s")]
+    assert bench._notes(rows) == f"\n{growing.NOTE}\n"
+    assert bench._notes([]) == bench._notes([Row("lock", "a", "1 s")]) == ""
+    assert "`uv` has no command" in bench._notes([Row(start.SECTION, "a", "1 s")])
 
 
 def test_a_missed_target_stands_out_in_the_table() -> None:
