@@ -56,19 +56,27 @@ class File(NamedTuple):
 
 def recorded_files(outside: Outside, info: str) -> dict[str, File] | None:
     """The paths with what is said of each; None where there is no RECORD that can be read."""
+    rows = said_of_files(outside, info)
+    return None if rows is None else {path: read_row(said) for path, said in rows.items()}
+
+
+def said_of_files(outside: Outside, info: str) -> dict[str, str] | None:
+    """The paths with what follows each in its row, unread (`read_row` reads it); None where there is no
+    RECORD that can be read."""
     try:
-        rows = _rows(outside.read_text(f"{info}/RECORD", LIMIT))
+        return dict(_rows(outside.read_text(f"{info}/RECORD", LIMIT)))
     except OSError:
         return None
-    return {row[0]: File(_size(row), _digest(row)) for row in rows}
 
 
-def _size(row: list[str]) -> int | None:
-    return int(row[2]) if len(row) > 2 and _SIZE.fullmatch(row[2]) else None
-
-
-def _digest(row: list[str]) -> bytes | None:
-    return _decoded(row[1]) if len(row) > 1 and row[1].startswith("sha256=") else None
+def read_row(said: str) -> File:
+    """What a row says of its file after the path."""
+    digest, _, size = said.partition(",")
+    size = size.partition(",")[0]
+    return File(
+        int(size) if _SIZE.fullmatch(size) else None,
+        _decoded(digest) if digest.startswith("sha256=") else None,
+    )
 
 
 def _decoded(text: str) -> bytes:
@@ -81,16 +89,20 @@ def _decoded(text: str) -> bytes:
 
 def paths_in(text: str) -> tuple[str, ...]:
     """The first column of each row (a CSV file: a path that holds a comma is quoted), in their order."""
-    return tuple(row[0] for row in _rows(text))
+    return tuple(path for path, _ in _rows(text))
 
 
-def _rows(text: str) -> Iterator[list[str]]:
-    lines = re.split(r"\r\n|\r|\n", text.replace("\0", ""))
-    for line in lines:
+def _rows(text: str) -> Iterator[tuple[str, str]]:
+    """The first column of each row, and the others as they are written."""
+    for line in text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         kept = line[:_LONGEST]
-        # Without quotation marks a comma parts two columns: TensorFlow has 20,000 rows, and none has one.
-        rows = csv.reader([kept]) if '"' in kept else [kept.split(",")]
-        yield from (row for row in rows if row and row[0])
+        if '"' in kept:
+            row = next(csv.reader([kept]), [])
+            path, said = (row or [""])[0], ",".join(row[1:])
+        else:  # a comma parts two columns: TensorFlow has 20,000 rows, and none has a quotation mark
+            path, _, said = kept.partition(",")
+        if path:
+            yield path, said
 
 
 def normalised(name: str) -> str:

@@ -7,7 +7,7 @@ an environment back must work while the packages that envfix needs are half repl
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -38,6 +38,14 @@ class Entry(NamedTuple):
         return self.kind == FOLDER or (self.size, self.mtime) == (other.size, other.mtime)
 
 
+class Stamp(NamedTuple):
+    """Size in bytes, time of change in nanoseconds and inode of a plain file."""
+
+    size: int
+    mtime: int
+    inode: int
+
+
 class Held(abc.ABC):
     """A lock that this process holds. It ends with the process and the children that it started meanwhile."""
 
@@ -51,6 +59,14 @@ class Tree(abc.ABC):
     @abc.abstractmethod
     def look(self, path: str) -> Entry | None:
         """What is at the path, a link being itself; None where nothing is or may be looked at."""
+
+    def stamps(self, paths: Iterable[str]) -> list[Stamp | None]:
+        """Of each what tells that it was not touched; None for what is no plain file, or not there."""
+        entries = (self.look(path) for path in paths)
+        return [
+            Stamp(entry.size, entry.mtime, entry.inode) if entry is not None and entry.kind == FILE else None
+            for entry in entries
+        ]
 
     @abc.abstractmethod
     def walk(self, folder: str) -> Iterator[tuple[str, Entry]]:

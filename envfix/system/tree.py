@@ -10,12 +10,12 @@ import shutil
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from envfix.system.locks import RealHeld, take
-from envfix.tree import FILE, FOLDER, LINK, OTHER, Entry, Held, Tree
+from envfix.tree import FILE, FOLDER, LINK, OTHER, Entry, Held, Stamp, Tree
 
 _KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: LINK}
 _ENDING = tuple(number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)))
@@ -32,6 +32,19 @@ class RealTree(Tree):
             return _entry(path, os.lstat(path))
         except (OSError, ValueError):
             return None
+
+    def stamps(self, paths: Iterable[str]) -> list[Stamp | None]:
+        # By the thousand: an `Entry` of each would take half as long again.
+        found: list[Stamp | None] = []
+        for path in paths:
+            try:
+                one = os.lstat(path)
+            except (OSError, ValueError):
+                found.append(None)
+            else:
+                plain = stat.S_ISREG(one.st_mode)
+                found.append(Stamp(one.st_size, one.st_mtime_ns, one.st_ino) if plain else None)
+        return found
 
     def walk(self, folder: str) -> Iterator[tuple[str, Entry]]:
         folders = [folder]

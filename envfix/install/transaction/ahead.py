@@ -31,6 +31,7 @@ class Ahead:
         self._outside = outside
         self._cache = cache
         self._over = threading.Event()
+        self._failed = False
         self._before = self._wheels()
         self._found: list[str] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -41,21 +42,23 @@ class Ahead:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._failed = kind is not None
         self._over.set()
         if kind is None:
             self._thread.join()
             seals.remember(self._outside, seals.known(self._outside), self._found)
 
     def _read(self) -> None:
-        done = self._before
-        while not self._over.wait(SECONDS):
+        done, over = self._before, False
+        while not over:
+            over = self._over.wait(SECONDS)  # what came last is read all the same
             there = self._wheels()
             for folder in sorted(there - done):
-                self._found.append(contents.seal_of_unpacked(self._outside, folder, self._goes_on))
+                self._found += contents.seals_of_unpacked(self._outside, folder, self._goes_on)
             done = there
 
     def _goes_on(self) -> bool:
-        return not self._over.is_set()
+        return not self._failed
 
     def _wheels(self) -> set[str]:
         return set(self._outside.glob(self._cache, "archive-v*/*"))
