@@ -38,11 +38,13 @@ class Manner(Struct, frozen=True, kw_only=True):
 
 
 class _Job(Struct, frozen=True, kw_only=True):
-    """One install: what it works on, and what the environment was like before."""
+    """One install: what it works on, and what the environment was like before. `cache` is uv's, None where it
+    keeps none or pip installs."""
 
     outside: Outside
     installer: Installer
     target: Target
+    cache: str | None
     packages: tuple[LockedPackage, ...]
     removed: tuple[str, ...]
     repaired: frozenset[str]
@@ -71,26 +73,34 @@ def apply(
     if not packages:
         change.begin((), (), plan.breaks)  # the loader may be written yet
         return InstallResult(python=target.executable, changed=(), before={}, after={}, loader="")
-    everything = (package.name for package in lock.resolution.packages)
-    same = (package.name for package in packages if target.version_of(package.name) == package.version)
-    job = _Job(
-        outside=outside,
-        installer=_installer(outside, target, config, manner),
-        target=target,
-        packages=packages,
-        removed=tuple(dist.name for dist in in_the_way(everything, target.installed)),
-        repaired=frozenset(same),
-    )
+    job = _job(outside, lock, packages, target, _installer(outside, target, config, manner))
     check_space(
         outside,
         plan,
         target.purelib,
         installer=job.installer.name,
+        cache=job.cache,
         uncached=lambda: _uncached(job),
         kept=change.copied_bytes(job.affected),
     )
     _change(job, plan, change)
     return _result(job, reread())
+
+
+def _job(
+    outside: Outside, lock: Lock, packages: tuple[LockedPackage, ...], target: Target, installer: Installer
+) -> _Job:
+    everything = (package.name for package in lock.resolution.packages)
+    same = (package.name for package in packages if target.version_of(package.name) == package.version)
+    return _Job(
+        outside=outside,
+        installer=installer,
+        cache=uv_kept_cache(outside) if isinstance(installer, UvInstaller) else None,
+        target=target,
+        packages=packages,
+        removed=tuple(dist.name for dist in in_the_way(everything, target.installed)),
+        repaired=frozenset(same),
+    )
 
 
 def _installer(outside: Outside, target: Target, config: PipConfig, manner: Manner) -> Installer:
@@ -111,8 +121,7 @@ def _uncached(job: _Job) -> frozenset[str] | None:
 
 def _change(job: _Job, plan: Plan, change: Change) -> None:
     change.installer = job.installer.name
-    cache = uv_kept_cache(job.outside) if isinstance(job.installer, UvInstaller) else None
-    with nullcontext() if cache is None else Ahead(job.outside, cache):
+    with nullcontext() if job.cache is None else Ahead(job.outside, job.cache):
         _install(job, plan, change)
 
 

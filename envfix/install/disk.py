@@ -32,6 +32,7 @@ def check_space(
     site_packages: str,
     *,
     installer: str = "uv",
+    cache: str | None = None,
     uncached: Callable[[], frozenset[str] | None] | None = None,
     kept: int = 0,
 ) -> None:
@@ -48,16 +49,17 @@ def check_space(
     - pip keeps every download in the temporary folder until all are unpacked; its own cache spares the
       network, not that.
 
-    `uncached` names what uv's cache lacks (None where uv cannot tell), asked only where the disks would not
-    take everything, for it costs a run of uv; of a part that is lacking only the size of its download is
-    known, the least that its files take. `kept` is copied so that it can be put back.
+    `cache` is uv's where that is known already. `uncached` names what uv's cache lacks (None where uv
+    cannot tell), asked only where the disks would not take everything, for it costs a run of uv; of a
+    part that is lacking only the size of its download is known, the least that its files take. `kept` is
+    copied so that it can be put back.
     """
     if not plan.changes:
         return
     if installer == "pip":
         short = _shortage(outside, _needs_of_pip(outside, plan, site_packages, kept))
     else:
-        cache = uv_cache_folder(outside)
+        cache = cache or uv_cache_folder(outside)
         everything = frozenset(package.name for package in plan.changes)
         short = _shortage(outside, _needs_of_uv(outside, plan, site_packages, cache, everything, kept))
         if short is not None and uncached is not None:

@@ -1,6 +1,6 @@
-"""Reading what uv has unpacked while it still fetches the rest.
+"""Reading what uv has unpacked, and bringing it to the disk, while it still fetches the rest.
 
-An install is checked by reading every file of it. uv links them from its cache, where a wheel lies complete
+An install is checked by its files. uv links them from its cache, where a wheel lies complete
 long before the last one is there: what was read there is known when its links are checked (`seals`).
 """
 
@@ -21,7 +21,8 @@ SECONDS = 0.25  # between two looks at the cache
 
 
 class Ahead:
-    """While the block runs, compares each wheel that appears in uv's cache `cache` with its RECORD.
+    """While the block runs, compares each wheel that appears in uv's cache `cache` with its RECORD. Raises at
+    its end what went wrong meanwhile, such as the OSError of a disk that did not take what was written.
 
     Wheels are known by uv's folder `archive-v0` (uv 0.13.9), into which it moves each when it is complete.
     With another layout, or files that are copied and not linked, the check after the install reads them.
@@ -32,9 +33,10 @@ class Ahead:
         self._cache = cache
         self._over = threading.Event()
         self._failed = False
+        self._trouble: BaseException | None = None
         self._before = self._wheels()
         self._found: list[str] = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -44,9 +46,18 @@ class Ahead:
     ) -> None:
         self._failed = kind is not None
         self._over.set()
-        if kind is None:
-            self._thread.join()
-            seals.remember(self._outside, seals.known(self._outside), self._found)
+        if kind is not None:
+            return
+        self._thread.join()
+        if self._trouble is not None:
+            raise self._trouble
+        seals.remember(self._outside, seals.known(self._outside), self._found)
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except BaseException as problem:  # whatever it is, the thread that waits raises it
+            self._trouble = problem
 
     def _read(self) -> None:
         done, over = self._before, False
@@ -55,6 +66,9 @@ class Ahead:
             there = self._wheels()
             for folder in sorted(there - done):
                 self._found += contents.seals_of_unpacked(self._outside, folder, self._goes_on)
+            if there != done and not over:
+                # What is on the disk already need not be waited for at the end, when all must be there.
+                self._outside.settle_all(self._cache)
             done = there
 
     def _goes_on(self) -> bool:
