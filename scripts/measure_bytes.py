@@ -17,10 +17,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import prove_matrix
 import uv
 from packaging.pylock import Package, Pylock
 from packaging.tags import Tag
+from proof_jobs import ended, jobs_of, read_options
 
 from envfix.model.plan import LockedFile
 from envfix.pep751 import basename
@@ -37,9 +37,9 @@ HEADER = (
 
 
 def main() -> int:
-    options = prove_matrix._options(__doc__)
+    options = read_options(__doc__)
     print("\n".join(HEADER))
-    for job in prove_matrix._jobs(options):
+    for job in jobs_of(options):
         version = str(job.release.version)
         cells = [version, str(job.python), shown(by_uv(version, job.interpreter))]
         cells += map(shown, by_envfix(version, job.interpreter, options.machine))
@@ -107,4 +107,4 @@ def shown(count: int | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

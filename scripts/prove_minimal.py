@@ -23,13 +23,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import prove_matrix
 import unopened
 from msgspec import structs
+from proof_jobs import Job, described_machine, ended, jobs_of, read_options, release_table, shared_capability
 from proof_room import GB, make_room
-from prove_matrix import VERIFY_SECONDS, Job, NotInstalled, NotProven
+from proof_runs import VERIFY_SECONDS, NotInstalled, NotProven, loaded, run_envfix
 
-from envfix.errors import EnvfixError
 from envfix.lock.pylock import read_pylock
 from envfix.matrix import proofs, write
 from envfix.model.machine import Machine
@@ -44,12 +43,12 @@ STEP = Path(__file__).with_name("traced_step.py")
 
 
 def main() -> int:
-    options = prove_matrix._options(__doc__)
+    options = read_options(__doc__)
     if not options.versions:
         sys.exit("error: name the releases to prove")
-    machine = prove_matrix._machine(options.machine)
+    machine = described_machine(options.machine)
     failed = 0
-    for job in prove_matrix._jobs(options):
+    for job in jobs_of(options):
         make_room(options.cache, options.cache_limit * GB)
         name = f"{job.release.version} on Python {job.python}"
         try:
@@ -73,12 +72,12 @@ def prove(job: Job, machine: Machine, cache: Path) -> MinimalProof:
         described.write_text(json.dumps(to_plain(machine)))
         asked = ["--tf", f"=={job.release.version}", "--machine", str(described), "--python", job.interpreter]
         asked += ["--venv", str(venv)]
-        prove_matrix._envfix(cache, "lock", "-o", str(lock), *asked)
+        run_envfix(cache, "lock", "-o", str(lock), *asked)
         locked = read_pylock(lock.read_text(), lock.name).resolution.packages
-        prove_matrix._envfix(cache, "install", "--yes", "--no-verify", *asked)
+        run_envfix(cache, "install", "--yes", "--no-verify", *asked)
         spared = _spared(venv, machine, cache)
         names = {one.name for one in spared}
-        capability = prove_matrix._capability(machine)
+        capability = shared_capability(machine)
         assert capability is not None
         return MinimalProof(
             date=datetime.date.today().isoformat(),
@@ -118,7 +117,7 @@ def _spared(venv: Path, machine: Machine, cache: Path) -> tuple[Spared, ...]:
             print(f"  {verdict.wheel.name} stays: {why}", file=sys.stderr, flush=True)
     stays = [one.wheel for one in found if one.wheel.name not in {each.name for each in spared}]
     _install(python, [f"{wheel.name}=={wheel.version}" for wheel in stays], cache)
-    registers, missing = prove_matrix._loaded(str(python), machine, loader=True)
+    registers, missing = loaded(str(python), machine, loader=True)
     if spared and not registers:
         raise NotProven(f"no GPU without them: {', '.join(missing) or 'no library is missing'}")
     return tuple(spared)
@@ -173,14 +172,10 @@ def _uv(*argv: str) -> None:
 
 def _keep(folder: Path, release: Release, proof: MinimalProof) -> None:
     """Write the proof into its row."""
-    table = prove_matrix._table(folder)
+    table = release_table(folder)
     rows = [structs.replace(row, minimal=proof) if row.key == release.key else row for row in table.releases]
     RealOutside().write_text(str(folder / "tensorflow.yaml"), write.file_text(table.date, rows))
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except EnvfixError as problem:
-        print(f"error: {problem.message}", file=sys.stderr)
-        sys.exit(problem.exit_code)
+    ended(main)

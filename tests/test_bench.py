@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from importlib.metadata import distributions
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from envfix.system.outside import RealOutside
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import bench
-from benchmarks import floor, growing, ratios, table
+from benchmarks import floor, growing, ratios, start, table
 from benchmarks.ratios import Spread
 from benchmarks.table import BEGIN, END, Goal, Row
 from benchmarks.workshop import Failed, Workshop, workshop
@@ -56,6 +57,30 @@ def test_what_cannot_be_measured_meets_no_target(took: tuple[float, ...], met: b
     runs = [lambda cpu=cpu: SimpleNamespace(cpu=cpu) for cpu in took]  # type: ignore[misc]
     row = growing._row(shop, "{}", (1, 10, 100), runs)  # type: ignore[arg-type]
     assert (row.goal and row.goal.met) is met
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (0.5, "grows more slowly than linearly"),
+        (0.95, "grows linearly"),
+        (1.08, "grows linearly"),
+        (1.34, "grows 1.3 times as fast as linearly"),
+    ],
+)
+def test_how_something_grows_is_said_in_words(more: float, words: str) -> None:
+    shop = SimpleNamespace(say=lambda text: None)
+    runs = [lambda cpu=cpu: SimpleNamespace(cpu=cpu) for cpu in (1, 2, 2 + 10 * more)]  # type: ignore[misc]
+    row = growing._row(shop, "as it grows: {} MB", (1, 2, 12), runs)  # type: ignore[arg-type]
+    assert (row.what, row.note) == ("as it grows: 1, 2, 12 MB", words)
+    assert row.goal is not None and row.goal.text() == "≤ 1.5 times linear"
+
+
+def test_a_section_is_explained_below_its_rows() -> None:
+    rows = [Row(growing.SECTION, "a", "1 s"), Row(growing.SECTION, "b", "1 s")]
+    assert bench._notes(rows) == f"\n{growing.NOTE}\n"
+    assert bench._notes([]) == bench._notes([Row("lock", "a", "1 s")]) == ""
+    assert "`uv` has no command" in bench._notes([Row(start.SECTION, "a", "1 s")])
 
 
 def test_a_missed_target_stands_out_in_the_table() -> None:
@@ -244,6 +269,36 @@ def test_a_floor_that_cannot_be_measured_ends_in_a_sentence(shop: Workshop) -> N
     (shop.folder / "pylock.envfix.toml").write_text(f"packages = [{{wheels = [{{url = '{url}'}}]}}]")
     with pytest.raises(Failed, match=r"floor could not be measured: .*absent\.whl"):
         floor.measure(shop)
+
+
+def test_the_floor_unpacks_every_file_and_no_process_has_all_the_work(shop: Workshop) -> None:
+    sources = {"large.whl": {"a.so": 5000, "b.so": 4000, "c.so": 1000, "a.py": 7}, "small.whl": {"a.py": 3}}
+    shop.folder.mkdir()
+    wheels = shop.folder / "sources"
+    wheels.mkdir()
+    for name, files in sources.items():
+        with zipfile.ZipFile(wheels / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file, size in files.items():
+                archive.writestr(file, b"x" * size)
+    loads = [
+        sum(sources[wheel.name][name] for wheel, names in share.items() for name in names)
+        for share in floor.shares(wheels, 2)
+    ]
+    assert loads == [5007, 5003]
+    for share in floor.shares(wheels, 2):
+        floor._unpack(share, shop.folder / "unpacked")
+    unpacked = {path: path.stat().st_size for path in (shop.folder / "unpacked").glob("*/*")}
+    assert unpacked == {
+        shop.folder / "unpacked" / Path(wheel).stem / name: size
+        for wheel, files in sources.items()
+        for name, size in files.items()
+    }
+    listed = ", ".join(f"{{wheels = [{{url = '{(wheels / name).as_uri()}'}}]}}" for name in sources)
+    (shop.folder / "pylock.envfix.toml").write_text(f"packages = [{listed}]")
+    least = floor.measure(shop)
+    assert least.size == sum(path.stat().st_size for path in wheels.iterdir())
+    assert least.seconds == least.download + least.unpack > 0
+    assert not (shop.folder / "wheels").exists() and not (shop.folder / "unpacked").exists()
 
 
 @pytest.fixture

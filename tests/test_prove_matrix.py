@@ -47,9 +47,17 @@ def room() -> ModuleType:
     return sys.modules["proof_room"]
 
 
+def jobs() -> ModuleType:
+    return sys.modules["proof_jobs"]
+
+
+def runs() -> ModuleType:
+    return sys.modules["proof_runs"]
+
+
 def asked(script: ModuleType, *versions: str, every: bool = False) -> list[tuple[str, str]]:
     pythons = tuple(map(PythonRelease, ("3.10", "3.12")))
-    pairs = script._asked(shipped.matrix().releases, versions, pythons, every)
+    pairs = jobs()._asked(shipped.matrix().releases, versions, pythons, every)
     return [(str(row.version), str(python)) for row, python in pairs]
 
 
@@ -92,7 +100,7 @@ def test_what_can_be_left_out_is_written_into_its_row(script: ModuleType, tmp_pa
     proof = MinimalProof(date="2026-12-01", python=python, gpu=capability, pins="ab" * 32, spared=spared)
     row = next(row for row in shipped.whole().releases if row.version == Version("2.21.0"))
     _keep(tmp_path, row, proof)
-    kept = {one.key: one for one in script._table(tmp_path).releases}
+    kept = {one.key: one for one in script.release_table(tmp_path).releases}
     assert kept.pop(row.key) == structs.replace(row, minimal=proof)
     assert kept == {one.key: one for one in shipped.whole().releases if one.key != row.key}
 
@@ -134,11 +142,11 @@ def test_the_lock_is_of_the_new_environment_and_not_of_what_the_interpreter_has(
         Path(argv[argv.index("-o") + 1]).write_text(render_pylock(LOCK))
         return {}
 
-    monkeypatch.setattr(script, "_envfix", envfix)
+    monkeypatch.setattr(script, "run_envfix", envfix)
     row = next(row for row in shipped.matrix().releases if str(row.version) == "2.20.0")
     job = script.Job(row, PythonRelease("3.12"), sys.executable)
     with pytest.raises(script.NotInstalled, match="no disk"):
-        script.prove(job, script._machine("colab-t4"), tmp_path, True)
+        script.prove(job, script.described_machine("colab-t4"), tmp_path, True)
     venvs = [argv[argv.index("--venv") + 1] for argv in asked]
     assert [argv[0] for argv in asked] == ["lock", "install"]
     assert len(set(venvs)) == 1 and venvs[0].startswith(str(tmp_path))
@@ -159,7 +167,7 @@ def test_a_crash_or_a_hang_is_no_proof(script: ModuleType) -> None:
         return f"{transcript.MARK}{json.dumps(told)}\n"
 
     log = "Could not load dynamic library 'libcudnn.so.8'; dlerror: libcudnn.so.8: not there\n"
-    assert script._missing(Ran((), 0, answer(None), log), True) == ("libcudnn.so.8",)
+    assert runs()._missing(Ran((), 0, answer(None), log), True) == ("libcudnn.so.8",)
     raised = answer(None, {"import": {"error": "ImportError: numpy\nmore"}})
     ends = {
         Ran((), -11, answer("devices"), log): r"with library discovery ended at `devices` with SIGSEGV",
@@ -170,7 +178,7 @@ def test_a_crash_or_a_hang_is_no_proof(script: ModuleType) -> None:
     }
     for ran, said in ends.items():
         with pytest.raises(script.NotProven, match=said):
-            script._missing(ran, True)
+            runs()._missing(ran, True)
 
 
 def test_what_did_not_come_to_its_end_is_counted_and_not_written(
@@ -183,7 +191,7 @@ def test_what_did_not_come_to_its_end_is_counted_and_not_written(
     before = (tmp_path / "matrix/tensorflow.yaml").read_bytes()
     python = sys.executable
     monkeypatch.setattr(script, "prove", crashed)
-    monkeypatch.setattr(script, "_feature", lambda path: PythonRelease("3.12"))
+    monkeypatch.setattr(jobs(), "_feature", lambda path: PythonRelease("3.12"))
     monkeypatch.setattr(room(), "FREE_LIMIT", 0)
     folders = ["--matrix", str(tmp_path / "matrix"), "--cache", str(tmp_path / "cache")]
     monkeypatch.setattr(sys, "argv", ["prove_matrix.py", "2.20.0", "--python", python, *folders])
@@ -193,9 +201,9 @@ def test_what_did_not_come_to_its_end_is_counted_and_not_written(
 
 
 def test_the_interpreter_decides_and_not_the_machine(script: ModuleType) -> None:
-    machine = script._machine("colab-t4")
+    machine = script.described_machine("colab-t4")
     assert machine.python is UNSET and machine.glibc is UNSET and machine.gpus
-    assert script._feature(sys.executable) == PythonRelease(".".join(map(str, sys.version_info[:2])))
+    assert jobs()._feature(sys.executable) == PythonRelease(".".join(map(str, sys.version_info[:2])))
 
 
 def test_what_is_said_names_the_missing_libraries(script: ModuleType) -> None:

@@ -23,6 +23,7 @@ from envfix.system.outside import RealOutside
 
 
 def request(options: argparse.Namespace) -> Request:
+    """The options that decide. Raises InputError for a `--tf` or `--with` that does not parse."""
     return Request(
         tf=tf(options.tf),
         companions=tuple(_companion(value) for value in options.companions),
@@ -55,6 +56,8 @@ def _companion(value: str) -> Requirement:
 
 
 def where(options: argparse.Namespace) -> Where:
+    """The interpreter, environment and machine that are meant, paths absolute. Raises InputError for an
+    interpreter that is not on PATH and for a path that is none."""
     return Where(
         python=_python(options.python),
         venv=_absolute(options.venv),

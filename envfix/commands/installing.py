@@ -15,6 +15,8 @@ from envfix.situation import Parts
 
 
 def install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """What was done, or would be; 6 where the proof failed. Raises UsageError for options that contradict
+    each other, Interrupted for a no, and every EnvfixError of an install."""
     if options.break_system_packages and not options.yes:
         raise UsageError("`--break-system-packages` needs `--yes` beside it")
     if options.lock:

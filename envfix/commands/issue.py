@@ -14,6 +14,8 @@ from envfix.situation import Parts
 
 
 def for_issue(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """The block, and 0 whatever it tells of. Raises UsageError for an option that is about another machine
+    or request."""
     given = {
         "--machine": options.machine,
         "--tf": options.tf,

@@ -15,6 +15,9 @@ from envfix.situation import Parts
 
 
 def lock(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """What was written, or checked with `--check`. Raises UsageError for options that contradict each other,
+    InputError for a file that is not envfix's to overwrite, LockMismatch, and what deciding and resolving
+    raise."""
     kind = Export(options.format)
     if options.check:
         given = {"--tf": options.tf, "--with": options.companions, "-o": options.output}

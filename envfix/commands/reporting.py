@@ -11,6 +11,8 @@ from envfix.situation import Parts
 
 
 def report(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
+    """The report, or what is asked for in its place; 3 where no release fits. Raises UsageError for options
+    that contradict each other."""
     if options.for_issue:
         from envfix.commands.issue import for_issue
 

@@ -42,6 +42,7 @@ class Wanted(NamedTuple):
 
     @property
     def beginnings(self) -> frozenset[bytes]:
+        """The first BEGINNING bytes of each part: what a word is looked up by."""
         return frozenset(part[:BEGINNING] for part in self.parts)
 
 

@@ -81,6 +81,7 @@ class Document:
                 return
 
     def shows(self, says: str) -> bool:
+        """Whether a signature's pattern matches anywhere."""
         return next(self.sightings(says, 1), None) is not None
 
     def lines(self, start: int, end: int) -> tuple[str, ...]:

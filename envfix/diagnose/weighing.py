@@ -37,6 +37,7 @@ class Weighed(Struct):
 
     @property
     def start(self) -> int:
+        """Where its first sighting begins, in characters of the text; -1 where nothing was sighted."""
         return min((sighting.start for sighting in self.sightings), default=-1)
 
 

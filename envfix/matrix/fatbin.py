@@ -35,6 +35,8 @@ _NO_ISA = PtxIsa("0")
 
 
 class Kind(Enum):
+    """What code in a fat binary is, by the number that its header has."""
+
     PTX = 1
     SASS = 2
 

@@ -94,9 +94,11 @@ class Asked(Struct, frozen=True):
 
     @property
     def rules(self) -> tuple[Rule, ...]:
+        """Those that count: what needs a GPU does not keep a release from the CPU."""
         return GPU_RULES if self.wants_gpu else CPU_RULES
 
     def case(self, matrix: Matrix, release: Release) -> Case:
+        """What the rules see of one release."""
         return case_of(
             release,
             self.machine,

@@ -51,12 +51,15 @@ class World(Struct, frozen=True, kw_only=True):
         return rank.Asked(self.machine, self.request, self.demands, self.beside)
 
     def fit(self) -> Fit:
+        """What the rules make of the release here."""
         return rank.fit_of(self.matrix, self.release, self.asked)
 
     def fits(self) -> bool:
+        """Whether every rule is known to hold."""
         return self.fit() is Fit.YES
 
     def may_fit(self) -> bool:
+        """Whether no rule is known to be broken."""
         return self.fit() is not Fit.NO
 
     def case(self) -> Case:
@@ -77,6 +80,7 @@ Step = Callable[[World], tuple[World, Change] | None]
 
 
 def take_wheels(world: World) -> tuple[World, Change] | None:
+    """The NVIDIA wheels in place of the machine's own CUDA."""
     if world.request.cuda is not CudaSource.SYSTEM:
         return None
     request = structs.replace(world.request, cuda=CudaSource.WHEELS)
@@ -103,6 +107,7 @@ def change_companions(world: World) -> tuple[World, Change] | None:
 
 
 def take_new_environment(world: World) -> tuple[World, Change] | None:
+    """An environment of its own, where what is installed contradicts the release or its NVIDIA wheels."""
     case = world.case()
     if not clashes(case) and not meetings(case, installed_beside(case)):
         return None
@@ -163,6 +168,7 @@ def take_linux(world: World) -> tuple[World, Change] | None:
 
 
 def take_x86_64(world: World) -> tuple[World, Change] | None:
+    """Another machine: TensorFlow's wheels for Linux aarch64 are no CUDA builds."""
     machine = world.machine
     if machine.arch is not Arch.AARCH64 or machine.os is Os.MACOS:
         return None
@@ -174,6 +180,7 @@ def take_x86_64(world: World) -> tuple[World, Change] | None:
 
 
 def take_avx(world: World) -> tuple[World, Change] | None:
+    """Another x86_64 CPU: official wheels use AVX since TensorFlow 1.6."""
     flags = world.machine.cpu_flags
     if flags is UNSET or "avx" in flags or world.machine.arch is not Arch.X86_64:
         return None
@@ -181,6 +188,7 @@ def take_avx(world: World) -> tuple[World, Change] | None:
 
 
 def raise_glibc(world: World) -> tuple[World, Change] | None:
+    """The least glibc that a wheel of the release asks for, by its manylinux tag (PEP 600)."""
     floors = [wheels.glibc for wheels in _wheels(world) if wheels.glibc]
     if world.machine.glibc is UNSET or not floors or world.machine.glibc >= min(floors):
         return None

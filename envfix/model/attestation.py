@@ -32,6 +32,7 @@ class Attestations(Struct, frozen=True, kw_only=True):
     unread: str = ""
 
     def those(self, standing: Standing) -> tuple[Attested, ...]:
+        """The files that have attestations of this standing."""
         return tuple(file for file in self.published if file.standing is standing)
 
     @property

@@ -238,6 +238,8 @@ class Build(_Row, frozen=True):
 
 
 class Catalogue(_Row, frozen=True):
+    """`failures.yaml` and `log_facts.yaml`: the causes, and how a log tells the facts that judge them."""
+
     causes: tuple[Cause, ...]
     markers: tuple[Marker, ...]
     readings: tuple[Reading, ...]

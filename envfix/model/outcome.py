@@ -148,4 +148,5 @@ class Verification(Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
+        """Whether something was proven, and no check failed."""
         return self.proof is not None and all(check.status is not Status.FAILED for check in self.checks)

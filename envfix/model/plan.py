@@ -40,6 +40,7 @@ class Break(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
+        """The package without its version."""
         return self.package.partition(" ")[0]
 
 
@@ -64,6 +65,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def changes(self) -> tuple[PlannedPackage, ...]:
+        """All but those that are kept."""
         return tuple(package for package in self.packages if package.change is not Change.KEEP)
 
 
@@ -93,6 +95,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     resolver: str
 
     def version_of(self, name: str) -> str | None:
+        """The version of a package by its normalised name; None where it is not part of the solution."""
         return next((package.version for package in self.packages if package.name == name), None)
 
 

@@ -46,6 +46,7 @@ class TensorFlowRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def given(self) -> bool:
+        """Whether `--tf` was there at all."""
         return bool(self.text)
 
 
@@ -87,4 +88,5 @@ class InstallOptions(Struct, frozen=True, kw_only=True):
 
     @property
     def proves(self) -> bool:
+        """Whether TensorFlow is started when the environment is made."""
         return self.verify and not self.dry_run

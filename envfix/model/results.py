@@ -47,6 +47,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
+        """0, or 3 where no release fits (README, "Exit codes")."""
         return 0 if self.decision.recommended else 3
 
 
@@ -87,6 +88,7 @@ class Installed(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
+        """0, also without a verification; 6 where one failed or proved nothing (README, "Exit codes")."""
         return 0 if self.verification is None or self.verification.passed else 6
 
 
@@ -99,6 +101,7 @@ class Verified(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
+        """0, or 6 where a check failed or nothing was proven (README, "Exit codes")."""
         return 0 if self.verification.passed else 6
 
 

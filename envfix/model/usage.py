@@ -66,6 +66,7 @@ class Tally:
         self._gpus: dict[int, _Sums] = {}
 
     def add(self, sample: Sample) -> None:
+        """Count one look at all GPUs in."""
         for gpu in sample.gpus:
             self._gpus.setdefault(gpu.index, _Sums(gpu)).add(gpu)
 

@@ -47,6 +47,7 @@ class Dotted:
 
     @property
     def minor(self) -> int:
+        """The second number, 0 where there is none."""
         return self.parts[1] if len(self.parts) > 1 else 0
 
     def cut(self: D, count: int) -> D:

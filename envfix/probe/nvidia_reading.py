@@ -31,10 +31,12 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     @property
     def is_absent(self) -> bool:
+        """Whether there is nothing to ask here, rather than something that does not answer."""
         return not self.runs and all(one.outcome is Outcome.ABSENT for one in self.evidence)
 
     @property
     def has_failed(self) -> bool:
+        """Whether something that is there gave no answer, or none in time."""
         return any(one.outcome in (Outcome.FAILED, Outcome.TIMEOUT) for one in self.evidence)
 
 

@@ -42,6 +42,9 @@ class Drawn(Struct, frozen=True, kw_only=True):
 
 
 class Picture(Struct, frozen=True, kw_only=True):
+    """The bars of one library; `taken` is the release that the plan has, `taken_at` where on the axis it
+    stands. Both are None where the plan has none."""
+
     library: str
     ticks: tuple[Tick, ...]
     taken: str | None

@@ -165,6 +165,7 @@ class Way(Struct, frozen=True, kw_only=True):
 
     @property
     def about(self) -> str:
+        """The release, or the first and the last of them, the oldest first."""
         return self.releases[0] if len(self.releases) == 1 else f"{self.releases[-1]} to {self.releases[0]}"
 
 

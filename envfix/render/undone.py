@@ -32,6 +32,7 @@ def undoing(value: Transaction) -> list[str]:
 
 
 def rolled_back(value: RolledBack) -> list[str]:
+    """The packages, the kernels that followed, and the word on the notebook's restart."""
     one = value.transaction
     lines = [f"done     transaction {one.id} of {one.date} is undone in {value.python}: {_number(one)}"]
     lines += [_kernel(kernel) for kernel in value.kernelspecs]

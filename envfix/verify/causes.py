@@ -60,6 +60,7 @@ class Case:
 
     @property
     def gpus_seen(self) -> Sequence[Mapping[str, Any]]:
+        """The GPUs that TensorFlow listed: `name`, `model` and `compute_capability` of each."""
         return list(self.heard.answer.get("done", {}).get("devices", {}).get("gpus", ()))
 
 

@@ -26,6 +26,7 @@ FAMILIES = ("libcu", "libnv", "libnccl")
 
 
 def main(mode: str) -> None:
+    """Do the steps of a mode in order; the last answer says what each came to."""
     if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
         del sys.path[0]
     answer: Dict[str, Any] = {"mode": mode, "done": {}, "doing": None, **loaded()}
@@ -48,11 +49,13 @@ def main(mode: str) -> None:
 
 
 def say(answer: Dict[str, Any]) -> None:
+    """Print the answer so far, and at once: the next step may end the process."""
     sys.stdout.write("\n%s %s\n" % (MARK, json.dumps(answer)))
     sys.stdout.flush()
 
 
 def load(device: str) -> Dict[str, Any]:
+    """TensorFlow's version, and what `get_build_info`, where it has that, tells of its build."""
     import tensorflow as tf
 
     info = {}
@@ -68,6 +71,7 @@ def load(device: str) -> Dict[str, Any]:
 
 
 def devices(device: str) -> Dict[str, Any]:
+    """The GPUs that TensorFlow lists, before it has initialised them."""
     import tensorflow as tf
 
     found = []
@@ -118,12 +122,14 @@ def compared(operation: Callable[..., Any], device: str, shapes: Sequence[Sequen
 
 
 def matmul(device: str) -> Dict[str, Any]:
+    """A product of matrices, as `compared` has it."""
     import tensorflow as tf
 
     return compared(tf.matmul, device, ([256, 256], [256, 256]))
 
 
 def convolution(device: str) -> Dict[str, Any]:
+    """A convolution, as `compared` has it: on a GPU it is cuDNN's."""
     import tensorflow as tf
 
     def conv2d(image: Any, kernel: Any) -> Any:

@@ -62,6 +62,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def check(name: str, status: Status, wanted: str, observed: str, cause: str = "", hint: str = "") -> Check:
+    """A check from its parts in their order."""
     return Check(name=name, status=status, expected=wanted, observed=observed, cause=cause, hint=hint)
 
 

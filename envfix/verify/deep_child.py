@@ -36,6 +36,7 @@ FEWEST = 8
 
 
 def main(mode: str, sampler: List[str]) -> None:
+    """Do the steps of a mode in order; `sampler` is the command that looks at the GPUs."""
     import deep_model  # type: ignore[import-not-found]
 
     if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
@@ -62,6 +63,7 @@ def main(mode: str, sampler: List[str]) -> None:
 
 
 def say(answer: Dict[str, Any]) -> None:
+    """Print the answer so far, and at once: the next step may end the process."""
     sys.stdout.write("\n%s %s\n" % (MARK, json.dumps(answer)))
     sys.stdout.flush()
 
@@ -78,6 +80,7 @@ class Sampler:
             self.reader.start()
 
     def read(self) -> None:
+        """Keep its lines until it ends; runs in a thread."""
         if self.child is not None and self.child.stdout is not None:
             for line in self.child.stdout:
                 self.lines.append(line.decode("utf-8", "replace").strip())
@@ -109,6 +112,7 @@ class Run:
         self.sampler, self.parts = sampler, parts
 
     def load(self) -> Dict[str, Any]:
+        """TensorFlow's version, and whether it is a CUDA build."""
         import tensorflow as tf
 
         return {"version": tf.__version__, "cuda_build": bool(tf.test.is_built_with_cuda())}
@@ -255,6 +259,7 @@ def timed(action: Callable[[], float], seconds: float) -> Dict[str, Any]:
 
 
 def cpus() -> int:
+    """The processors that this process may use: a container may have fewer than the machine."""
     ask = getattr(os, "sched_getaffinity", None)
     return len(ask(0)) if ask else os.cpu_count() or 1
 

@@ -27,6 +27,7 @@ class Model:
             ]
 
     def devices(self) -> List[str]:
+        """Where each weight lies, by TensorFlow's names."""
         return [weight.device for weight in self.weights]
 
     def step(self, images: Any, labels: Any) -> Any:
@@ -95,6 +96,7 @@ def encoded() -> Any:
 
 
 def decoded(file: Any, label: Any) -> Any:
+    """An example as the model takes it: the image read, made small, and mirrored now and then."""
     import tensorflow as tf
 
     image = tf.image.resize(tf.io.decode_jpeg(file, channels=3), [SIDE, SIDE]) / 255.0

@@ -63,6 +63,7 @@ class Transcript(Struct, frozen=True, kw_only=True):
 
     @property
     def complete(self) -> bool:
+        """Whether the child came to the end of its steps."""
         return bool(self.answer) and self.answer["doing"] is None
 
 

@@ -18,6 +18,12 @@ from benchmarks.workshop import Run, Workshop, envfix_command
 
 SECTION = "growth"
 LINEAR = 1.5  # what one more may cost at the end, in terms of one more at the start
+NEARLY = 0.1  # so far from 1 is linear
+NOTE = (
+    "Where something grows, the times are processor time, one for each size. Linear is where one more "
+    "release, package or megabyte costs as much at the largest sizes as at the smallest; the target allows "
+    f"{LINEAR:g} times as much."
+)
 TIMES = (1, 10, 100)
 PACKAGES = (0, 500, 2000)
 MEGABYTES = (0.1, 1, 10, 50)
@@ -55,7 +61,7 @@ def _releases(shop: Workshop) -> Row:
         shop.say(f"the first report with {counts[-1]} releases ...")
         shop.run(argv, env=cache)
         commands.append(partial(shop.run, argv, env=cache))
-    found = _row(shop, "`report --offline`, {} releases in the matrix", counts, commands)
+    found = _row(shop, "`report --offline` as the matrix grows: {} releases", counts, commands)
     shop.remove(*(f"matrix-{times}{end}" for times in TIMES for end in ("", "-cache")))
     return found
 
@@ -69,7 +75,7 @@ def _packages(shop: Workshop) -> Row:
         argv = [*envfix_command(), *DRY_RUN, "--python", str(python)]
         shop.run(argv)
         commands.append(partial(shop.run, argv))
-    found = _row(shop, "`report --offline`, {} packages installed", PACKAGES, commands)
+    found = _row(shop, "`report --offline` as more is installed: {} packages", PACKAGES, commands)
     shop.remove(*(f"packages-{count}" for count in PACKAGES))
     return found
 
@@ -81,7 +87,7 @@ def _logs(shop: Workshop) -> Row:
         write_log(path, size)
         argv = [*envfix_command(), "explain", str(path)]
         commands.append(partial(shop.run, argv))
-    found = _row(shop, "`explain`, a log of {} MB", MEGABYTES, commands)
+    found = _row(shop, "`explain` as the log grows: {} MB", MEGABYTES, commands)
     for size in MEGABYTES:
         (shop.folder / f"{size}.log").unlink()
     return found
@@ -89,20 +95,28 @@ def _logs(shop: Workshop) -> Row:
 
 def _row(shop: Workshop, what: str, sizes: Sequence[float], commands: Sequence[Callable[[], Run]]) -> Row:
     """Processor time at each size, and whether it grows faster than the size does."""
-    shown = " / ".join(f"{size:g}" for size in sizes)
+    shown = ", ".join(f"{size:g}" for size in sizes)
     shop.say(f"{what.format(shown)}, {ROUNDS} rounds ...")
     took = [Spread.of([run.cpu for run in runs]).median for runs in alternately(commands, ROUNDS)]
     more, goal, how = growth(sizes, took), None, "the start is too short to be measured"
     if more is not None:
-        goal = Goal(more, LINEAR, "(1 is linear)")
-        how = f"one more costs {more:.2f} times as much at the end as at the start"
+        goal, how = Goal(more, LINEAR, "times linear"), growth_text(more)
     return Row(
         SECTION,
         what.format(shown),
-        " / ".join(f"{seconds:.2f}" for seconds in took) + " s",
+        ", ".join(f"{seconds:.2f}" for seconds in took) + " s",
         goal=goal,
-        note=f"processor time; {how}",
+        note=how,
     )
+
+
+def growth_text(more: float) -> str:
+    """In words what `ratios.growth` came to."""
+    if abs(more - 1) <= NEARLY:
+        return "grows linearly"
+    if more < 1:
+        return "grows more slowly than linearly"
+    return f"grows {more:.1f} times as fast as linearly"
 
 
 def write_matrix(source: Path, folder: Path, times: int) -> int:

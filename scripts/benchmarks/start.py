@@ -32,6 +32,8 @@ TOOLS = (
     Tool("cuda-doctor", ("diagnose",)),
     Tool("uv", None),
 )
+_SILENT = [tool.name for tool in TOOLS if not tool.detect]
+NOTE = f"`{'`, `'.join(_SILENT)}` has no command that looks for a driver or GPU: its start alone is compared."
 
 
 def rows(shop: Workshop, options: Options) -> list[Row]:
@@ -39,7 +41,6 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
     for tool in TOOLS:
         if tool.name not in programs:
             programs[tool.name] = str(shop.venv(tool.name, tool.name) / tool.name)
-    silent = [tool.name for tool in TOOLS if not tool.detect]
     found = [
         *_beside(shop, options, ["--help"], {tool.name: [programs[tool.name], "--help"] for tool in TOOLS}),
         *_beside(
@@ -48,7 +49,6 @@ def rows(shop: Workshop, options: Options) -> list[Row]:
             ["probe"],
             {tool.name: [programs[tool.name], *tool.detect] for tool in TOOLS if tool.detect},
         ),
-        *(Row(SECTION, f"`envfix probe` beside `{name}`", "", "has no such command") for name in silent),
         *_reports(shop, options),
     ]
     shop.remove(*programs)

@@ -72,6 +72,7 @@ def case_of(
     demands: tuple[Demand, ...] | None = None,
     beside: Sequence[Distribution] = (),
 ) -> Case:
+    """A case; by itself that of a plain `envfix install` where nobody knows what is installed."""
     return Case(
         release=release,
         machine=machine,

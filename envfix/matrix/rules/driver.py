@@ -32,6 +32,7 @@ class Floor(Struct, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> str:
+        """What is needed, as in `driver >= 525.60.13`."""
         return f"driver >= {self.driver}" if self.driver else f"a driver for CUDA {self.cuda}"
 
 

@@ -29,6 +29,7 @@ class Clash(Struct, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> str:
+        """Who needs what, as in `torch 2.6.0 needs numpy<2`."""
         return f"{self.holder.package} {self.holder.version} needs {self.demand.name}{self.demand.specifier}"
 
 

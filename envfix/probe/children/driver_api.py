@@ -20,6 +20,8 @@ COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76  # CUdevice_attribut
 
 
 def device(cuda: Any, index: int) -> dict[str, Any]:
+    """One GPU: memory in bytes, compute capability as [major, minor], None what it does not say; or its
+    CUresult as `error`."""
     handle = ctypes.c_int()
     code = cuda.cuDeviceGet(ctypes.byref(handle), index)
     if code:
@@ -41,6 +43,7 @@ def device(cuda: Any, index: int) -> dict[str, Any]:
 
 
 def main() -> dict[str, Any]:
+    """The answer: `cuda` is 1000 * major + 10 * minor, `init` and `count` are CUresults (0 is success)."""
     try:
         cuda = ctypes.CDLL(LIBRARY)
     except OSError as error:

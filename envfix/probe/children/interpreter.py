@@ -81,6 +81,7 @@ def distributions() -> list[list[Any]]:
 
 
 def distribution(folder: str, name: str) -> list[Any] | None:
+    """One distribution by its metadata, as in `distributions`; None where it has no name or version."""
     place = os.path.join(folder, name)
     is_egg = name.endswith(".egg-info")
     main = (
@@ -139,6 +140,7 @@ def egg_requires(path: str) -> list[str]:
 
 
 def first_line(path: str) -> str:
+    """The first line of a small file, empty where it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read(100).decode("utf-8", "replace").strip().split("\n")[0]
@@ -176,6 +178,7 @@ def headers(virtual: bool) -> str:
 
 
 def describe() -> dict[str, Any]:
+    """What the interpreter is, where it installs to and what is installed; paths as `sysconfig` has them."""
     import sysconfig
 
     virtual = sys.prefix != getattr(sys, "base_prefix", sys.prefix) or hasattr(sys, "real_prefix")
@@ -200,6 +203,7 @@ def describe() -> dict[str, Any]:
 
 
 def main() -> None:
+    """Print the marked line."""
     enter_environment()
     answer = {"python": "{}.{}.{}".format(*sys.version_info[:3]), **describe()}
     sys.stdout.write("\n" + MARK + json.dumps(answer) + "\n")

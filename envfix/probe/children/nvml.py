@@ -42,6 +42,8 @@ class Asked:
 
 
 def device(asked: Asked, index: int) -> dict[str, Any]:
+    """One GPU: memory in bytes, compute capability as (major, minor), None what NVML does not say. Raises
+    NVMLError for a GPU that does not answer at all."""
     handle = asked.nvml.nvmlDeviceGetHandleByIndex(index)
     fact = "gpus[%d]" % index
     memory = asked.ask(fact + ".memory_mib", ("nvmlDeviceGetMemoryInfo",), handle)
@@ -55,6 +57,7 @@ def device(asked: Asked, index: int) -> dict[str, Any]:
 
 
 def ask(nvml: Any) -> dict[str, Any]:
+    """The answer: `cuda` is the driver's, 1000 * major + 10 * minor; `trouble` says why GPUs are missing."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -91,6 +94,7 @@ def bindings(folder: str) -> tuple[Any, dict[str, Any]]:
 
 
 def main() -> None:
+    """Print the marked line."""
     nvml, trouble = bindings(sys.argv[1])
     sys.stdout.write("\n" + MARK + json.dumps(trouble or ask(nvml)) + "\n")
     sys.stdout.flush()

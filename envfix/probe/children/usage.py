@@ -72,6 +72,7 @@ def processes(asked: Asked, fact: str, handle: Any) -> list[dict[str, Any]] | No
 
 
 def comm(pid: int) -> str | None:
+    """The name of a process, cut to 15 characters by Linux (proc(5)); None where it is not seen here."""
     try:
         with open("/proc/%d/comm" % pid, errors="replace") as file:
             return file.read().strip()
@@ -80,11 +81,13 @@ def comm(pid: int) -> str | None:
 
 
 def say(answer: dict[str, Any]) -> None:
+    """Print one marked line, and at once: the reader draws it as it comes."""
     sys.stdout.write("\n" + MARK + json.dumps(answer) + "\n")
     sys.stdout.flush()
 
 
 def main(folder: str, interval: float, count: int) -> None:
+    """Print a look every `interval` seconds, `count` times (0: without end)."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import nvml as child  # type: ignore[import-not-found]
 
