@@ -80,6 +80,10 @@ class Tree(abc.ABC):
         """The digest of the file's content. Raises OSError."""
 
     @abc.abstractmethod
+    def small(self, path: str, limit: int) -> bytes:
+        """At most `limit` bytes, some kilobytes, of a plain file. Raises OSError."""
+
+    @abc.abstractmethod
     def link(self, path: str, other: str) -> None:
         """Make `other` a second name of the file. Raises OSError where the filesystem has no hard links."""
 

@@ -7,20 +7,22 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from msgspec import structs
 
 from envfix.install import seals
-from envfix.install.transaction.ahead import Ahead
+from envfix.install.transaction.ahead import SECONDS, Ahead
 from envfix.install.transaction.contents import wrong_files
 from envfix.model.target import Distribution, Target
 from envfix.system.outside import RealOutside
 from tests.values import TARGET
 
 FILES = {"numb/__init__.py": "x = 1\n", "numb/libnumb.so": "code", "../bin/numb": "#!python\n"}
+LARGE = {"numb/large.so": "code" * 250_000}
 OWN = ("numb-1.0.dist-info/INSTALLER", "../bin/numb")  # what an installer writes for each environment
 
 
@@ -41,10 +43,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def environment(folder: Path, like: Path | None = None) -> Target:
+def environment(
+    folder: Path, like: Path | None = None, more: Mapping[str, str] = MappingProxyType({})
+) -> Target:
     """One with `numb` in it; its files are links to those of `like`, as uv's are to its cache's."""
     site, rows = folder / "site", []
-    for name, text in {**FILES, "numb-1.0.dist-info/INSTALLER": "uv\n"}.items():
+    for name, text in {**FILES, **more, "numb-1.0.dist-info/INSTALLER": "uv\n"}.items():
         path = Path(os.path.normpath(site / name))
         path.parent.mkdir(parents=True, exist_ok=True)
         if like is not None and name not in OWN:
@@ -114,24 +118,67 @@ def test_a_file_that_is_missing_is_found_whatever_the_cache_says(tmp_path: Path)
 def test_another_record_is_another_seal(tmp_path: Path) -> None:
     outside = Reader()
     (tmp_path / "file").write_text("x")
-    entry = outside.look(str(tmp_path / "file"))
-    assert entry is not None
-    one = seals.seal([seals.Sealed("a", b"1", entry)])
+    (tmp_path / "link").symlink_to("file")
+    here = [str(tmp_path / name) for name in ("file", "link", "none", "")]
+    stamp, *nothing = outside.stamps(here)
+    assert stamp is not None and nothing == [None, None, None]
+    one = seals.seal([seals.Sealed("a", "1", stamp)])
     others = [
-        seals.Sealed("b", b"1", entry),
-        seals.Sealed("a", b"2", entry),
-        seals.Sealed("a", b"1", entry._replace(inode=entry.inode + 1)),
-        seals.Sealed("a", b"1", entry._replace(mtime=entry.mtime + 1)),
-        seals.Sealed("a", b"1", entry._replace(size=entry.size + 1)),
+        seals.Sealed("b", "1", stamp),
+        seals.Sealed("a", "2", stamp),
+        seals.Sealed("a", "1", stamp._replace(inode=stamp.inode + 1)),
+        seals.Sealed("a", "1", stamp._replace(mtime=stamp.mtime + 1)),
+        seals.Sealed("a", "1", stamp._replace(size=stamp.size + 1)),
     ]
     assert one and one not in {seals.seal([other]) for other in others}
-    assert seals.seal([seals.Sealed("a", b"1", None)]) == ""
+    assert seals.seal([seals.Sealed("a", "1", None)]) == ""
+
+
+def test_a_large_file_is_known_by_itself(tmp_path: Path) -> None:
+    """Nine wheels of NVIDIA's bring `nvidia/__init__.py`, and only the last one's is there."""
+    first = environment(tmp_path / "a", more=LARGE)
+    assert wrong(first, Reader()) == []
+    second, outside = environment(tmp_path / "b", like=tmp_path / "a", more=LARGE), Reader()
+    other = Path(second.purelib, "numb", "__init__.py")
+    other.unlink()
+    other.write_text(FILES["numb/__init__.py"])  # the same in another file
+    assert wrong(second, outside) == []
+    assert "numb/__init__.py" in names(outside, second)
+    assert "numb/large.so" not in names(outside, second)
+
+
+def test_of_what_uv_has_just_unpacked_the_size_of_a_large_file_is_compared(tmp_path: Path) -> None:
+    archive, outside = tmp_path / "uv/archive-v0", Reader()
+    with Ahead(outside, str(tmp_path / "uv")):
+        unpacked(archive / "whole", tmp_path / "a", more=LARGE)
+        unpacked(archive / "short", tmp_path / "b", more=LARGE, large=LARGE["numb/large.so"][:-1])
+    assert "whole/numb/libnumb.so" in read_of(outside, archive)
+    assert "whole/numb/large.so" not in read_of(outside, archive)
+    whole, again = environment(tmp_path / "c", like=tmp_path / "a", more=LARGE), Reader()
+    assert wrong(whole, again) == []
+    assert names(again, whole) == set(OWN)
+    short, again = environment(tmp_path / "d", like=tmp_path / "b", more=LARGE), Reader()
+    assert wrong(short, again) == ["numb/large.so"]
+
+
+def test_what_a_disk_did_not_take_is_raised_at_the_end(tmp_path: Path) -> None:
+    class Full(Reader):
+        def settle_all(self, path: str) -> None:
+            raise OSError(28, "No space left on device", path)
+
+    outside = Full()
+    with pytest.raises(OSError, match="No space left"), Ahead(outside, str(tmp_path / "uv")):
+        unpacked(tmp_path / "uv/archive-v0/whole", tmp_path / "a")
+        until(lambda: bool(outside.read))
+        time.sleep(SECONDS)
+    assert seals.known(Reader()) == ()
 
 
 def test_a_damaged_cache_is_none(tmp_path: Path) -> None:
     outside = Reader()
     seals.remember(outside, (), ["one", "", "two"])
-    assert seals.known(outside) == ("one", "two")
+    seals.remember(outside, ("one", "two"), ["three", "one"])
+    assert seals.known(outside) == ("two", "three", "one")
     next((tmp_path / "cache").rglob("seals.json")).write_text('["one", 2')
     assert seals.known(outside) == ()
 
@@ -160,10 +207,18 @@ def test_of_an_install_that_failed_nothing_is_remembered(tmp_path: Path) -> None
     assert seals.known(Reader()) == ()
 
 
-def unpacked(wheel: Path, folder: Path, libnumb: str = "code") -> None:
+def unpacked(
+    wheel: Path,
+    folder: Path,
+    libnumb: str = "code",
+    more: Mapping[str, str] = MappingProxyType({}),
+    large: str | None = None,
+) -> None:
     """The wheel as uv has it in its cache, moved there at once; `folder` gets an environment of its files."""
-    environment(folder)
+    environment(folder, more=more)
     (folder / "site/numb/libnumb.so").write_text(libnumb)
+    if large is not None:
+        (folder / "site/numb/large.so").write_text(large)
     wheel.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(folder / "site", wheel.parent / ".tmp", copy_function=os.link)
     (wheel.parent / ".tmp").rename(wheel)

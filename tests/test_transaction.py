@@ -452,6 +452,22 @@ def test_putting_back_needs_nothing_but_the_standard_library() -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)
 
 
+@pytest.mark.parametrize("below", [True, False])
+def test_what_envfix_runs_on_is_imported_before_it_changes(
+    below: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    for folder in (site, elsewhere):
+        folder.mkdir()
+    (tmp_path / "link").symlink_to("site")
+    (site / "needed_later.py").write_text("")
+    monkeypatch.setattr(imports, "MODULES", ("not_there_at_all", "needed_later"))
+    monkeypatch.syspath_prepend(str(tmp_path / "link"))
+    monkeypatch.delitem(sys.modules, "needed_later", raising=False)
+    imports.import_all(RealOutside(), [str(site if below else elsewhere)])
+    assert ("needed_later" in sys.modules) is below
+
+
 def test_everything_that_envfix_may_import_is_named() -> None:
     """Before packages change below it, all of it is imported: half of an old and half of a new one would not
     work together. Attestations are checked before the first change, and completion changes nothing."""

@@ -18,6 +18,8 @@ from envfix.system.locks import RealHeld, take
 from envfix.tree import FILE, FOLDER, LINK, OTHER, Entry, Held, Stamp, Tree
 
 _KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: LINK}
+# A pipe is not waited for.
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _ENDING = tuple(number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)))
 
 
@@ -61,7 +63,7 @@ class RealTree(Tree):
 
     def sha256(self, path: str) -> bytes:
         digest = hashlib.sha256()
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, _READ)
         try:
             # Large pieces: the interpreter's lock is given up while each is hashed.
             while piece := os.read(descriptor, 1 << 20):
@@ -69,6 +71,13 @@ class RealTree(Tree):
         finally:
             os.close(descriptor)
         return digest.digest()
+
+    def small(self, path: str, limit: int) -> bytes:
+        descriptor = os.open(path, _READ)
+        try:
+            return os.read(descriptor, limit)
+        finally:
+            os.close(descriptor)
 
     def link(self, path: str, other: str) -> None:
         os.link(path, other, follow_symlinks=False)

@@ -23,9 +23,10 @@ ROUNDS = 3
 
 
 def rows(shop: Workshop, options: Options) -> list[Row]:
-    """Each round makes an environment with the old release and upgrades it, from uv's cache."""
+    """Each round makes an environment with the old release and upgrades it; what the new one brings is
+    downloaded, as it is for a user who has not had it yet."""
     for version in (BEFORE, AFTER):
-        shop.say(f"locking and fetching tensorflow {version} ...")
+        shop.say(f"locking tensorflow {version} ...")
         shop.run([
             *envfix_command(), "lock", "--machine", shop.machine, "--python", shop.python, "--tf", version,
             "-o", str(shop.folder / "pylock.upgrade.toml"), "--requirements", str(_lock(shop, version)),
@@ -49,13 +50,21 @@ def _bare(shop: Workshop, version: str) -> list[str]:
 
 
 def _old(shop: Workshop) -> None:
-    """An environment with the old release, everything fetched for the new one."""
-    for version in (AFTER, BEFORE):
-        shop.say(f"an environment with tensorflow {version} ...")
-        shop.remove("upgraded")
-        shop.venv("upgraded", seed=True)
-        shop.run(_bare(shop, version))
+    """An environment with the old release; uv's cache has nothing of what the new one replaces or brings."""
+    shop.say(f"an environment with tensorflow {BEFORE} ...")
+    shop.remove("upgraded")
+    shop.venv("upgraded", seed=True)
+    shop.run(_bare(shop, BEFORE))
+    before, after = (_pins(shop, version) for version in (BEFORE, AFTER))
+    shop.run([uv_program(), "cache", "clean", "--quiet", *sorted(name for name, _ in before ^ after)])
     os.sync()
+
+
+def _pins(shop: Workshop, version: str) -> set[tuple[str, str]]:
+    """Names and versions in the lock."""
+    words = (line.split() for line in _lock(shop, version).read_text().splitlines())
+    pins = (first[0].partition("==") for first in words if first)
+    return {(name, pin) for name, equals, pin in pins if equals}
 
 
 def _theirs(shop: Workshop) -> Run:
@@ -84,7 +93,7 @@ def _row(mine: Sequence[Run], uvs: Sequence[Run], spent: Sequence[dict[str, list
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in medians.items())
     return Row(
         SECTION,
-        f"`envfix install --tf {AFTER}` over {BEFORE} in place, warm, beside `uv pip install`",
+        f"`envfix install --tf {AFTER}` over {BEFORE} in place, downloading it, beside `uv pip install`",
         Spread.of(ours).text("s"),
         Spread.of(theirs).text("s"),
         paired(ours, theirs),

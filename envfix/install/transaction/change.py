@@ -109,7 +109,7 @@ class Transaction(Change):
         number = max(journal.numbers(outside, self.home), default=0) + 1
         self.folder = f"{self.home}/{number}"
         outside.make_dir(self.folder)
-        imports.import_all()
+        imports.import_all(outside, (self.target.purelib, self.target.platlib))
         leaving = {row.name for row in moved} | {loader.NAME}
         own = loader.describe(outside, self.target)
         names = None if arrives is None else [*arrives, *own.files, *own.compiled.values(), BYTE_CODE]

@@ -53,7 +53,7 @@ class Keeper:
 
     def _packed(self, path: str, entry: Entry) -> bool:
         try:
-            data = self.outside.read_bytes(path, SMALL + 1)
+            data = self.outside.small(path, SMALL + 1)
         except PermissionError:
             return False  # not ours to read, but perhaps to link
         if len(data) != entry.size:
