@@ -21,6 +21,7 @@ from envfix.install import loader
 from envfix.install.transaction import history, imports, journal, recover
 from envfix.install.transaction.change import Contended, changing
 from envfix.install.transaction.journal import State
+from envfix.system.outside import RealOutside
 from tests import ground
 from tests.faults import deaths, in_child
 from tests.ground import LARGE, small_tensorflows
