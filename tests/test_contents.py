@@ -149,7 +149,7 @@ def test_a_large_file_is_known_by_itself(tmp_path: Path) -> None:
 
 def test_of_what_uv_has_just_unpacked_the_size_of_a_large_file_is_compared(tmp_path: Path) -> None:
     archive, outside = tmp_path / "uv/archive-v0", Reader()
-    with Ahead(outside, str(tmp_path / "uv")):
+    with Ahead(outside, str(tmp_path / "uv"), settles=True):
         unpacked(archive / "whole", tmp_path / "a", more=LARGE)
         unpacked(archive / "short", tmp_path / "b", more=LARGE, large=LARGE["numb/large.so"][:-1])
     assert "whole/numb/libnumb.so" in read_of(outside, archive)
@@ -167,7 +167,7 @@ def test_what_a_disk_did_not_take_is_raised_at_the_end(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device", path)
 
     outside = Full()
-    with pytest.raises(OSError, match="No space left"), Ahead(outside, str(tmp_path / "uv")):
+    with pytest.raises(OSError, match="No space left"), Ahead(outside, str(tmp_path / "uv"), settles=True):
         unpacked(tmp_path / "uv/archive-v0/whole", tmp_path / "a")
         until(lambda: bool(outside.read))
         time.sleep(SECONDS)
@@ -186,7 +186,7 @@ def test_a_damaged_cache_is_none(tmp_path: Path) -> None:
 def test_what_appears_in_uvs_cache_is_read_while_the_rest_is_fetched(tmp_path: Path) -> None:
     archive, outside = tmp_path / "uv/archive-v0", Reader()
     unpacked(archive / "before", tmp_path / "before")
-    with Ahead(outside, str(tmp_path / "uv")):
+    with Ahead(outside, str(tmp_path / "uv"), settles=True):
         unpacked(archive / "whole", tmp_path / "a")
         unpacked(archive / "damaged", tmp_path / "b", libnumb="c0de")
         until(lambda: {"whole/numb/libnumb.so", "damaged/numb/libnumb.so"} <= read_of(outside, archive))
@@ -200,7 +200,7 @@ def test_what_appears_in_uvs_cache_is_read_while_the_rest_is_fetched(tmp_path: P
 
 def test_of_an_install_that_failed_nothing_is_remembered(tmp_path: Path) -> None:
     archive, outside = tmp_path / "uv/archive-v0", Reader()
-    with pytest.raises(KeyboardInterrupt), Ahead(outside, str(tmp_path / "uv")):
+    with pytest.raises(KeyboardInterrupt), Ahead(outside, str(tmp_path / "uv"), settles=True):
         unpacked(archive / "whole", tmp_path / "a")
         until(lambda: "whole/numb/libnumb.so" in read_of(outside, archive))
         raise KeyboardInterrupt

@@ -121,7 +121,7 @@ def _uncached(job: _Job) -> frozenset[str] | None:
 
 def _change(job: _Job, plan: Plan, change: Change) -> None:
     change.installer = job.installer.name
-    with nullcontext() if job.cache is None else Ahead(job.outside, job.cache):
+    with nullcontext() if job.cache is None else Ahead(job.outside, job.cache, settles=change.lasts):
         _install(job, plan, change)
 
 

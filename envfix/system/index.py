@@ -1,7 +1,7 @@
 """The real package index: simple pages, core metadata and wheel members over HTTP ranges, or from disk.
 
-`requests`, `pypi_simple` and `remotezip` are imported with this module, so import it only in the commands
-that read an index.
+`requests` and `remotezip` are imported with this module, so import it only in the commands that read an
+index; `pypi_simple` with the first page (`envfix.system.pages`), for the wheels of a lock are read without.
 """
 
 from __future__ import annotations
@@ -19,15 +19,6 @@ from urllib.request import url2pathname
 
 import remotezip  # type: ignore[import-untyped]
 import requests
-from pypi_simple import (
-    PYPI_SIMPLE_ENDPOINT,
-    DistributionPackage,
-    NoSuchProjectError,
-    ProjectPage,
-    PyPISimple,
-    UnsupportedContentTypeError,
-    UnsupportedRepoVersionError,
-)
 from urllib3.exceptions import HTTPError
 
 from envfix.errors import IndexUnreachable, InputError
@@ -35,7 +26,7 @@ from envfix.model.target import PipConfig
 from envfix.model.urls import redact, without_credentials
 from envfix.pep751 import is_fetchable
 from envfix.ports import Index, IndexFile
-from envfix.resolve.unavailable import not_an_index, unanswered
+from envfix.resolve.unavailable import unanswered
 from envfix.system.answers import read_at_most
 from envfix.system.session import host_of, new_session
 from envfix.system.wheel_ends import LARGEST_METADATA, Fetcher, TailFetcher, metadata_at_start, metadata_name
@@ -64,23 +55,38 @@ class RealIndex(Index):
     ) -> None:
         """`on_response` is shown every answer before its body is read."""
         config = config or PipConfig()
-        urls = (config.index_url or PYPI_SIMPLE_ENDPOINT, *config.extra_index_urls)
-        self._urls = () if config.no_index else tuple(without_credentials(url) for url in urls)
+        self._config = config
         self._timeout = config.timeout or TIMEOUT
-        self._session = new_session(config, () if config.no_index else urls)
+        named = (config.index_url, *config.extra_index_urls)
+        self._session = new_session(config, () if config.no_index else tuple(filter(None, named)))
         if on_response is not None:
             self._session.hooks["response"].append(lambda answer, *_, **__: on_response(answer))
 
     def files(self, project: str) -> tuple[IndexFile, ...]:
         if not _NAME.fullmatch(project):
             raise InputError(f"`{redact(project)}` is no name of a package")
+        if self._config.no_index:
+            return ()
+        from envfix.system import pages
+
         found: list[IndexFile] = []
-        for url in self._urls:
-            disk = _is_file(url)
-            page = self._from_disk(url, project) if disk else self._from_network(url, project)
+        for named in (self._config.index_url or pages.DEFAULT_INDEX, *self._config.extra_index_urls):
+            url = without_credentials(named)
             # A page on the network must not lead to files of this machine.
-            found += [_index_file(package) for package in page if is_fetchable(package.url, disk=disk)]
+            found += [file for file in self._page(url, project) if is_fetchable(file.url, disk=_is_file(url))]
         return tuple(found)
+
+    def _page(self, url: str, project: str) -> tuple[IndexFile, ...]:
+        from envfix.system import pages
+
+        if not _is_file(url):
+            return self._guard(url, lambda: pages.from_network(url, project, self._session, self._timeout))
+        root = _path(url)
+        if not root.is_dir():
+            raise IndexUnreachable(f"the package index {url} is not there")
+        page = root / project / "index.html"
+        base = f"{url.rstrip('/')}/{project}/"
+        return self._guard(url, lambda: pages.from_disk(page, project, base)) if page.is_file() else ()
 
     def metadata(self, file: IndexFile) -> str:
         beside = self._metadata_beside(file.url)
@@ -120,23 +126,6 @@ class RealIndex(Index):
         answer = self._guard(url, lambda: self._session.get(url, timeout=self._timeout))
         self._guard(url, answer.raise_for_status)
         return answer.content
-
-    def _from_network(self, url: str, project: str) -> list[DistributionPackage]:
-        client = PyPISimple(url, session=self._session)
-        try:
-            return self._guard(url, lambda: client.get_project_page(project, timeout=self._timeout)).packages
-        except NoSuchProjectError:
-            return []
-
-    def _from_disk(self, url: str, project: str) -> list[DistributionPackage]:
-        root = _path(url)
-        if not root.is_dir():
-            raise IndexUnreachable(f"the package index {url} is not there")
-        page = root / project / "index.html"
-        if not page.is_file():
-            return []
-        base = f"{url.rstrip('/')}/{project}/"
-        return self._guard(url, lambda: ProjectPage.from_html(project, page.read_bytes(), base).packages)
 
     def _metadata_inside(self, file: IndexFile, fetcher: type[Fetcher]) -> bytes | None:
         with self._open(file, fetcher) as archive:
@@ -192,12 +181,6 @@ class RealIndex(Index):
         """`action()`, or IndexUnreachable that names the host and what went wrong."""
         try:
             return action()
-        except NoSuchProjectError:
-            raise
-        except (
-            UnsupportedContentTypeError, UnsupportedRepoVersionError, requests.exceptions.JSONDecodeError
-        ) as problem:  # fmt: skip
-            raise not_an_index(url, str(problem)) from None
         except (requests.RequestException, remotezip.RemoteZipError, HTTPError, OSError) as problem:
             raise unanswered(url, _reason(problem)) from None
         except _NO_WHEEL as problem:
@@ -221,21 +204,6 @@ def _is_file(url: str) -> bool:
 
 def _path(url: str) -> Path:
     return Path(url2pathname(urlsplit(url).path))
-
-
-def _index_file(package: DistributionPackage) -> IndexFile:
-    uploaded = package.upload_time
-    return IndexFile(
-        filename=package.filename,
-        url=package.url,
-        sha256=package.digests.get("sha256"),
-        size=package.size,
-        requires_python=package.requires_python,
-        upload_time=uploaded.strftime("%Y-%m-%dT%H:%M:%SZ") if uploaded else None,
-        yanked=package.is_yanked,
-        # No page leads to a file of this machine by it, one on the disk neither.
-        provenance=url if (url := package.provenance_url) and is_fetchable(url, disk=False) else None,
-    )
 
 
 def _refuses_suffix(problem: Exception) -> bool:

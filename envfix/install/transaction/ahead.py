@@ -21,16 +21,18 @@ SECONDS = 0.25  # between two looks at the cache
 
 
 class Ahead:
-    """While the block runs, compares each wheel that appears in uv's cache `cache` with its RECORD. Raises at
-    its end what went wrong meanwhile, such as the OSError of a disk that did not take what was written.
+    """While the block runs, compares each wheel that appears in uv's cache `cache` with its RECORD, and
+    brings it to the disk where `settles`. Raises at its end what went wrong meanwhile, such as the OSError of
+    a disk that did not take what was written.
 
     Wheels are known by uv's folder `archive-v0` (uv 0.13.9), into which it moves each when it is complete.
     With another layout, or files that are copied and not linked, the check after the install reads them.
     """
 
-    def __init__(self, outside: Outside, cache: str) -> None:
+    def __init__(self, outside: Outside, cache: str, *, settles: bool) -> None:
         self._outside = outside
         self._cache = cache
+        self._settles = settles
         self._over = threading.Event()
         self._failed = False
         self._trouble: BaseException | None = None
@@ -66,7 +68,7 @@ class Ahead:
             there = self._wheels()
             for folder in sorted(there - done):
                 self._found += contents.seals_of_unpacked(self._outside, folder, self._goes_on)
-            if there != done and not over:
+            if self._settles and there != done and not over:
                 # What is on the disk already need not be waited for at the end, when all must be there.
                 self._outside.settle_all(self._cache)
             done = there
