@@ -61,7 +61,8 @@ class Tree(abc.ABC):
         """What is at the path, a link being itself; None where nothing is or may be looked at."""
 
     def stamps(self, paths: Iterable[str]) -> list[Stamp | None]:
-        """Of each what tells that it was not touched; None for what is no plain file, or not there."""
+        """Of each what tells that it was not touched; None for what is no plain file or not there, and on a
+        filesystem without inodes."""
         entries = (self.look(path) for path in paths)
         return [
             Stamp(entry.size, entry.mtime, entry.inode) if entry is not None and entry.kind == FILE else None

@@ -39,7 +39,7 @@ HEADER = (
 def main() -> int:
     options = read_options(__doc__)
     print("\n".join(HEADER))
-    for job in jobs_of(options):
+    for job in list(jobs_of(options)):  # a misspelt one is said before the first has run
         version = str(job.release.version)
         cells = [version, str(job.python), shown(by_uv(version, job.interpreter))]
         cells += map(shown, by_envfix(version, job.interpreter, options.machine))

@@ -105,6 +105,8 @@ def _asked(
 
 def _feature(path: str) -> PythonRelease:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return PythonRelease(
-        subprocess.run([path, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    )
+    try:
+        asked = subprocess.run([path, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as problem:
+        sys.exit(f"error: `{path}` is no Python that runs: {problem}")
+    return PythonRelease(asked.stdout.strip())

@@ -48,7 +48,7 @@ def main() -> int:
         sys.exit("error: name the releases to prove")
     machine = described_machine(options.machine)
     failed = 0
-    for job in jobs_of(options):
+    for job in list(jobs_of(options)):  # a misspelt one is said before the first has run
         make_room(options.cache, options.cache_limit * GB)
         name = f"{job.release.version} on Python {job.python}"
         try:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 from msgspec import structs
 
-from envfix.install import seals
+from envfix.install import digests, seals
 from envfix.install.transaction.ahead import SECONDS, Ahead
 from envfix.install.transaction.contents import wrong_files
 from envfix.model.target import Distribution, Target
@@ -32,9 +33,15 @@ class Reader(RealOutside):
     def __init__(self) -> None:
         super().__init__(quiet=True)
         self.read: list[str] = []
+        self.settled: list[str] = []
+        self.patience = 0.0
+
+    def settle_all(self, path: str) -> None:
+        self.settled.append(path)
 
     def sha256(self, path: str) -> bytes:
         self.read.append(path)
+        time.sleep(self.patience)
         return super().sha256(path)
 
 
@@ -62,8 +69,9 @@ def environment(
     return structs.replace(TARGET, purelib=str(site), platlib=str(site), installed=(dist,))
 
 
-def wrong(target: Target, outside: Reader) -> list[str]:
-    return [os.path.relpath(one.path, target.purelib) for one in wrong_files(outside, target, ["numb"])]
+def wrong(target: Target, outside: Reader, ahead: Sequence[str] = ()) -> list[str]:
+    found = wrong_files(outside, target, ["numb", "other"], ahead)
+    return [os.path.relpath(one.path, target.purelib) for one in found]
 
 
 def names(outside: Reader, target: Target) -> set[str]:
@@ -149,16 +157,73 @@ def test_a_large_file_is_known_by_itself(tmp_path: Path) -> None:
 
 def test_of_what_uv_has_just_unpacked_the_size_of_a_large_file_is_compared(tmp_path: Path) -> None:
     archive, outside = tmp_path / "uv/archive-v0", Reader()
-    with Ahead(outside, str(tmp_path / "uv"), settles=True):
+    with Ahead(outside, str(tmp_path / "uv"), ["numb"], settles=True) as ahead:
         unpacked(archive / "whole", tmp_path / "a", more=LARGE)
         unpacked(archive / "short", tmp_path / "b", more=LARGE, large=LARGE["numb/large.so"][:-1])
     assert "whole/numb/libnumb.so" in read_of(outside, archive)
     assert "whole/numb/large.so" not in read_of(outside, archive)
     whole, again = environment(tmp_path / "c", like=tmp_path / "a", more=LARGE), Reader()
-    assert wrong(whole, again) == []
+    assert wrong(whole, again, ahead.seals) == []
     assert names(again, whole) == set(OWN)
     short, again = environment(tmp_path / "d", like=tmp_path / "b", more=LARGE), Reader()
-    assert wrong(short, again) == ["numb/large.so"]
+    assert wrong(short, again, ahead.seals) == ["numb/large.so"]
+
+
+@pytest.mark.parametrize("size", ["", "0000000", "1" * 16])
+def test_an_empty_file_is_read_whatever_its_record_says_of_the_size(size: str, tmp_path: Path) -> None:
+    archive = tmp_path / "uv/archive-v0"
+    with Ahead(Reader(), str(tmp_path / "uv"), ["numb"], settles=False) as ahead:
+        environment(tmp_path / "a", more=LARGE)
+        record = tmp_path / "a/site/numb-1.0.dist-info/RECORD"
+        record.write_text(record.read_text().replace(",1000000\n", f",{size}\n"))
+        unpacked(archive / "whole", tmp_path / "b", more=LARGE, large="", like=record)
+    target = environment(tmp_path / "c", like=tmp_path / "b", more=LARGE)
+    shutil.copy(record, Path(target.purelib, "numb-1.0.dist-info/RECORD"))
+    assert "numb/large.so" in wrong(target, Reader(), ahead.seals)
+
+
+def test_the_digests_of_libraries_are_kept_for_the_next_command(tmp_path: Path) -> None:
+    name = "nvidia/numb/lib/libnumb.so.1"
+    library = {name: "code" * 250_000, "nvidia/numb/notes.txt": "x"}
+    first = environment(tmp_path / "a", more=library)
+    assert wrong(first, Reader()) == []
+    second, outside = environment(tmp_path / "b", like=tmp_path / "a", more=library), Reader()
+    assert wrong(second, outside) == []
+    path = str(Path(second.purelib, name))
+    assert path not in outside.read
+    (own,) = digests.digests(outside, [path]).items()
+    assert own == (path, hashlib.sha256(library[name].encode()).digest())
+    assert path not in outside.read, "it was known"
+    kept = json.loads(next((tmp_path / "cache").rglob("digests.json")).read_text())
+    assert set(kept) == {str(Path(one.purelib, name)) for one in (first, second)}
+
+
+def test_of_two_packages_with_one_file_either_may_have_its_content(tmp_path: Path) -> None:
+    target = environment(tmp_path / "a")
+    site = Path(target.purelib)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"of other\n").digest()).rstrip(b"=").decode()
+    (site / "other-1.0.dist-info").mkdir()
+    rows = f"numb/__init__.py,sha256={digest},9\n"
+    (site / "other-1.0.dist-info/RECORD").write_text(rows)
+    other = Distribution(name="other", version="1.0", location=str(site))
+    both = structs.replace(target, installed=(*target.installed, other))
+    for text, found in (("x = 1\n", []), ("of other\n", []), ("of neither", ["numb/__init__.py"] * 2)):
+        (site / "numb/__init__.py").write_text(text)
+        assert wrong(both, Reader()) == found[: len(set(found))]
+
+
+def test_odd_paths_are_found_where_they_are(tmp_path: Path) -> None:
+    target = environment(tmp_path / "a")
+    site, absolute = Path(target.purelib), tmp_path / "absolute"
+    absolute.write_text("x = 1\n")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"x = 1\n").digest()).rstrip(b"=").decode()
+    odd = [str(absolute), "numb/../numb/__init__.py", "./numb/__init__.py", "numb//__init__.py"]
+    with (site / "numb-1.0.dist-info/RECORD").open("a") as record:
+        record.writelines(f"{name},sha256={digest},6\n" for name in odd)
+        record.write("numb/gone.py,sha512=abc,1\n")
+    assert wrong(target, Reader()) == []
+    absolute.write_text("y")
+    assert wrong(target, Reader()) == [os.path.relpath(absolute, site)]
 
 
 def test_what_a_disk_did_not_take_is_raised_at_the_end(tmp_path: Path) -> None:
@@ -167,7 +232,10 @@ def test_what_a_disk_did_not_take_is_raised_at_the_end(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device", path)
 
     outside = Full()
-    with pytest.raises(OSError, match="No space left"), Ahead(outside, str(tmp_path / "uv"), settles=True):
+    with (
+        pytest.raises(OSError, match="No space left"),
+        Ahead(outside, str(tmp_path / "uv"), ["numb"], settles=True),
+    ):
         unpacked(tmp_path / "uv/archive-v0/whole", tmp_path / "a")
         until(lambda: bool(outside.read))
         time.sleep(SECONDS)
@@ -186,25 +254,48 @@ def test_a_damaged_cache_is_none(tmp_path: Path) -> None:
 def test_what_appears_in_uvs_cache_is_read_while_the_rest_is_fetched(tmp_path: Path) -> None:
     archive, outside = tmp_path / "uv/archive-v0", Reader()
     unpacked(archive / "before", tmp_path / "before")
-    with Ahead(outside, str(tmp_path / "uv"), settles=True):
+    with Ahead(outside, str(tmp_path / "uv"), ["numb"], settles=False) as ahead:
         unpacked(archive / "whole", tmp_path / "a")
         unpacked(archive / "damaged", tmp_path / "b", libnumb="c0de")
         until(lambda: {"whole/numb/libnumb.so", "damaged/numb/libnumb.so"} <= read_of(outside, archive))
     assert not any(path.startswith("before") for path in read_of(outside, archive))
+    assert len(outside.read) == len(set(outside.read)), "nothing is read twice"
+    assert outside.settled == []
+    assert seals.known(outside) == (), "what no environment has is not remembered"
     whole, again = environment(tmp_path / "c", like=tmp_path / "a"), Reader()
-    assert wrong(whole, again) == []
+    assert wrong(whole, again, ahead.seals) == []
     assert names(again, whole) == set(OWN)
     damaged, again = environment(tmp_path / "d", like=tmp_path / "b"), Reader()
-    assert wrong(damaged, again) == ["numb/libnumb.so"]
+    assert wrong(damaged, again, ahead.seals) == ["numb/libnumb.so"]
 
 
-def test_of_an_install_that_failed_nothing_is_remembered(tmp_path: Path) -> None:
+def test_a_wheel_of_another_package_is_not_read(tmp_path: Path) -> None:
     archive, outside = tmp_path / "uv/archive-v0", Reader()
-    with pytest.raises(KeyboardInterrupt), Ahead(outside, str(tmp_path / "uv"), settles=True):
+    with Ahead(outside, str(tmp_path / "uv"), ["tensorflow"], settles=False) as ahead:
         unpacked(archive / "whole", tmp_path / "a")
-        until(lambda: "whole/numb/libnumb.so" in read_of(outside, archive))
+    assert (outside.read, ahead.seals) == ([], [])
+
+
+def test_what_is_fetched_is_brought_to_the_disk_meanwhile(tmp_path: Path) -> None:
+    outside = Reader()
+    with Ahead(outside, str(tmp_path / "uv"), ["numb"], settles=True):
+        unpacked(tmp_path / "uv/archive-v0/whole", tmp_path / "a")
+        until(lambda: bool(outside.settled))
+        time.sleep(3 * SECONDS)
+    assert outside.settled == [str(tmp_path / "uv")], "once for each time that something came"
+
+
+def test_after_a_failure_nothing_more_is_read(tmp_path: Path) -> None:
+    archive, outside = tmp_path / "uv/archive-v0", Reader()
+    outside.patience = 0.2
+    ahead = Ahead(outside, str(tmp_path / "uv"), ["numb"], settles=True)
+    with pytest.raises(KeyboardInterrupt), ahead:
+        unpacked(archive / "whole", tmp_path / "a")
+        until(lambda: bool(outside.read))
         raise KeyboardInterrupt
-    assert seals.known(Reader()) == ()
+    time.sleep(0.5)
+    assert len(outside.read) < len(FILES)
+    assert ahead.seals == []
 
 
 def unpacked(
@@ -213,12 +304,15 @@ def unpacked(
     libnumb: str = "code",
     more: Mapping[str, str] = MappingProxyType({}),
     large: str | None = None,
+    like: Path | None = None,
 ) -> None:
     """The wheel as uv has it in its cache, moved there at once; `folder` gets an environment of its files."""
     environment(folder, more=more)
     (folder / "site/numb/libnumb.so").write_text(libnumb)
     if large is not None:
         (folder / "site/numb/large.so").write_text(large)
+    if like is not None:
+        shutil.copy(like, folder / "site/numb-1.0.dist-info/RECORD")
     wheel.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(folder / "site", wheel.parent / ".tmp", copy_function=os.link)
     (wheel.parent / ".tmp").rename(wheel)

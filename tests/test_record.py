@@ -12,7 +12,7 @@ from msgspec import structs
 from envfix.install.libraries import damages
 from envfix.install.transaction import contents, snapshot
 from envfix.model.target import Distribution
-from envfix.record import Place, paths_in, place_of, recorded
+from envfix.record import Place, paths_in, place_of, read_row, recorded
 from envfix.restart.contents import contents_of
 from tests.fakes import FakeOutside
 from tests.values import TARGET
@@ -26,6 +26,13 @@ COMMA = '"nvidia/a, ""b"".so",sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE
 
 def test_paths_are_the_first_column_quoted_or_not() -> None:
     assert paths_in(f"a.py,sha256=x,1\r\n{COMMA}\nb.so,,") == ("a.py", 'nvidia/a, "b".so', "b.so")
+
+
+def test_a_row_says_its_size_and_digest_where_it_does() -> None:
+    digest = "sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE"
+    assert read_row(f"{digest},12,more").size == 12
+    assert read_row(f"{digest},12").digest == read_row(digest).digest != b""
+    assert [read_row(said) for said in ("", ",", "sha512=x,x")] == [(None, None)] * 3
 
 
 def test_a_quotation_mark_without_its_partner_ends_with_its_line() -> None:

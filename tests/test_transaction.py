@@ -453,6 +453,22 @@ def test_putting_back_needs_nothing_but_the_standard_library() -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)
 
 
+@pytest.mark.parametrize("disposable", [True, False])
+def test_what_was_there_before_waits_for_the_disk_and_imports_ahead(
+    disposable: bool, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = room.target()
+    settled: list[str] = []
+    imported: list[tuple[str, ...]] = []
+    monkeypatch.setattr(room.outside, "settle_all", settled.append)
+    monkeypatch.setattr(imports, "import_all", lambda _, sites: imported.append(tuple(sites)))
+    with changing(room.outside, target, room.target, disposable=disposable) as change:
+        change.begin((journal.Moved(loader.NAME, None, loader.VERSION),), ())
+        loader.install(room.outside, target)
+    assert bool(settled) is not disposable
+    assert imported == ([] if disposable else [(target.purelib, target.platlib)])
+
+
 @pytest.mark.parametrize("below", [True, False])
 def test_what_envfix_runs_on_is_imported_before_it_changes(
     below: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -465,7 +481,8 @@ def test_what_envfix_runs_on_is_imported_before_it_changes(
     monkeypatch.setattr(imports, "MODULES", ("not_there_at_all", "needed_later"))
     monkeypatch.syspath_prepend(str(tmp_path / "link"))
     monkeypatch.delitem(sys.modules, "needed_later", raising=False)
-    imports.import_all(RealOutside(), [str(site if below else elsewhere)])
+    (tmp_path / "site2").symlink_to("site")
+    imports.import_all(RealOutside(), [str(tmp_path / "site2" if below else elsewhere)])
     assert ("needed_later" in sys.modules) is below
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 from msgspec import Struct
 from packaging.specifiers import SpecifierSet
@@ -11,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from envfix.errors import InstallFailed
 from envfix.explanation import why_failed
 from envfix.install.commands import Installer, UvInstaller, installer_named
-from envfix.install.disk import check_space, uv_kept_cache
+from envfix.install.disk import check_space
 from envfix.install.lacking import hint_for
 from envfix.install.transaction.ahead import Ahead
 from envfix.install.transaction.change import Change
@@ -79,7 +78,7 @@ def apply(
         plan,
         target.purelib,
         installer=job.installer.name,
-        cache=job.cache,
+        cache=job.cache or outside.temporary_dir(),
         uncached=lambda: _uncached(job),
         kept=change.copied_bytes(job.affected),
     )
@@ -95,7 +94,7 @@ def _job(
     return _Job(
         outside=outside,
         installer=installer,
-        cache=uv_kept_cache(outside) if isinstance(installer, UvInstaller) else None,
+        cache=installer.kept_cache if isinstance(installer, UvInstaller) else None,
         target=target,
         packages=packages,
         removed=tuple(dist.name for dist in in_the_way(everything, target.installed)),
@@ -121,8 +120,19 @@ def _uncached(job: _Job) -> frozenset[str] | None:
 
 def _change(job: _Job, plan: Plan, change: Change) -> None:
     change.installer = job.installer.name
-    with nullcontext() if job.cache is None else Ahead(job.outside, job.cache, settles=change.lasts):
+    if job.cache is None or not _links(job.outside, job.cache, job.target):
         _install(job, plan, change)
+        return
+    names = {package.name for package in job.packages}
+    with Ahead(job.outside, job.cache, names, settles=change.lasts) as ahead:
+        _install(job, plan, change)
+    change.seals = tuple(ahead.seals)
+
+
+def _links(outside: Outside, cache: str, target: Target) -> bool:
+    """Whether uv's files in the target are those of its cache (uv's documentation, "Link mode")."""
+    apart = outside.environ.get("UV_LINK_MODE", "") in ("copy", "symlink")
+    return not apart and outside.device(cache) == outside.device(target.purelib)
 
 
 def _install(job: _Job, plan: Plan, change: Change) -> None:

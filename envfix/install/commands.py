@@ -9,6 +9,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from envfix.errors import InputError
@@ -132,9 +133,15 @@ class UvInstaller(Installer):
 
     name = "uv"
 
+    @cached_property
+    def kept_cache(self) -> str | None:
+        """The cache that uv names, None where the user wants none. Raises InputError, and InstallFailed, as
+        `uv_kept_cache` does."""
+        return uv_kept_cache(self.outside)
+
     def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
         # Where the user wants no cache, one is kept from here to the end of `install`.
-        kept = uv_kept_cache(self.outside)
+        kept = self.kept_cache
         if kept is None:
             self.outside.make_dirs(self._own_cache)
         # uv has no command that only downloads (0.13.9). In a folder of its cache the files are links to

@@ -77,7 +77,8 @@ def remember(
     entries: Mapping[str, Entry | None],
     known: Mapping[str, _Known] | None = None,
 ) -> None:
-    """Keep digests for the next run; `entries` is what the files were before they were read."""
+    """Keep for the next run digests that were computed, or are known otherwise; `entries` is what the files
+    were before."""
     rows = {
         path: _Known(entry.size, entry.mtime, entry.inode, found)
         for path, found in fresh.items()

@@ -43,7 +43,7 @@ def seal(files: Iterable[Sealed]) -> str:
 
 
 def known(outside: Outside) -> tuple[str, ...]:
-    """The seals of what was right, the latest last."""
+    """The seals of what was right, what was found last at the end."""
     data = cache.kept(outside, cache.place(outside, _FILE))
     try:
         return msgspec.json.decode(data or b"[]", type=tuple[str, ...])

@@ -40,7 +40,8 @@ def from_network(url: str, project: str, session: requests.Session, timeout: flo
 
 
 def from_disk(page: Path, project: str, base: str) -> tuple[IndexFile, ...]:
-    """The files on a page in a folder, whose relative links start from the URL `base`. Raises OSError."""
+    """The files on a page in a folder, whose relative links start from the URL `base`. Raises OSError, and
+    IndexUnreachable for a page that is none."""
     try:
         return _files(ProjectPage.from_html(project, page.read_bytes(), base))
     except (UnsupportedContentTypeError, UnsupportedRepoVersionError) as problem:

@@ -44,7 +44,8 @@ class RealTree(Tree):
             except (OSError, ValueError):
                 found.append(None)
             else:
-                plain = stat.S_ISREG(one.st_mode)
+                # Filesystems without inodes have them all 0.
+                plain = stat.S_ISREG(one.st_mode) and one.st_ino
                 found.append(Stamp(one.st_size, one.st_mtime_ns, one.st_ino) if plain else None)
         return found
 

@@ -103,5 +103,9 @@ def shares(wheels: Path, count: int) -> list[dict[Path, list[str]]]:
 
 def _unpack(share: dict[Path, list[str]], folder: Path) -> None:
     for wheel, names in share.items():
+        root = folder / wheel.stem
+        # `extractall` makes them too, and fails where another process has just made one (Python 3.11).
+        for parent in {(root / name).parent for name in names}:
+            parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder / wheel.stem, names)
+            archive.extractall(root, names)

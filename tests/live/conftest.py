@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uv
@@ -19,7 +20,8 @@ ENOUGH = 20 * 2**30
 def small_cache() -> Iterator[None]:
     """TensorFlow leaves the cache after each test, and everything does where the disk gets full."""
     yield
-    if os.environ.get("ENVFIX_SMALL_CACHE"):
-        full = shutil.disk_usage(os.environ["UV_CACHE_DIR"]).free < ENOUGH
+    cache = Path(os.environ.get("UV_CACHE_DIR", ""))
+    if os.environ.get("ENVFIX_SMALL_CACHE") and cache.name and cache.is_dir():
+        full = shutil.disk_usage(cache).free < ENOUGH
         clean = [uv.find_uv_bin(), "cache", "clean", "--quiet", *(() if full else LARGEST)]
         subprocess.run(clean, check=True, timeout=300)

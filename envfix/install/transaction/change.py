@@ -26,7 +26,8 @@ class Contended(Exception):
 
 
 class Change:
-    """One change of `target`. Nothing of it is on disk before `begin`."""
+    """One change of `target`. Nothing of it is on disk before `begin`. `installer` is what makes it, `seals`
+    are those of files that were found right on the way (`envfix.install.seals`)."""
 
     def __init__(self, outside: Outside, target: Target, reread: Callable[[], Target]) -> None:
         self.outside = outside
@@ -34,6 +35,7 @@ class Change:
         self.reread = reread
         self.accepted: tuple[Break, ...] = ()
         self.installer = "uv"
+        self.seals: tuple[str, ...] = ()
 
     @property
     def number(self) -> int | None:
@@ -73,7 +75,7 @@ class Change:
     def _check(self, now: Target) -> None:
         settling = Settling(self.outside, self.target.purelib) if self.lasts else nullcontext()
         with Patience(self.outside, "checking what was installed, file by file ..."), settling:
-            wrong = contents.wrong_files(self.outside, now, self._changed(now))
+            wrong = contents.wrong_files(self.outside, now, self._changed(now), self.seals)
         if wrong:
             raise contents.damaged(wrong, self.installer)
         unmet = requirements.newly_unmet(self.target, now, self.accepted)
