@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+OLDEST = (3, 10)
+
 
 def main() -> None:
     """The command; it ends the process with the contract's exit code."""
@@ -16,6 +18,10 @@ def main() -> None:
 
 
 def _run() -> None:
+    if sys.version_info < OLDEST:
+        needed, found = (".".join(map(str, version[:2])) for version in (OLDEST, sys.version_info))
+        sys.stderr.write(f"error: envfix runs on Python >= {needed}, this is {found}\n")
+        sys.exit(2)
     _leave_working_directory()
     if sys.argv[1:2] == ["--asked"]:  # by `envfix.notebook.asking`, and nobody else
         from envfix.notebook.child import entry as answer

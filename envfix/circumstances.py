@@ -37,6 +37,23 @@ def with_kernel(
     return structs.replace(proof, checks=(*proof.checks, check)) if check else proof
 
 
+def with_tensorflow(parts: Parts, here: Situation, proof: Verification, repair: str) -> Verification:
+    """The verification with a failed check where TensorFlow's own files are gone or cut short, which an error
+    in the middle of an import does not say. `repair` is the command that puts the environment right."""
+    found = libraries.lost_files(parts.outside, here.target, TENSORFLOWS)
+    if not found:
+        return proof
+    check = Check(
+        name="TensorFlow's files",
+        status=Status.FAILED,
+        expected="every file is there, with the size that the wheel's RECORD says",
+        observed=_damaged(found),
+        cause="something removed them or wrote into them, or a copy was cut short",
+        hint=f"run `{repair}`",
+    )
+    return structs.replace(proof, checks=(*proof.checks, check))
+
+
 def with_wheels(
     parts: Parts, here: Situation, matrix: Matrix, proof: Verification, repair: str
 ) -> Verification:

@@ -71,12 +71,14 @@ def said_of_files(outside: Outside, info: str) -> dict[str, str] | None:
 
 def read_row(said: str) -> File:
     """What a row says of its file after the path."""
-    digest, _, size = said.partition(",")
-    size = size.partition(",")[0]
-    return File(
-        int(size) if _SIZE.fullmatch(size) else None,
-        _decoded(digest) if digest.startswith("sha256=") else None,
-    )
+    digest = said.partition(",")[0]
+    return File(size_in(said), _decoded(digest) if digest.startswith("sha256=") else None)
+
+
+def size_in(said: str) -> int | None:
+    """The size in bytes that a row says after the path; None where it says none."""
+    size = said.partition(",")[2].partition(",")[0]
+    return int(size) if _SIZE.fullmatch(size) else None
 
 
 def _decoded(text: str) -> bytes:

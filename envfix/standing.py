@@ -124,7 +124,8 @@ def damaged(outside: Outside, here: Situation, choice: Choice) -> Mapping[str, s
     """
     held = {canonicalize_name(Requirement(text).name) for text in choice.wanted.roots}
     found: dict[str, str] = {}
-    for one in libraries.damages(outside, here.target):
+    lost = libraries.lost_files(outside, here.target, held & TENSORFLOWS)
+    for one in (*libraries.damages(outside, here.target), *lost):
         if one.package in held:
             found.setdefault(one.package, f"its `{one.path.rpartition('/')[2]}` {one.how}: installed anew")
     return found
@@ -145,15 +146,13 @@ def lacking(outside: Outside, here: Situation, choice: Choice) -> Lacks:
     """
     if here.new_venv or wanted.unmet(choice.wanted, here.target):
         return Lacks.PACKAGES
-    if overwritten(here, choice):
+    if overwritten(here, choice) or damaged(outside, here, choice):
         return Lacks.PACKAGES
     if choice.accelerator is Accelerator.CPU:
         return Lacks.NOTHING
     if choice.cuda is CudaSource.WHEELS and choice.release.built_with_cuda:
         folders = libraries.wheel_folders(outside, here.site_packages)
         if libraries.find_libraries(outside, _needed(choice), folders).missing:
-            return Lacks.PACKAGES
-        if damaged(outside, here, choice):
             return Lacks.PACKAGES
         if any(proof.registers_as_published for proof in choice.release.proofs):
             return Lacks.NOTHING  # the wheel finds the NVIDIA wheels itself: what is right stays untouched

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from envfix import installing
 from envfix.aftercare import still_held
-from envfix.circumstances import surroundings, with_kernel, with_wheels
+from envfix.circumstances import surroundings, with_kernel, with_tensorflow, with_wheels
 from envfix.installing import NO_PLAN
 from envfix.matrix import load
 from envfix.model.outcome import Check, Proof, Status, Verification
@@ -177,6 +177,19 @@ def test_a_library_that_another_package_took_along_fails_where_tensorflow_needs_
     assert (check.name, check.status) == ("NVIDIA wheels", status)
     assert f"{name}: `{TARGET.purelib}/{lib}` is gone" in check.observed
     assert (repair in check.hint) is (status is Status.FAILED)
+
+
+def test_a_file_of_tensorflow_that_is_gone_is_named() -> None:
+    info = f"{TARGET.purelib}/tensorflow-2.20.0.dist-info"
+    outside = FakeOutside(files={f"{info}/RECORD": "tensorflow/a.py,sha256=x,4\n"})
+    dist = Distribution(name="tensorflow", version="2.20.0", location=info)
+    here = Situation(target=structs.replace(TARGET, installed=(dist,)), machine=T4, named=False)
+    check = with_tensorflow(parts_of(outside), here, PASSED, "envfix install").checks[-1]
+    assert check.status is Status.FAILED
+    assert check.observed == f"tensorflow: `{TARGET.purelib}/tensorflow/a.py` is gone"
+    assert check.hint == "run `envfix install`"
+    outside.files[f"{TARGET.purelib}/tensorflow/a.py"] = "text"
+    assert with_tensorflow(parts_of(outside), here, PASSED, "") == PASSED
 
 
 def test_without_nvidia_wheels_nothing_is_said_of_them() -> None:

@@ -14,6 +14,7 @@ from envfix.install.libraries import (
     Damage,
     damages,
     find_libraries,
+    lost_files,
     needed_sonames,
     system_folders,
     wheel_folders,
@@ -75,6 +76,24 @@ def test_a_library_is_whole_by_its_content(content: bytes | None, how: str | Non
     target = structs.replace(TARGET, installed=(dist,), purelib="/s")
     expected = () if how is None else (Damage(package="nvidia-cudnn-cu12", path=LIBRARY, how=how),)
     assert damages(outside, target) == expected
+
+
+def test_files_of_tensorflow_are_there_with_their_sizes() -> None:
+    rows = (
+        "tensorflow/a.py,sha256=x,4\ntensorflow/gone.so,sha256=x,4\ntensorflow/cut.py,sha256=x,4\n"
+        "tensorflow/unsaid.py,sha256=x,\ntensorflow/__pycache__/a.pyc,,\n"
+        "../bin/saved_model_cli,sha256=x,9\ntensorflow-2.20.0.dist-info/METADATA,sha256=x,9\n"
+    )
+    files = {f"/s/tensorflow/{name}": "text" for name in ("a.py", "unsaid.py")}
+    files |= {"/s/tensorflow/cut.py": "tex", "/s/tensorflow-2.20.0.dist-info/RECORD": rows}
+    dist = Distribution(name="tensorflow", version="2.20.0", location="/s/tensorflow-2.20.0.dist-info")
+    target = structs.replace(TARGET, installed=(dist,), purelib="/s")
+    found = lost_files(FakeOutside(files=files), target, ["tensorflow"])
+    assert [(one.package, one.path, one.how) for one in found] == [
+        ("tensorflow", "/s/tensorflow/gone.so", "is gone"),
+        ("tensorflow", "/s/tensorflow/cut.py", "has 3 bytes, not 4"),
+    ]
+    assert lost_files(FakeOutside(files=files), target, ["numpy"]) == ()
 
 
 def test_a_library_that_another_package_has_overwritten_is_said_to_be_its() -> None:

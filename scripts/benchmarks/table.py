@@ -26,7 +26,10 @@ class Goal(NamedTuple):
 
     def text(self) -> str:
         wanted = f"≤ {self.target:g} {self.unit}".strip()
-        return wanted if self.met else f"**{wanted} missed: {self.value:.2f}**"
+        # One more digit where the two would look alike.
+        digits = 2 if round(self.value, 2) > self.target else 3
+        percent = " %" if self.unit.startswith("%") else ""
+        return wanted if self.met else f"**{wanted} missed: {self.value:.{digits}f}{percent}**"
 
 
 class Row(NamedTuple):
