@@ -13,7 +13,7 @@ from envfix.install import libraries
 from envfix.model.conflicts import TENSORFLOWS
 from envfix.model.diagnosis import Finding
 from envfix.model.matrix import Matrix
-from envfix.model.outcome import Check, Status, Verification
+from envfix.model.outcome import REPAIR, Check, Status, Verification
 from envfix.model.request import Accelerator
 from envfix.model.surroundings import Surroundings
 from envfix.model.target import Kernel, Stale
@@ -35,6 +35,15 @@ def with_kernel(
     """The verification with a check of the notebook's kernel, if envfix was started from one."""
     check = _of_kernel(parts, here, where, proof.python, accelerator)
     return structs.replace(proof, checks=(*proof.checks, check)) if check else proof
+
+
+def hinting(proof: Verification, repair: str) -> Verification:
+    """The verification whose hints to install say with which options: to be pasted as they are."""
+    checks = (
+        structs.replace(check, hint=f"run `{repair}`") if check.hint == REPAIR else check
+        for check in proof.checks
+    )
+    return structs.replace(proof, checks=tuple(checks))
 
 
 def with_tensorflow(parts: Parts, here: Situation, proof: Verification, repair: str) -> Verification:

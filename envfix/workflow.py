@@ -148,7 +148,7 @@ def verify(
 
     With `deep` a training step is run and measured too, in processes of their own.
     """
-    from envfix.circumstances import with_kernel, with_tensorflow, with_wheels
+    from envfix.circumstances import hinting, with_kernel, with_tensorflow, with_wheels
     from envfix.proving import driver_stub, run_checks, run_deep_checks
 
     matrix = load.load(parts.outside, parts.matrix_dir)
@@ -165,7 +165,7 @@ def verify(
         proof = run_deep_checks(parts, here, proof, timeout, folder)
     if accelerator is Accelerator.GPU:
         proof = with_wheels(parts, here, matrix, proof, repair)
-    proof = with_tensorflow(parts, here, proof, repair)
+    proof = hinting(with_tensorflow(parts, here, proof, repair), repair)
     return Verified(verification=with_kernel(parts, here, where, proof, accelerator), machine=here.machine)
 
 

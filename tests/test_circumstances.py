@@ -9,10 +9,10 @@ from msgspec import structs
 
 from envfix import installing
 from envfix.aftercare import still_held
-from envfix.circumstances import surroundings, with_kernel, with_tensorflow, with_wheels
+from envfix.circumstances import hinting, surroundings, with_kernel, with_tensorflow, with_wheels
 from envfix.installing import NO_PLAN
 from envfix.matrix import load
-from envfix.model.outcome import Check, Proof, Status, Verification
+from envfix.model.outcome import REPAIR, Check, Proof, Status, Verification
 from envfix.model.request import ANY, Accelerator, InstallOptions, Request
 from envfix.model.target import Caller, Distribution, Stale
 from envfix.ports import Outside, Ran
@@ -177,6 +177,17 @@ def test_a_library_that_another_package_took_along_fails_where_tensorflow_needs_
     assert (check.name, check.status) == ("NVIDIA wheels", status)
     assert f"{name}: `{TARGET.purelib}/{lib}` is gone" in check.observed
     assert (repair in check.hint) is (status is Status.FAILED)
+
+
+def test_a_hint_to_install_says_with_which_options() -> None:
+    checks = [
+        Check(name="libraries", status=Status.FAILED, expected="", observed="", cause="", hint=hint)
+        for hint in (REPAIR, "check with `df -h`", "")
+    ]
+    proof = hinting(structs.replace(PASSED, checks=tuple(checks)), "envfix install --venv demo")
+    assert [check.hint for check in proof.checks] == [
+        "run `envfix install --venv demo`", "check with `df -h`", "",
+    ]  # fmt: skip
 
 
 def test_a_file_of_tensorflow_that_is_gone_is_named() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from envfix.model.outcome import Check, Status
+from envfix.model.outcome import REPAIR, Check, Status
 from envfix.verify.deep_answer import ON_CPU, WANTED, Answer, check, place, skipped
 
 # `tensorflow/core/common_runtime/placer.cc`, LogDeviceAssignment: the name, the op and the device of a node.
@@ -50,7 +50,7 @@ def kernels(answer: Answer, *, on_cpu: bool) -> Check:
     observed = f"no GPU kernel: {', '.join(without)}"
     if WORK.isdisjoint(without):
         return check(name, Status.PASSED, wanted, f"{observed}; none of them does the step's work")
-    return check(name, Status.FAILED, wanted, observed, "this build lacks them", "run `envfix install`")
+    return check(name, Status.FAILED, wanted, observed, "this build lacks them", REPAIR)
 
 
 def without_kernel(answer: Answer) -> list[str]:
@@ -82,7 +82,7 @@ def placement(placed: Answer, answer: Answer, measured: dict[str, Any]) -> Check
     if WORK.isdisjoint(moved):
         return check(name, Status.PASSED, wanted, observed)
     cause = f"soft placement moved {', '.join(op for op in moved if op in WORK)}"
-    return check(name, Status.FAILED, wanted, observed, cause, "run `envfix install`")
+    return check(name, Status.FAILED, wanted, observed, cause, REPAIR)
 
 
 def logged(log: str) -> dict[str, dict[str, int]]:
