@@ -94,6 +94,13 @@ def test_files_of_tensorflow_are_there_with_their_sizes() -> None:
         ("tensorflow", "/s/tensorflow/cut.py", "has 3 bytes, not 4"),
     ]
     assert lost_files(FakeOutside(files=files), target, ["numpy"]) == ()
+    files["/s/tensorflow_cpu-2.20.0.dist-info/RECORD"] = "tensorflow/cut.py,sha256=x,3\n"
+    other = Distribution(
+        name="tensorflow-cpu", version="2.20.0", location="/s/tensorflow_cpu-2.20.0.dist-info"
+    )
+    both = structs.replace(target, installed=(dist, other))
+    found = lost_files(FakeOutside(files=files), both, ["tensorflow", "tensorflow-cpu"])
+    assert [one.path for one in found] == ["/s/tensorflow/gone.so"], "the file is that of the other"
 
 
 def test_a_library_that_another_package_has_overwritten_is_said_to_be_its() -> None:
