@@ -1,6 +1,6 @@
 """Measure envfix beside what its users would use instead, and write the table of the README.
 
-    python scripts/bench.py                           everything: 40 minutes, 15 GB of disk, 15 GB downloaded
+    python scripts/bench.py                           everything: 15 to 40 minutes, 15 GB of disk and network
     python scripts/bench.py --only start,memory       some sections
     python scripts/bench.py --write README.md --json figures.json
     python scripts/bench.py --only lock --keep figures.json --write README.md

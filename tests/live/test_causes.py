@@ -114,6 +114,19 @@ def test_a_library_that_was_deleted_is_put_back(place: Place) -> None:
     assert verified(place, before=pasted(check))["device visible"]["status"] == "passed"
 
 
+def test_a_file_of_tensorflow_that_was_cut_short_is_put_back(place: Place) -> None:
+    cut = place.site / "tensorflow" / "python" / "ops" / "nn_ops.py"
+    cut.unlink()  # uv's cache has the file too
+    cut.write_text("x")
+    checks = verified(place)
+    check = checks["TensorFlow's files"]
+    assert f"`{cut}` has 1 bytes" in check["observed"]
+    assert not any(other["hint"] == "run `envfix install`" for other in checks.values())
+    after = verified(place, before=pasted(check))
+    assert "TensorFlow's files" not in after
+    assert after["device visible"]["status"] == "passed"
+
+
 def test_a_wheel_that_was_removed_is_put_back(place: Place) -> None:
     pip(place, "uninstall", "nvidia-cusparse-cu12")
     check = verified(place)["libraries"]
