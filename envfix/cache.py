@@ -34,9 +34,12 @@ def kept(outside: Outside, path: str) -> bytes | None:
     return None
 
 
-def keep(outside: Outside, path: str, data: bytes, mode: int = 0o644) -> None:
-    """Keep it for the next run, where nobody else can change it; OSError where it cannot be written."""
+def keep(outside: Outside, path: str, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
+    """Keep it for the next run, where nobody else can change it; OSError where it cannot be written.
+
+    What is not `lasting` may be cut short after a loss of power: its reader must take that for nothing.
+    """
     folder = path.rpartition("/")[0]
     outside.make_dirs(folder)
     if outside.trusted(folder):
-        outside.write_bytes(path, data, mode)
+        outside.write_bytes(path, data, mode, lasting=lasting)

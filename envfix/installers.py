@@ -79,7 +79,7 @@ def uv_folder(outside: Outside) -> str:
 
 def without_settings(outside: Outside, folder: str) -> None:
     """Let uv find settings in the folder itself: none. Raises OSError where it cannot be written."""
-    outside.write_text(f"{folder}/uv.toml", "")
+    outside.write_text(f"{folder}/uv.toml", "", lasting=False)
 
 
 def uv_environment(environ: Mapping[str, str], config: PipConfig) -> dict[str, str]:

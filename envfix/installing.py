@@ -16,7 +16,8 @@ from envfix.environment import admit, environment, read_again
 from envfix.errors import EnvfixError
 from envfix.future import knowing, knowing_locked
 from envfix.install import apply
-from envfix.install.transaction.change import Contended, changing
+from envfix.install.transaction.change import Contended
+from envfix.install.transaction.undoable import changing
 from envfix.lock import check as lock_check
 from envfix.lock import pylock
 from envfix.matrix import load

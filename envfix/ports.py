@@ -134,16 +134,19 @@ class Outside(Tree):
 
     # -- writing
     @abc.abstractmethod
-    def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
+    def write_bytes(self, path: str, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
         """Write the whole file or leave the old one: a temporary file beside it, then a rename.
+
+        It is on the disk when this returns, so that a loss of power leaves one or the other, unless it need
+        not be `lasting`: waiting for the disk takes up to 50 ms while an install is being written.
 
         A link stays, and what it leads to is replaced. A device or a pipe is written into, for it must not
         be taken away from others, and so may hold a part when writing fails. Raises OSError, also for links
         that lead round in a circle.
         """
 
-    def write_text(self, path: str, text: str, mode: int = 0o644) -> None:
-        self.write_bytes(path, text.encode("utf-8"), mode)
+    def write_text(self, path: str, text: str, mode: int = 0o644, *, lasting: bool = True) -> None:
+        self.write_bytes(path, text.encode("utf-8"), mode, lasting=lasting)
 
     @abc.abstractmethod
     def make_dirs(self, path: str) -> None: ...

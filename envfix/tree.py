@@ -38,12 +38,9 @@ class Entry(NamedTuple):
         return self.kind == FOLDER or (self.size, self.mtime) == (other.size, other.mtime)
 
 
-class Stamp(NamedTuple):
-    """Size in bytes, time of change in nanoseconds and inode of a plain file."""
-
-    size: int
-    mtime: int
-    inode: int
+# Size in bytes, time of change in nanoseconds and inode of a plain file: without names, for they are made by
+# the ten thousand.
+Stamp = tuple[int, int, int]
 
 
 class Held(abc.ABC):
@@ -65,7 +62,7 @@ class Tree(abc.ABC):
         filesystem without inodes."""
         entries = (self.look(path) for path in paths)
         return [
-            Stamp(entry.size, entry.mtime, entry.inode) if entry is not None and entry.kind == FILE else None
+            (entry.size, entry.mtime, entry.inode) if entry is not None and entry.kind == FILE else None
             for entry in entries
         ]
 

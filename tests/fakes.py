@@ -148,7 +148,7 @@ class FakeOutside(Outside):
     def device(self, path: str) -> int:
         return next((at for at, mount in enumerate(self.disks, 1) if path.startswith(mount)), 0)
 
-    def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
+    def write_bytes(self, path: str, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
         if not self.writable(path):
             raise PermissionError(13, "Permission denied", path)
         self.written[path] = data

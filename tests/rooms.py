@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import structs
 
 from envfix.install.apply import Manner, apply
-from envfix.install.transaction.change import changing
+from envfix.install.transaction.undoable import changing
 from envfix.model.outcome import InstallResult
 from envfix.model.plan import Floors, Lock
 from envfix.model.target import PipConfig, Target

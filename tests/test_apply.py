@@ -18,7 +18,7 @@ from envfix.install.apply import Manner, apply
 from envfix.install.commands import UvInstaller
 from envfix.install.disk import check_space, spoken_size, uv_cache
 from envfix.install.transaction import recover
-from envfix.install.transaction.change import changing
+from envfix.install.transaction.undoable import changing
 from envfix.lock.pylock import render_pylock
 from envfix.model.plan import Change, Plan, PlannedPackage, Resolution
 from envfix.resolve.planning import make_plan
@@ -222,7 +222,7 @@ def test_a_full_temporary_folder_is_an_install_that_failed(
 ) -> None:
     lock = room.lock("tensorflow")
 
-    def full(path: str, data: bytes, mode: int = 0o644) -> None:
+    def full(path: str, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
         raise OSError(28, "No space left on device", path)
 
     monkeypatch.setattr(room.outside, "write_bytes", full)
@@ -287,7 +287,7 @@ from pathlib import Path
 from envfix.errors import EnvfixError
 from envfix.install.apply import Manner, apply
 from envfix.install.transaction import recover
-from envfix.install.transaction.change import changing
+from envfix.install.transaction.undoable import changing
 from envfix.lock.pylock import read_pylock
 from envfix.model.target import PipConfig
 from envfix.probe.interpreter import read_target

@@ -130,16 +130,20 @@ def test_another_record_is_another_seal(tmp_path: Path) -> None:
     here = [str(tmp_path / name) for name in ("file", "link", "none", "")]
     stamp, *nothing = outside.stamps(here)
     assert stamp is not None and nothing == [None, None, None]
-    one = seals.seal([seals.Sealed("a", "1", stamp)])
+    one = seals.seal({"a": "1"}, [stamp])
     others = [
-        seals.Sealed("b", "1", stamp),
-        seals.Sealed("a", "2", stamp),
-        seals.Sealed("a", "1", stamp._replace(inode=stamp.inode + 1)),
-        seals.Sealed("a", "1", stamp._replace(mtime=stamp.mtime + 1)),
-        seals.Sealed("a", "1", stamp._replace(size=stamp.size + 1)),
+        seals.seal({"b": "1"}, [stamp]),
+        seals.seal({"a": "2"}, [stamp]),
+        *(
+            seals.seal({"a": "1"}, [tuple(part + (at == other) for at, part in enumerate(stamp))])
+            for other in range(3)
+        ),
     ]
-    assert one and one not in {seals.seal([other]) for other in others}
-    assert seals.seal([seals.Sealed("a", "1", None)]) == ""
+    assert one and one not in others and len({*others}) == len(others)
+    assert seals.seal({"a": "1"}, [None]) == ""
+    assert seals.seal({"a": "1", "b": "2"}, [stamp, stamp]) == seals.seal(
+        {"b": "2", "a": "1"}, [stamp, stamp]
+    )
 
 
 def test_a_large_file_is_known_by_itself(tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ class FullDisk(RealOutside):
         super().__init__(quiet=True)
         self.left = left
 
-    def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
+    def write_bytes(self, path: str, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
         if not self.left:
             raise OSError(28, os.strerror(28), path)
         self.left -= 1

@@ -134,7 +134,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     class Full(RealOutside):
         said: list[str] = []
 
-        def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        def write_bytes(self, path: str, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
             raise OSError(28, "No space left on device")
 
         def say(self, text: str) -> None:

@@ -19,8 +19,9 @@ import pytest
 from envfix.errors import EnvironmentChanged, InputError, InstallFailed, Interrupted
 from envfix.install import loader
 from envfix.install.transaction import history, imports, journal, recover
-from envfix.install.transaction.change import Contended, changing
+from envfix.install.transaction.change import Contended
 from envfix.install.transaction.journal import State
+from envfix.install.transaction.undoable import changing
 from envfix.system.outside import RealOutside
 from tests import ground
 from tests.faults import deaths, in_child

@@ -17,9 +17,9 @@ from envfix.errors import InputError, InstallFailed
 from envfix.install import loader
 from envfix.install.apply import Manner, apply
 from envfix.install.transaction import history, journal, recover
-from envfix.install.transaction.change import changing
 from envfix.install.transaction.ending import ended
 from envfix.install.transaction.journal import State
+from envfix.install.transaction.undoable import changing
 from envfix.resolve.planning import make_plan
 from tests.index_server import IndexServer, build_wheel, serving
 from tests.rooms import HOME, Observed, Room

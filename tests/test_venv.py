@@ -163,7 +163,7 @@ def test_an_interrupt_leaves_nothing_of_a_new_environment(tmp_path: Path) -> Non
 class InterruptedEarly(Apart):
     """Ctrl-C while the mark of a new environment is written."""
 
-    def write_text(self, path: str, text: str, mode: int = 0o644) -> None:
+    def write_text(self, path: str, text: str, mode: int = 0o644, *, lasting: bool = True) -> None:
         signal.raise_signal(signal.SIGINT)
         super().write_text(path, text, mode)
 

@@ -83,6 +83,7 @@ def apply(
         kept=change.copied_bytes(job.affected),
     )
     _change(job, plan, change)
+    change.installed({package.name: package.version for package in packages}, job.removed)
     return _result(job, reread())
 
 

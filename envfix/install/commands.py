@@ -198,7 +198,7 @@ class UvInstaller(Installer):
         else:
             path, text = f"{self.folder}/requirements.envfix.txt", "".join(map(_pin, packages))
             checked = ["--require-hashes"]
-        self.outside.write_text(path, text)
+        self.outside.write_text(path, text, lasting=False)
         return [*checked, "--no-deps", "-r", path]
 
     def uninstall(self, names: Sequence[str]) -> Ran:
@@ -251,7 +251,7 @@ class PipInstaller(Installer):
 
     def _from_lock(self, packages: Sequence[LockedPackage]) -> list[str]:
         path = f"{self.folder}/requirements.envfix.txt"
-        self.outside.write_text(path, "".join(_pin(package) for package in packages))
+        self.outside.write_text(path, "".join(_pin(package) for package in packages), lasting=False)
         return ["--no-deps", "--require-hashes", "--disable-pip-version-check", "-r", path]
 
     def uninstall(self, names: Sequence[str]) -> Ran:

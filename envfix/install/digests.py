@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from envfix import cache
+from envfix.errors import Interrupted
 from envfix.ports import Outside
 from envfix.tree import Entry
 
@@ -51,16 +53,31 @@ def digests(outside: Outside, paths: Iterable[str]) -> Mapping[str, bytes | None
     return {**found, **fresh}
 
 
-def computed(outside: Outside, paths: Iterable[str]) -> dict[str, bytes | None]:
-    """The digest of each file as it is now; None for one that is not there or cannot be read."""
+def computed(
+    outside: Outside, paths: Iterable[str], over: threading.Event | None = None
+) -> dict[str, bytes | None]:
+    """The digest of each file as it is now; None for one that is not there or cannot be read.
+
+    Raises Interrupted once `over` is set: nobody wants to know any more.
+    """
+    over = over or threading.Event()
     # Each thread takes the next file by itself: handing out 20,000 small files costs more than hashing them.
     left = iter(dict.fromkeys(paths))
 
     def work(_: int) -> dict[str, bytes | None]:
-        return {path: digest(outside, path) for path in left}
+        found = {}
+        for path in left:
+            if over.is_set():
+                raise Interrupted("interrupted")
+            found[path] = digest(outside, path)
+        return found
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return {path: found for part in pool.map(work, range(THREADS)) for path, found in part.items()}
+        try:
+            return {path: found for part in pool.map(work, range(THREADS)) for path, found in part.items()}
+        except BaseException:
+            over.set()  # or leaving the block would wait until all are read
+            raise
 
 
 def digest(outside: Outside, path: str) -> bytes | None:
@@ -90,7 +107,7 @@ def remember(
     newest = dict(list(kept.items())[-_MOST:])
     # A cache that cannot be written costs the next run the seconds that this one took.
     with contextlib.suppress(OSError):
-        cache.keep(outside, cache.place(outside, _FILE), msgspec.json.encode(newest))
+        cache.keep(outside, cache.place(outside, _FILE), msgspec.json.encode(newest), lasting=False)
 
 
 def _remembered(outside: Outside) -> dict[str, _Known]:

@@ -107,7 +107,8 @@ def install(outside: Outside, target: Target, folders: Sequence[str] = ()) -> st
         for name, text in wanted.files.items():
             if name == START:
                 _compile(outside, target, wanted)
-            outside.write_text(f"{wanted.site}/{name}", text)
+            # On the disk when all else that the change writes is (`Change.lasts`).
+            outside.write_text(f"{wanted.site}/{name}", text, lasting=False)
     except OSError as problem:
         _take_away(outside, wanted)
         raise InstallFailed(

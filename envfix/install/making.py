@@ -30,7 +30,10 @@ def mark(outside: Outside, folder: str, kept: str) -> Held | None:
         return None
     held = outside.hold(f"{place}/lock")
     if held is not None:
-        outside.write_text(f"{place}/venv.json", json.dumps({"folder": folder, "kept": kept}))
+        text = json.dumps({"folder": folder, "kept": kept})
+        outside.write_text(
+            f"{place}/venv.json", text, lasting=False
+        )  # half of it: the folder alone is removed
     return held
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
-from operator import itemgetter
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -22,23 +20,16 @@ _FILE = "seals.json"
 _MOST = 12000  # remembered: some eighty environments
 
 
-class Sealed(NamedTuple):
-    """A file by its path within the environment, what RECORD says of it, and what it is on the disk."""
-
-    path: str
-    said: str
-    stamp: Stamp | None
-
-
-def seal(files: Iterable[Sealed]) -> str:
+def seal(said: Mapping[str, str], stamps: Sequence[Stamp | None]) -> str:
     """What is the same only for the very same files: path, RECORD's row, size, time of change and inode of
-    each. Empty where one is missing or no plain file: that is never known.
+    each, in whatever order. Empty where one is missing or no plain file: that is never known.
+
+    `said` is what RECORD says of each path within the environment, `stamps` what each is on the disk.
     """
-    rows = []
-    for path, said, stamp in sorted(files, key=itemgetter(0)):
-        if stamp is None:
-            return ""
-        rows.append(f"{path}\0{said}\0{stamp.size}\0{stamp.mtime}\0{stamp.inode}\n")
+    if None in stamps:
+        return ""
+    files = zip(said.items(), stamps, strict=True)
+    rows = sorted([f"{path}\0{row}\0{stamp}\n" for (path, row), stamp in files])
     return hashlib.sha256("".join(rows).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -59,4 +50,4 @@ def remember(outside: Outside, before: Iterable[str], fresh: Iterable[str]) -> N
     newest = [*(one for one in old if one not in new), *new][-_MOST:]
     # A cache that cannot be written costs the next install the seconds that this one took.
     with contextlib.suppress(OSError):
-        cache.keep(outside, cache.place(outside, _FILE), msgspec.json.encode(newest))
+        cache.keep(outside, cache.place(outside, _FILE), msgspec.json.encode(newest), lasting=False)

@@ -13,14 +13,12 @@ from envfix.model.versions import ComputeCapability, CudaRelease, CudnnRelease
 
 def toolkit_support(matrix: Matrix, cuda: CudaRelease) -> ToolkitSupport | None:
     """The row of `cuda.yaml` for a CUDA release: its own, or the last one before it."""
-    rows = [row for row in matrix.cuda.releases if row.cuda <= cuda]
-    return rows[-1] if rows else None
+    return next((row for row in reversed(matrix.cuda.releases) if row.cuda <= cuda), None)
 
 
 def cudnn_support(matrix: Matrix, cudnn: CudnnRelease) -> CudnnSupport | None:
     """The row of `cudnn.yaml` for a cuDNN release."""
-    rows = [row for row in matrix.cudnn.releases if row.first <= cudnn]
-    return rows[-1] if rows else None
+    return next((row for row in reversed(matrix.cudnn.releases) if row.first <= cudnn), None)
 
 
 def cuda_knows(matrix: Matrix, cuda: CudaRelease, capabilities: Iterable[ComputeCapability]) -> bool:

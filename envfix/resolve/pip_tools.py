@@ -89,11 +89,13 @@ class PipToolsResolver(Resolver):
         folder = self.outside.temporary_dir()
         # Their addresses may hold credentials, and everybody can read a command line.
         pages = [f"-c {place}" for place in config.constraints if is_remote(place)]
-        self.outside.write_text(f"{folder}/requirements.in", "\n".join([*pages, *requirements]) + "\n")
-        self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
+        self.outside.write_text(
+            f"{folder}/requirements.in", "\n".join([*pages, *requirements]) + "\n", lasting=False
+        )
+        self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n", lasting=False)
         # pip-compile keeps the pins of the file it writes, where they fit.
         staying = [f"{name}=={version}\n" for name, version in installed_versions(target).items()]
-        self.outside.write_text(f"{folder}/pins.txt", "".join(staying))
+        self.outside.write_text(f"{folder}/pins.txt", "".join(staying), lasting=False)
         argv = [python, "-m", "piptools", "compile", "requirements.in", "--output-file", "pins.txt"]
         # Without it pip does not say which requirements conflict.
         argv += ["--verbose"]

@@ -210,7 +210,7 @@ def _cached(outside: Outside, path: str) -> dict[str, int]:
 
 def _keep(outside: Outside, path: str, known: Mapping[str, int]) -> None:
     try:
-        cache.keep(outside, path, json.dumps(dict(sorted(known.items()))).encode())
+        cache.keep(outside, path, json.dumps(dict(sorted(known.items()))).encode(), lasting=False)
     except OSError as problem:
         outside.say(
             f"warning: `{path}` cannot be written, sizes are read again next time: {problem.strerror}"

@@ -32,7 +32,7 @@ def remember(
     key = _key(roots, caps, target, config)
     try:
         text = f"# {key} {resolution.resolver}\n{lock_text(resolution.packages)}"
-        cache.keep(outside, _place(outside, key), text.encode())
+        cache.keep(outside, _place(outside, key), text.encode(), lasting=False)
     except OSError as problem:
         outside.say(f"warning: `{problem.filename}` cannot be written: {problem.strerror}")
 

@@ -90,7 +90,7 @@ class UvResolver(Resolver):
         argv = ["--format", "pylock.toml", *_aim(target)]
         # uv keeps the versions that the file it writes already has, where they fit.
         lock = f"{folder}/pylock.toml"
-        self.outside.write_text(lock, _preferred(target))
+        self.outside.write_text(lock, _preferred(target), lasting=False)
         argv += ["--output-file", lock]
         env = uv_environment(self.outside.environ, config)
         drop_absent_constraints(self.outside, env)
@@ -99,7 +99,7 @@ class UvResolver(Resolver):
         files += env.get("UV_CONSTRAINT", "").split()
         bound = tuple(files)
         if constraints:
-            self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n")
+            self.outside.write_text(f"{folder}/caps.txt", "\n".join(constraints) + "\n", lasting=False)
             files.append(f"{folder}/caps.txt")
         for file in files:
             argv += ["--constraints", file]

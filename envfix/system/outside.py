@@ -131,7 +131,7 @@ class RealOutside(RealTree, Outside):
     def device(self, path: str) -> int:
         return _existing(path).stat().st_dev
 
-    def write_bytes(self, path: str, data: bytes, mode: int = 0o644) -> None:
+    def write_bytes(self, path: str, data: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
         # What a link leads to is replaced, not the link; and a device or a pipe (`-o /dev/stdout`) is written
         # into: renaming a file over it would take it away from everybody.
         target = Path(os.path.realpath(path))
@@ -147,8 +147,9 @@ class RealOutside(RealTree, Outside):
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if lasting:
+                    file.flush()
+                    os.fsync(file.fileno())
             Path(temporary).chmod(mode)
             Path(temporary).replace(target)
         except BaseException:

@@ -46,7 +46,7 @@ class RealTree(Tree):
             else:
                 # Filesystems without inodes have them all 0.
                 plain = stat.S_ISREG(one.st_mode) and one.st_ino
-                found.append(Stamp(one.st_size, one.st_mtime_ns, one.st_ino) if plain else None)
+                found.append((one.st_size, one.st_mtime_ns, one.st_ino) if plain else None)
         return found
 
     def walk(self, folder: str) -> Iterator[tuple[str, Entry]]:

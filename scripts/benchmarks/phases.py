@@ -55,7 +55,7 @@ def _clocks() -> tuple[float, float]:
 
 def timed_phases() -> Phases:
     from envfix.install.commands import UvInstaller
-    from envfix.install.transaction.change import Transaction
+    from envfix.install.transaction.undoable import Transaction
 
     phases = Phases()
     phases.wrap(UvInstaller, "fetch", FETCH)

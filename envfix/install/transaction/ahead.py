@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from envfix.install.transaction import contents
+from envfix.install.transaction.aside import Aside
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,13 +40,12 @@ class Ahead:
         self._settles = settles
         self._over = threading.Event()
         self._failed = False
-        self._trouble: BaseException | None = None
         self._before = self._wheels()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._reading = Aside(self._read)
 
     def __enter__(self) -> Ahead:
         try:
-            self._thread.start()
+            self._reading.start()
         except BaseException:  # interrupted, it may run already
             self._leave()
             raise
@@ -59,22 +59,14 @@ class Ahead:
             return
         self._over.set()
         try:
-            self._thread.join()
+            self._reading.result()
         except BaseException:
             self._leave()
             raise
-        if self._trouble is not None:
-            raise self._trouble
 
     def _leave(self) -> None:
         self._failed = True
         self._over.set()
-
-    def _run(self) -> None:
-        try:
-            self._read()
-        except BaseException as problem:  # whatever it is, the thread that waits raises it
-            self._trouble = problem
 
     def _read(self) -> None:
         done, over = self._before, False

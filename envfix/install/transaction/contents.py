@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -22,13 +23,17 @@ class Wrong(NamedTuple):
 
 
 def wrong_files(
-    outside: Outside, target: Target, names: Collection[str], ahead: Collection[str] = ()
+    outside: Outside,
+    target: Target,
+    names: Collection[str],
+    ahead: Collection[str] = (),
+    over: threading.Event | None = None,
 ) -> tuple[Wrong, ...]:
     """The files of the distributions `names` that are missing or have another SHA-256 than their RECORD's.
 
     A file that several packages bring, each with its own content, is right where it is what one of them says.
     What was right before, in whatever environment, and was not touched since is not read again, nor what has
-    one of the seals `ahead`.
+    one of the seals `ahead`. Raises Interrupted once `over` is set.
     """
     packages = [listed(outside, dist, target) for dist in target.installed if dist.name in names]
     marks = {(one.package, part): mark for one in packages for part, mark in _marks(outside, one).items()}
@@ -46,7 +51,7 @@ def wrong_files(
     # The large ones first: beside a thread at small ones, which keep the interpreter's lock, another waits
     # for it after every piece of a large one (half of the time over TensorFlow's 20,000 files).
     ordered = sorted(doubted, key=lambda claim: -claim.size)
-    now = digests.computed(outside, (claim.path for claim in ordered))
+    now = digests.computed(outside, (claim.path for claim in ordered), over)
     found = [claim for claim in doubted if now[claim.path] != claim.digest]
     wrong = {(claim.package, claim.part) for claim in found}
     seals.remember(outside, before, (mark for part, mark in marks.items() if part not in wrong))
@@ -97,9 +102,7 @@ def _marks(outside: Outside, one: Listed) -> dict[str | None, str]:
     marks: dict[str | None, str] = {}
     for part in one.parts():
         if part.name is not None and part.files:
-            stamps = outside.stamps(map(one.path, part.files))
-            files = zip(part.files.items(), stamps, strict=True)
-            marks[part.name] = seals.seal(seals.Sealed(name, said, stamp) for (name, said), stamp in files)
+            marks[part.name] = seals.seal(part.files, outside.stamps(map(one.path, part.files)))
     return {name: mark for name, mark in marks.items() if mark}
 
 

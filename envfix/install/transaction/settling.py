@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from typing import TYPE_CHECKING
+
+from envfix.install.transaction.aside import Aside
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,25 +18,13 @@ class Settling:
     is on the disk. Raises what `settle_all` raised."""
 
     def __init__(self, outside: Outside, folder: str) -> None:
-        self._outside = outside
-        self._folder = folder
-        self._trouble: BaseException | None = None
-        self._thread = threading.Thread(target=self._settle, daemon=True)
-
-    def _settle(self) -> None:
-        try:
-            self._outside.settle_all(self._folder)
-        except BaseException as problem:  # whatever it is, the thread that waits raises it
-            self._trouble = problem
+        self._settled = Aside(partial(outside.settle_all, folder))
 
     def __enter__(self) -> None:
-        self._thread.start()
+        self._settled.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            return
-        self._thread.join()
-        if self._trouble is not None:
-            raise self._trouble
+        if kind is None:
+            self._settled.result()
