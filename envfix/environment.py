@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct, structs
@@ -33,11 +33,17 @@ def admit(parts: Parts, here: Situation, where: Where, break_system_packages: bo
 
 @contextmanager
 def environment(
-    parts: Parts, here: Situation, place: venv.Place | None, *, offline: bool
+    parts: Parts,
+    here: Situation,
+    place: venv.Place | None,
+    *,
+    offline: bool,
+    before_asking: Callable[[], object],
 ) -> Iterator[tuple[Situation, bool]]:
     """The situation in the environment to change, and whether that was made now.
 
-    One that was made now is removed when the block raises.
+    One that was made now is removed when the block raises. An index is asked for it only after
+    `before_asking` has returned.
     """
     if place is None:
         yield here, False
@@ -45,7 +51,8 @@ def environment(
     if place.there:
         yield structs.replace(here, target=interpreter.read_target(parts.outside, place.python)), False
         return
-    held = venv.make_venv(parts.outside, place, config_of(parts, here.target), offline=offline)
+    config = config_of(parts, here.target)
+    held = venv.make_venv(parts.outside, place, config, offline=offline, before_asking=before_asking)
     try:
         yield structs.replace(here, target=interpreter.read_target(parts.outside, place.python)), True
     except BaseException:

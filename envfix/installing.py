@@ -5,50 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from envfix.aftercare import add_loader, install_loader, renamed_kernels, restart_advice, still_held
-from envfix.attesting import attestations_of
+from envfix.aftercare import renamed_kernels, still_held
+from envfix.aside import Aside
+from envfix.changing import Work, change, change_loader
 from envfix.choice import Choice, Lacks
 from envfix.choosing import choice_of_lock, choose
 from envfix.deciding import refuse_without_gpu, settled
-from envfix.environment import admit, environment, read_again
 from envfix.errors import EnvfixError
 from envfix.future import knowing, knowing_locked
-from envfix.install import apply
 from envfix.install.transaction.change import Contended
-from envfix.install.transaction.undoable import changing
 from envfix.lock import check as lock_check
 from envfix.lock import pylock
 from envfix.matrix import load
 from envfix.mending import look, put_right
 from envfix.model.matrix import Matrix
-from envfix.model.plan import Lock, Plan
-from envfix.model.request import Accelerator, InstallOptions, Request, ResolverName
+from envfix.model.plan import Plan
+from envfix.model.request import Accelerator, InstallOptions, Request
 from envfix.model.results import Installed
-from envfix.neighbours import harm_of, refuse_companions
+from envfix.neighbours import refuse_companions
 from envfix.notes import notes_of
 from envfix.proving import driver_stub, proven
 from envfix.provision import from_folders
 from envfix.refusing import asked, asked_elsewhere
-from envfix.situation import Parts, Situation, Where, complete, config_of
-from envfix.solution import make_lock, plan_of, plan_of_keeping, solve, with_loader
+from envfix.situation import Parts, Situation, Where, complete
+from envfix.solution import plan_of_keeping
 from envfix.standing import unjudged
 from envfix.together import decide_together
 
 NO_PLAN = Plan(packages=(), download_bytes=0, installed_bytes=0)
-
-
-class _Work(Struct, frozen=True):
-    """What an install works on, once it is decided."""
-
-    parts: Parts
-    here: Situation
-    matrix: Matrix
-    request: Request
-    where: Where
-    options: InstallOptions
-    choice: Choice
 
 
 def install(parts: Parts, request: Request, where: Where, options: InstallOptions) -> Installed:
@@ -71,10 +57,11 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
     made = pylock.read_lock(parts.outside, options.lock) if options.lock else None
     if made is not None:
         request = structs.replace(request, accelerator=Accelerator(made.floors.accelerator))
-    # Without a GPU there is nothing to decide, and nothing but the machine's own facts is read.
+    # Read while the machine answers.
+    reading = Aside.begun(partial(load.load, parts.outside, parts.matrix_dir))
     here = look(parts, where, to_install=True) if options.dry_run else put_right(parts, where, makes=True)
     refuse_without_gpu(here, request)
-    matrix = load.load(parts.outside, parts.matrix_dir)
+    matrix = reading.result()
     here = complete(here, matrix)
     request = settled(request, here, matrix)
     refuse_companions(here.target, request)
@@ -93,14 +80,14 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
     plan = plan_of_keeping(choice, here.target)
     installed = _kept(parts, here, request, choice.candidate.name, choice.accelerator, plan, notes, options)
     folder = driver_stub(parts, here, choice.accelerator, options.proves)
-    work = _Work(parts, here, matrix, request, where, options, choice)
+    work = Work(parts, here, matrix, request, where, options, choice)
     if choice.lacks is Lacks.PACKAGES:
-        installed = _change(work, made, installed)
+        installed = change(work, made, installed)
         if not options.dry_run:
             kernels = renamed_kernels(parts, installed.python, installed.tensorflow)
             installed = structs.replace(installed, kernelspecs=kernels)
     elif choice.lacks is Lacks.LOADER:
-        installed = _add_loader(work, installed)
+        installed = change_loader(work, installed)
     return _proven(parts, here, matrix, where, options, installed, choice.accelerator, folder)
 
 
@@ -172,58 +159,3 @@ def _kept(
         restart=None if options.dry_run else still_held(parts, here),
         dry_run=options.dry_run,
     )
-
-
-def _change(work: _Work, made: Lock | None, installed: Installed) -> Installed:
-    """Lock, plan, show, install, make the libraries findable, advise on the restart."""
-    parts, here, choice, options = work.parts, work.here, work.choice, work.options
-    admission = admit(parts, here, work.where, options.break_system_packages)
-    if made is None:
-        parts.outside.say(f"resolving {choice.candidate.name} for Python {here.target.feature} ...")
-        made = make_lock(here, work.matrix, choice, solve(parts, here, work.request, choice))
-    plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline)
-    attested = attestations_of(parts, here, work.request, made.changed_by(plan))
-    installed = structs.replace(installed, plan=plan, attestations=attested)
-    harm = harm_of(plan, here.target, work.request, locked=options.lock is not None)
-    if options.dry_run:
-        notes = (*installed.notes, f"not done without consent: {harm.message}") if harm else installed.notes
-        return structs.replace(installed, notes=notes)
-    if harm:
-        raise harm
-    options.approve(installed)
-
-    with environment(parts, here, admission.place, offline=work.request.offline) as (here, new):
-        # A new environment is seeded with pip, so the plan for an empty one may be too long now.
-        plan = plan_of(parts, here, choice, made.resolution, offline=work.request.offline) if new else plan
-        manner = apply.Manner(
-            installer="pip" if work.request.resolver is ResolverName.PIP_TOOLS else "uv",
-            offline=work.request.offline,
-            break_system_packages=admission.managed,
-            from_urls=options.lock is not None,
-        )
-        config, reread = config_of(parts, here.target), partial(read_again, parts, here)
-        with changing(parts.outside, here.target, reread, disposable=new) as change:
-            result = apply.apply(parts.outside, made, plan, here.target, config, manner, reread, change)
-            restart = restart_advice(parts, here, choice, result, new)
-            result = structs.replace(result, loader=install_loader(parts, here, choice))
-    return structs.replace(
-        installed,
-        python=here.target.executable,
-        plan=plan,
-        result=result,
-        transaction=str(change.number or ""),
-        restart=restart,
-    )
-
-
-def _add_loader(work: _Work, installed: Installed) -> Installed:
-    """Only the loader is missing: show it, add it, advise on the restart."""
-    admit(work.parts, work.here, work.where, work.options.break_system_packages)
-    installed = structs.replace(installed, plan=with_loader(installed.plan, work.here.target))
-    if work.options.dry_run:
-        return installed
-    work.options.approve(installed)
-    reread = partial(read_again, work.parts, work.here)
-    with changing(work.parts.outside, work.here.target, reread) as change:
-        result, restart = add_loader(work.parts, work.here, work.choice, change)
-    return structs.replace(installed, result=result, transaction=str(change.number or ""), restart=restart)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from msgspec import UNSET, Struct, structs
 
+from envfix.aside import Aside
 from envfix.errors import InputError
 from envfix.model.machine import Gpu, Machine, Outcome, known
 from envfix.model.matrix import Matrix
@@ -119,8 +121,11 @@ def situate(
         target, machine, new_venv = _here(parts.outside, where)
         machine = _with_capabilities(machine, matrix)
         return Situation(target=target, machine=machine, named=False, new_venv=new_venv, again=where.again)
+    directory = f"{parts.matrix_dir}/machines"
+    # Read while the interpreter answers.
+    reading = Aside.begun(partial(machine_file.load_machine, parts.outside, where.machine, directory))
     target, new_venv = _target(parts.outside, where)
-    named = machine_file.load_machine(parts.outside, where.machine, f"{parts.matrix_dir}/machines")
+    named = reading.result()
     named = _with_capabilities(named, matrix)
     moved = ""
     if to_install or where.python or where.venv:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from msgspec import structs
 
-from envfix.install.apply import Manner, apply
+from envfix.install.apply import apply
+from envfix.install.commands import Installer, installer_named
 from envfix.install.transaction.undoable import changing
 from envfix.model.outcome import InstallResult
 from envfix.model.plan import Floors, Lock
 from envfix.model.target import PipConfig, Target
-from envfix.ports import Ran
+from envfix.ports import Outside, Ran
 from envfix.probe.interpreter import read_target
 from envfix.resolve.planning import make_plan
 from envfix.resolve.uv import UvResolver
@@ -116,6 +117,11 @@ class Room:
             matrix_digest="",
         )
 
+    def installer(self, outside: Outside, name: str = "uv", **more: object) -> Installer:
+        """The one of this name for the environment."""
+        given = {"offline": False, "break_system_packages": False, **more}
+        return installer_named(name, outside, self.target(), self.config, **given)  # type: ignore[arg-type]
+
     def apply(
         self,
         lock: Lock,
@@ -130,9 +136,9 @@ class Room:
         plan = make_plan(lock.resolution, target, {}, {})
         reread = more.pop("reread", self.target)
         assert callable(reread)
-        manner = Manner(installer=installer, **more)  # type: ignore[arg-type]
+        program = self.installer(outside, installer, **more)
         with changing(outside, target, reread, disposable=disposable) as change:
-            return apply(outside, lock, plan, target, self.config, manner, reread, change)
+            return apply(outside, lock, plan, program, reread, change)
 
     def tree(self) -> dict[str, tuple[object, ...]]:
         return tree(Path(self.python).parents[1])

@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from envfix.errors import InputError, InstallFailed, Interrupted
-from envfix.install.apply import Manner, apply
+from envfix.install.apply import apply
 from envfix.install.commands import UvInstaller
 from envfix.install.disk import check_space, spoken_size, uv_cache
 from envfix.install.transaction import recover
@@ -254,7 +254,7 @@ def test_a_read_only_environment_is_refused(room: Room) -> None:
         pytest.raises(InputError, match="site-packages` cannot be written by this user"),
         changing(outside, target, room.target) as change,
     ):
-        apply(outside, lock, plan, target, room.config, Manner(), room.target, change)
+        apply(outside, lock, plan, room.installer(outside), room.target, change)
     assert outside.ran == [] and outside.written == {}
 
 
@@ -285,7 +285,8 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from envfix.errors import EnvfixError
-from envfix.install.apply import Manner, apply
+from envfix.install.apply import apply
+from envfix.install.commands import installer_named
 from envfix.install.transaction import recover
 from envfix.install.transaction.undoable import changing
 from envfix.lock.pylock import read_pylock
@@ -297,10 +298,13 @@ python, path = sys.argv[1:]
 outside, lock = RealOutside(), read_pylock(Path(path).read_text(), path)
 target = read_target(outside, python)
 plan = make_plan(lock.resolution, target, {}, {})
+installer = installer_named(
+    "uv", outside, target, PipConfig(), offline=False, break_system_packages=False, from_urls=True
+)
 read = lambda: read_target(outside, python)
 try:
     with changing(outside, target, read) as change:
-        apply(outside, lock, plan, target, PipConfig(), Manner(from_urls=True), read, change)
+        apply(outside, lock, plan, installer, read, change)
 except EnvfixError as problem:
     print(problem.code, problem.message)
 """

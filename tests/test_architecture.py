@@ -16,11 +16,12 @@ ROWS = (
     "model",
     "errors tree",
     "envelope ports printable reading",
-    "cache explanation installers nvidia pep751 record redaction state",
+    "aside cache explanation installers nvidia pep751 record redaction state",
     f"system {' '.join(sorted(STAGES))}",
     "choice facts neighbours output refusing situation snapshots",
     "aftercare attesting beside choosing circumstances deciding diagnosing environment future holders "
     "mending notes pairs proving provision restarting since solution sparing standing together",
+    "changing",
     "installing issue render undoing watching workflow",
     "isolating",
     "commands options own",

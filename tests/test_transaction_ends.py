@@ -15,7 +15,7 @@ import pytest
 
 from envfix.errors import InputError, InstallFailed
 from envfix.install import loader
-from envfix.install.apply import Manner, apply
+from envfix.install.apply import apply
 from envfix.install.transaction import history, journal, recover
 from envfix.install.transaction.ending import ended
 from envfix.install.transaction.journal import State
@@ -97,7 +97,7 @@ def test_the_loader_beside_packages_that_are_all_there_is_undone_too(room: Room)
     before, target, lock = room.tree(), room.target(), room.lock("one<2", "an-other<2")
     plan = make_plan(lock.resolution, target, {}, {})
     assert not plan.changes
-    again = partial(apply, room.outside, lock, plan, target, room.config, Manner(), room.target)
+    again = partial(apply, room.outside, lock, plan, room.installer(room.outside), room.target)
     with pytest.raises(InstallFailed), changing(room.outside, target, room.target) as change:
         again(change)
         loader.install(room.outside, target)

@@ -112,9 +112,14 @@ def can_answer(outside: Outside, options: argparse.Namespace) -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty() and not options.json and not in_cell(outside)
 
 
+def asks(outside: Outside, options: argparse.Namespace) -> bool:
+    """Whether a person who can answer did not say `--yes`."""
+    return not options.yes and can_answer(outside, options)
+
+
 def proceed(outside: Outside, options: argparse.Namespace) -> None:
     """Ask a person who can answer and did not say `--yes`. Raises Interrupted for a no."""
-    if options.yes or not can_answer(outside, options):
+    if not asks(outside, options):
         return
     print("proceed? [Y/n] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()

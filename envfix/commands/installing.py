@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from envfix import installing, isolating
-from envfix.commands.asking import alone, proceed, request, where
+from envfix.commands.asking import alone, asks, proceed, request, where
 from envfix.errors import UsageError
 from envfix.model.request import InstallOptions
 from envfix.model.results import Installed
@@ -27,6 +27,7 @@ def install(parts: Parts, options: argparse.Namespace) -> tuple[object, int]:
         alone("--lock", given)
     how = InstallOptions(
         approve=lambda installed: _approve(parts.outside, installed, options),
+        asks=asks(parts.outside, options),
         lock=options.lock,
         dry_run=options.dry_run,
         break_system_packages=options.break_system_packages,

@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 
 from envfix.errors import InstallFailed
 from envfix.explanation import why_failed
-from envfix.install.commands import Installer, UvInstaller, installer_named
+from envfix.install.commands import Installer, UvInstaller
 from envfix.install.disk import check_space
 from envfix.install.lacking import hint_for
 from envfix.install.transaction.ahead import Ahead
@@ -19,21 +19,8 @@ from envfix.install.warmth import uncached
 from envfix.model.conflicts import in_the_way
 from envfix.model.outcome import InstallResult
 from envfix.model.plan import Lock, LockedPackage, Plan
-from envfix.model.target import PipConfig, Target
+from envfix.model.target import Target
 from envfix.ports import Outside, Ran
-
-
-class Manner(Struct, frozen=True, kw_only=True):
-    """How to install.
-
-    `installer` is `uv` or `pip`. `from_urls`: the lock is one the user named, whose files may be of another
-    index.
-    """
-
-    installer: str = "uv"
-    offline: bool = False
-    break_system_packages: bool = False
-    from_urls: bool = False
 
 
 class _Job(Struct, frozen=True, kw_only=True):
@@ -57,22 +44,21 @@ def apply(
     outside: Outside,
     lock: Lock,
     plan: Plan,
-    target: Target,
-    config: PipConfig,
-    manner: Manner,
+    installer: Installer,
     reread: Callable[[], Target],
     change: Change,
 ) -> InstallResult:
     """What was changed; `loader` is empty, for library discovery comes after.
 
-    `reread` reads the target anew. Nothing is resolved: only the packages the plan changes are handed to the
-    installer, each with its hashes. Raises InstallFailed and OSError, whereupon `change` puts things back.
+    `installer` is for the target, which `reread` reads anew. Nothing is resolved: only the packages the plan
+    changes are handed to it, each with its hashes. Raises InstallFailed and OSError, whereupon `change` puts
+    things back.
     """
-    packages = lock.changed_by(plan)
+    packages, target = lock.changed_by(plan), installer.target
     if not packages:
         change.begin((), (), plan.breaks)  # the loader may be written yet
         return InstallResult(python=target.executable, changed=(), before={}, after={}, loader="")
-    job = _job(outside, lock, packages, target, _installer(outside, target, config, manner))
+    job = _job(outside, lock, packages, installer)
     check_space(
         outside,
         plan,
@@ -87,9 +73,8 @@ def apply(
     return _result(job, reread())
 
 
-def _job(
-    outside: Outside, lock: Lock, packages: tuple[LockedPackage, ...], target: Target, installer: Installer
-) -> _Job:
+def _job(outside: Outside, lock: Lock, packages: tuple[LockedPackage, ...], installer: Installer) -> _Job:
+    target = installer.target
     everything = (package.name for package in lock.resolution.packages)
     same = (package.name for package in packages if target.version_of(package.name) == package.version)
     return _Job(
@@ -100,18 +85,6 @@ def _job(
         packages=packages,
         removed=tuple(dist.name for dist in in_the_way(everything, target.installed)),
         repaired=frozenset(same),
-    )
-
-
-def _installer(outside: Outside, target: Target, config: PipConfig, manner: Manner) -> Installer:
-    return installer_named(
-        manner.installer,
-        outside,
-        target,
-        config,
-        offline=manner.offline,
-        break_system_packages=manner.break_system_packages,
-        from_urls=manner.from_urls,
     )
 
 

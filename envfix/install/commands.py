@@ -85,6 +85,9 @@ class Installer(abc.ABC):
         self.fetched = False
         self.arrives: tuple[str, ...] | None = None
 
+    def prepare(self) -> None:  # noqa: B027 - pip needs nothing
+        """Find out what it needs to know before it works, while there is time."""
+
     @abc.abstractmethod
     def fetch(self, packages: Sequence[LockedPackage]) -> Ran:
         """Download every file and check its hash, the target untouched; `install` then asks no index.
@@ -132,6 +135,9 @@ class UvInstaller(Installer):
     while one known by its URL is fetched anew where the server sends no caching headers (uv 0.13.9)."""
 
     name = "uv"
+
+    def prepare(self) -> None:
+        _ = self.kept_cache
 
     @cached_property
     def kept_cache(self) -> str | None:

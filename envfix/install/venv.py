@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -62,18 +63,24 @@ def check_venv(outside: Outside, directory: str, python: str | None) -> Place:
 
 
 def make_venv(
-    outside: Outside, place: Place, config: PipConfig | None = None, *, offline: bool = False
+    outside: Outside,
+    place: Place,
+    config: PipConfig | None = None,
+    *,
+    offline: bool = False,
+    before_asking: Callable[[], object] = lambda: None,
 ) -> Held:
     """Make the environment, marked as not finished until `finish_venv`; nothing is left when this raises.
 
-    It is seeded with pip, because notebooks use `%pip`. Raises InstallFailed when it cannot be made, and
-    Contended where another process has begun to make it, whose work is left alone.
+    It is seeded with pip, because notebooks use `%pip`: one that uv has in its cache, else the index is
+    asked, after `before_asking` has returned. Raises InstallFailed when it cannot be made, and Contended
+    where another process has begun to make it, whose work is left alone.
     """
     held: Held | None = None
     try:
         with outside.undisturbed():  # a Ctrl-C finds either nothing or what is known to be made here
             held = _begun(outside, place)
-        _make(outside, place, config or PipConfig(), offline)
+        _make(outside, place, config or PipConfig(), None if offline else before_asking)
         if not outside.exists(place.python):
             raise InstallFailed(
                 f"the new virtual environment `{place.folder}` has no interpreter `{place.python}`"
@@ -167,20 +174,25 @@ def _spoken(version: str) -> str:
     return f"Python {number}" if name == "cpython" else f"{name} (Python {number})"
 
 
-def _make(outside: Outside, place: Place, config: PipConfig, offline: bool) -> None:
-    """uv first, for it is fast; where the index has no pip to seed, the standard library's venv.
+def _make(
+    outside: Outside, place: Place, config: PipConfig, before_asking: Callable[[], object] | None
+) -> None:
+    """uv first, for it is fast; where it gets no pip to seed, the standard library's venv.
 
-    The pip that uv has in its cache is good enough, as the one that comes with Python is for the standard
-    library: to ask the index for a newer one takes 0.15 s, as long as all else of an empty environment five
-    times over.
+    A pip from uv's cache may not be the newest, no more than the one that comes with Python: to ask for
+    another takes five times as long as all else, and longer while the resolver asks too (two at once wait 5 s
+    where a name server drops one of two questions).
     """
     argv = [uv_binary(outside), "venv", "--quiet", "--no-project", "--seed", "--python", place.base]
     argv.append("--allow-existing")  # the folder holds the mark
     argv += ["--no-index"] if config.no_index else []
     env = uv_environment(outside.environ, config)
-    for asks in (["--offline"], *([] if offline else [[]])):
+    for asks in (None, before_asking) if before_asking else (None,):
+        if asks is not None:
+            asks()
+        words = [*argv, *(["--offline"] if asks is None else []), place.folder]
         # Away from the user's folder, whose `uv.toml` is about a project of its own.
-        first = outside.run([*argv, *asks, place.folder], timeout=TIME_LIMIT, env=env, cwd=uv_folder(outside))
+        first = outside.run(words, timeout=TIME_LIMIT, env=env, cwd=uv_folder(outside))
         if first.ok:
             return
         clear(outside, place.folder)

@@ -77,9 +77,11 @@ class InstallOptions(Struct, frozen=True, kw_only=True):
     """How to install: what does not decide, but says what may be done and what to do afterwards.
 
     `approve` is shown the `Installed` as it is planned before the first change, and raises to stop there.
+    Where it `asks` nobody, a new environment may be there by then.
     """
 
     approve: Callable[[Any], None]
+    asks: bool = True
     lock: str | None = None
     dry_run: bool = False
     break_system_packages: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -16,6 +17,14 @@ from envfix.ports import Ran
 from envfix.system.shown import Shown
 
 KEPT = 64 << 20  # bytes that are kept of what a child prints on one stream
+# Those that a thread waits for whose result nobody wants any more end with this process.
+_alive: set[subprocess.Popen[bytes]] = set()
+
+
+@atexit.register
+def _end_all() -> None:
+    for child in tuple(_alive):
+        _kill(child)
 
 
 def finish(
@@ -30,6 +39,20 @@ def finish(
     It leads a process group, which is killed with it when the time is up or this is interrupted: nothing that
     it started is at work any more when this raises.
     """
+    _alive.add(child)
+    try:
+        return _finished(child, argv, timeout, stdin, shown)
+    finally:
+        _alive.discard(child)
+
+
+def _finished(
+    child: subprocess.Popen[bytes],
+    argv: Sequence[str],
+    timeout: float,
+    stdin: str | None,
+    shown: Shown | None,
+) -> Ran:
     out, err = _Kept(child), _Kept(child, shown=shown)
     threads = _started(child, stdin, out, err)
     timed_out, deadline = False, time.monotonic() + timeout

@@ -8,7 +8,7 @@ import sys
 # Type checkers take this name for true; `typing` is not worth its import at every start.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import NoReturn, TextIO
 
 
 def prepare() -> None:
@@ -28,6 +28,22 @@ def prepare() -> None:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End this process, with all done that was registered for its end (`atexit`) and all output written.
+
+    The interpreter is not taken apart object by object: that is 25 ms of a report and 35 of an install.
+    """
+    import atexit
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            exit_code = exit_code or 2  # what was not said is no success
+    os._exit(exit_code)
 
 
 def write(text: str, stream: TextIO) -> str:

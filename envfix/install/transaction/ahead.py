@@ -11,8 +11,8 @@ import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from envfix.aside import Aside
 from envfix.install.transaction import contents
-from envfix.install.transaction.aside import Aside
 
 if TYPE_CHECKING:
     from types import TracebackType

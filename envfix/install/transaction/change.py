@@ -10,10 +10,10 @@ from functools import partial
 from msgspec import structs
 
 from envfix import record
+from envfix.aside import Aside
 from envfix.errors import InstallFailed
 from envfix.install import loader
 from envfix.install.transaction import contents, requirements
-from envfix.install.transaction.aside import Aside
 from envfix.install.transaction.contents import Wrong
 from envfix.install.transaction.journal import Moved
 from envfix.install.transaction.patience import Patience
@@ -77,8 +77,7 @@ class Change:
         now = structs.replace(self.target, installed=(*stay, *came))
         names = frozenset({dist.name for dist in now.installed} & self._changed(now) - {loader.NAME})
         look = partial(contents.wrong_files, self.outside, now, names, self.seals, self._over)
-        self._looked = names, Aside(look)
-        self._looked[1].start()
+        self._looked = names, Aside.begun(look)
 
     def finish(self) -> None:
         """Check what is there now by its content. Raises InstallFailed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from envfix import record
@@ -59,9 +59,9 @@ class Listed(NamedTuple):
 
     def claims(self, part: Part) -> Iterator[Claim]:
         """What is said of the part's files."""
-        for name, said in part.files.items():
+        for path, said in zip(self.paths(part.files), part.files.values(), strict=True):
             file = record.read_row(said)
-            yield Claim(self.package, part.name, self.path(name), file.digest or b"", file.size or 0)
+            yield Claim(self.package, part.name, path, file.digest or b"", file.size or 0)
 
     def libraries(self) -> Iterator[Claim]:
         """What is said of NVIDIA's shared libraries."""
@@ -72,9 +72,15 @@ class Listed(NamedTuple):
 
     def path(self, name: str) -> str:
         """Where the file is: a RECORD's paths start from the folder of the packages, or are absolute."""
-        # Of 20,000 paths hardly one is not as it should be written.
-        odd = name.startswith(("/", ".")) or "/." in name or "//" in name
-        return os.path.normpath(os.path.join(self.base, name)) if odd else f"{self.base}/{name}"  # noqa: PTH118
+        return next(self.paths((name,)))
+
+    def paths(self, names: Collection[str]) -> Iterator[str]:
+        """Where each of the files is."""
+        # Of 20,000 paths hardly one is not as it should be written: they are looked through as one text.
+        text = "\n".join(("", *names))
+        if any(sign in text for sign in ("\n/", "\n.", "/.", "//")):
+            return (os.path.normpath(os.path.join(self.base, name)) for name in names)  # noqa: PTH118
+        return (f"{self.base}/{name}" for name in names)
 
 
 def listed(outside: Outside, dist: Distribution, target: Target) -> Listed:
@@ -93,7 +99,7 @@ def listed_at(outside: Outside, package: str, place: record.Place) -> Listed:
             continue  # another hash than SHA-256 is allowed, and not looked at
         if name.startswith((notes, "../", "/")):
             one.own[name] = said
-        elif len(said.rpartition(",")[2]) > _SMALL:
+        elif len(said) - said.rfind(",") > _SMALL + 1:
             one.large[name] = said
         else:
             one.small[name] = said

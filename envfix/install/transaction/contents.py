@@ -102,7 +102,7 @@ def _marks(outside: Outside, one: Listed) -> dict[str | None, str]:
     marks: dict[str | None, str] = {}
     for part in one.parts():
         if part.name is not None and part.files:
-            marks[part.name] = seals.seal(part.files, outside.stamps(map(one.path, part.files)))
+            marks[part.name] = seals.seal(part.files, outside.stamps(one.paths(part.files)))
     return {name: mark for name, mark in marks.items() if mark}
 
 

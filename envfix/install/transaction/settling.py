@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from envfix.install.transaction.aside import Aside
+from envfix.aside import Aside
 
 if TYPE_CHECKING:
     from types import TracebackType

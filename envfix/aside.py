@@ -1,4 +1,4 @@
-"""Work that is done beside what its maker does meanwhile."""
+"""Work that is done beside what its maker does meanwhile, such as waiting for a child."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 class Aside(Generic[T]):
     """`work` in a thread of its own, from `start` on. Where nobody wants its result any more, it ends with
-    the process."""
+    the process, and its child with it."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
@@ -19,7 +19,15 @@ class Aside(Generic[T]):
         self._trouble: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    @classmethod
+    def begun(cls, work: Callable[[], T]) -> Aside[T]:
+        """One that is at work."""
+        aside = cls(work)
+        aside.start()
+        return aside
+
     def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     def result(self) -> T:
