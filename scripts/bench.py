@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="other sections from today's --json FILE")
     parser.add_argument("--rounds", type=int, default=9, help="of what takes seconds (9)")
-    parser.add_argument("--installs", type=int, default=1, help="rounds of cold installs, 9 GB each (1)")
+    parser.add_argument("--installs", type=int, default=1, help="rounds of cold installs, 25 GB each (1)")
     parser.add_argument("--patience", type=float, default=10, help="minutes for a slow resolver (10)")
     parser.add_argument("--python", default=sys.executable, help="of the environments that are made")
     parser.add_argument("--in", dest="folder", help="where to work: the filesystem of uv's cache")
