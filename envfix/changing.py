@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import partial
 
 from msgspec import Struct, structs
@@ -62,14 +63,7 @@ def change(work: Work, lock: Lock | None, installed: Installed) -> Installed:
         installed = _shown(work, planning.result(), installed)
     if options.dry_run:
         return installed
-    made = environment(
-        parts,
-        work.here,
-        admission.place,
-        offline=work.request.offline,
-        before_asking=planning.result,
-    )
-    with made as (here, new):
+    with _environment(work, admission, planning) as (here, new):
         installer = _installer(work, here, admission)
         installer.prepare()
         planned = planning.result()
@@ -88,6 +82,18 @@ def change(work: Work, lock: Lock | None, installed: Installed) -> Installed:
         result=result,
         transaction=str(step.number or ""),
         restart=restart,
+    )
+
+
+def _environment(
+    work: Work, admission: Admission, planning: Aside[_Planned]
+) -> AbstractContextManager[tuple[Situation, bool]]:
+    return environment(
+        work.parts,
+        work.here,
+        admission.place,
+        offline=work.request.offline,
+        before_asking=planning.result,
     )
 
 

@@ -8,8 +8,10 @@ second name of it. Where the filesystem has no hard links, or the file is on ano
 from __future__ import annotations
 
 import errno
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from envfix.aside import Aside
 from envfix.tree import FILE, LINK, Entry
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Keeper:
         self.taken = 0
         self._pack = bytearray()
         self._packs = 0
+        self._settling: list[Aside[None]] = []
         self._links = outside.device(folder)
         outside.make_dir(self.folder)
 
@@ -66,7 +69,10 @@ class Keeper:
         return True
 
     def _flush(self) -> None:
-        self.outside.write_bytes(f"{self.folder}/pack{self._packs}", bytes(self._pack), 0o600)
+        path = f"{self.folder}/pack{self._packs}"
+        self.outside.write_bytes(path, bytes(self._pack), 0o600, lasting=False)
+        # Brought to the disk while the next files are read.
+        self._settling.append(Aside.begun(partial(self.outside.settle, path)))
         self._pack.clear()
         self._packs += 1
 
@@ -76,6 +82,8 @@ class Keeper:
             self._flush()
         if any(place[0] == "copy" for place in self.places.values()):
             self.outside.settle_all(self.folder)
+        for settling in self._settling:
+            settling.result()
         self.outside.settle(self.folder)
 
 
