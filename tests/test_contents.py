@@ -8,18 +8,22 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 from msgspec import structs
 
+from envfix.errors import InstallFailed
 from envfix.install import digests, seals
 from envfix.install.transaction.ahead import SECONDS, Ahead
+from envfix.install.transaction.change import Change
+from envfix.install.transaction.claims import Listed
 from envfix.install.transaction.contents import wrong_files
 from envfix.model.target import Distribution, Target
 from envfix.system.outside import RealOutside
+from envfix.tree import Stamp
 from tests.values import TARGET
 
 FILES = {"numb/__init__.py": "x = 1\n", "numb/libnumb.so": "code", "../bin/numb": "#!python\n"}
@@ -331,3 +335,93 @@ def until(there: Callable[[], bool], seconds: float = 10) -> None:
     while not there():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)
+
+
+def changed(folder: Path, outside: Reader, more: Mapping[str, str] = MappingProxyType({})) -> Change:
+    """A change that has just brought `numb` into an empty environment."""
+    now = environment(folder, more=more)
+    return Change(outside, structs.replace(now, installed=()), lambda: now)
+
+
+def test_what_is_looked_at_beside_is_read_once(tmp_path: Path) -> None:
+    outside = Reader()
+    change = changed(tmp_path / "a", outside)
+    change.installed({"numb": "1.0"}, ())
+    change.finish()
+    assert len(outside.read) == len(set(outside.read)) == len(FILES) + 1
+
+
+@pytest.mark.parametrize("pins", [{"numb": "1.0"}, {"numb": "1.0.0"}, {}])
+def test_a_wrong_file_fails_the_change_whether_or_not_it_is_looked_at_beside(
+    tmp_path: Path, pins: dict[str, str]
+) -> None:
+    change = changed(tmp_path / "a", Reader())
+    (tmp_path / "a/site/numb/libnumb.so").write_text("cut")
+    change.installed(pins, ())
+    with pytest.raises(InstallFailed, match=r"numb/libnumb\.so"):
+        change.finish()
+
+
+def test_a_package_in_the_other_folder_is_looked_at_beside(tmp_path: Path) -> None:
+    outside, now = Reader(), environment(tmp_path / "a")
+    empty = structs.replace(now, installed=(), purelib=str(tmp_path / "pure"))
+    Change(outside, empty, lambda: now).installed({"numb": "1.0"}, ())
+    wait_for(lambda: len(outside.read) == len(FILES) + 1)
+
+
+def test_the_loader_is_looked_at_in_the_end(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "a", Reader()
+    before = environment(folder)
+    info = folder / "site" / "envfix_loader-1.0.dist-info"
+    now = structs.replace(
+        before, installed=(*before.installed, Distribution(name="envfix-loader", version="1.0"))
+    )
+    # One that was there, and is written anew after the rest.
+    change = Change(outside, structs.replace(now, installed=now.installed[1:]), lambda: now)
+    change.installed({"numb": "1.0"}, ())
+    wait_for(lambda: len(outside.read) == len(FILES) + 1)
+    info.mkdir()
+    (info / "RECORD").write_text(f"_envfix_loader.py,sha256={'A' * 43},1\n")
+    (folder / "site" / "_envfix_loader.py").write_text("x")
+    with pytest.raises(InstallFailed, match=r"_envfix_loader\.py"):
+        change.finish()
+
+
+def test_what_goes_wrong_beside_is_raised_in_the_end(tmp_path: Path) -> None:
+    class Failing(Reader):
+        def stamps(self, paths: Iterable[str]) -> list[Stamp | None]:
+            raise OSError(5, "Input/output error")
+
+    change = changed(tmp_path / "a", Failing())
+    change.installed({"numb": "1.0"}, ())
+    with pytest.raises(OSError, match="Input/output error"):
+        change.finish()
+
+
+def test_what_is_given_up_is_not_read_to_its_end(tmp_path: Path) -> None:
+    outside = Reader()
+    outside.patience = 0.1
+    change = changed(tmp_path / "a", outside, {f"numb/{number}.py": str(number) for number in range(40)})
+    change.installed({"numb": "1.0"}, ())
+    wait_for(lambda: bool(outside.read))
+    change.give_up()
+    time.sleep(0.3)
+    read = len(outside.read)
+    time.sleep(0.3)
+    assert len(outside.read) == read < 40
+
+
+@pytest.mark.parametrize(
+    "name", ["numb/a.py", "numb//a.py", "./numb/a.py", "numb/./a.py", "other/../numb/a.py", "/elsewhere/a.py"]
+)
+def test_paths_are_right_however_they_are_written(name: str) -> None:
+    one = Listed("numb", "/site", {}, {}, {})
+    right = "/elsewhere/a.py" if name.startswith("/") else "/site/numb/a.py"
+    assert list(one.paths(["numb/b.py", name])) == ["/site/numb/b.py", right]
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)

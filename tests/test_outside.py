@@ -149,3 +149,63 @@ def test_links_in_a_circle_are_an_error_and_stay(tmp_path: Path) -> None:
     dangling.symlink_to(tmp_path / "new")
     RealOutside().write_text(str(dangling), "lock")
     assert dangling.is_symlink() and (tmp_path / "new").read_text() == "lock"
+
+
+@pytest.mark.parametrize(("lasting", "times"), [(True, 1), (False, 0)])
+def test_only_what_must_last_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lasting: bool, times: int
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    OUTSIDE.write_text(str(tmp_path / "file"), "x", lasting=lasting)
+    assert (tmp_path / "file").read_text() == "x" and len(synced) == times
+
+
+def test_a_child_that_nobody_waits_for_ends_with_the_process(tmp_path: Path) -> None:
+    number = tmp_path / "number"
+    child = f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    code = f"""
+import sys, time
+from pathlib import Path
+from envfix.aside import Aside
+from envfix.system.outside import RealOutside
+from envfix.system.streams import leave
+Aside.begun(lambda: RealOutside().run([sys.executable, "-c", {child!r}], timeout=60))
+while not Path({str(number)!r}).exists() or not Path({str(number)!r}).read_text():
+    time.sleep(0.01)
+leave(0)
+"""
+    subprocess.run(python(code), check=True, timeout=20)
+    end = time.monotonic() + 5
+    while Path(f"/proc/{number.read_text()}").exists() and not is_dead(number.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def is_dead(number: str) -> bool:
+    """Whether the process has ended; nobody may have asked for its end yet."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_leaving_does_what_was_registered_and_writes_what_was_said(tmp_path: Path) -> None:
+    code = """
+import atexit, sys, threading, time
+from envfix.system.streams import leave
+atexit.register(print, "registered", end="")
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("said", end=" ")
+leave(3)
+"""
+    done = subprocess.run(python(code), capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said registered", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_leaving_without_having_written_is_no_success() -> None:
+    code = "from envfix.system.streams import leave\nprint('said')\nleave(0)"
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        env = {**os.environ, "PYTHONUNBUFFERED": ""}
+        assert subprocess.run(python(code), stdout=full, timeout=20, env=env).returncode == 2
