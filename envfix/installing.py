@@ -9,7 +9,6 @@ from msgspec import structs
 
 from envfix.aftercare import renamed_kernels, still_held
 from envfix.aside import Aside
-from envfix.changing import Work, change, change_loader
 from envfix.choice import Choice, Lacks
 from envfix.choosing import choice_of_lock, choose
 from envfix.deciding import refuse_without_gpu, settled
@@ -26,6 +25,7 @@ from envfix.model.request import Accelerator, InstallOptions, Request
 from envfix.model.results import Installed
 from envfix.neighbours import refuse_companions
 from envfix.notes import notes_of
+from envfix.performing import Work, add_missing_loader, install_packages
 from envfix.proving import driver_stub, proven
 from envfix.provision import from_folders
 from envfix.refusing import asked, asked_elsewhere
@@ -82,12 +82,12 @@ def _install(parts: Parts, request: Request, where: Where, options: InstallOptio
     folder = driver_stub(parts, here, choice.accelerator, options.proves)
     work = Work(parts, here, matrix, request, where, options, choice)
     if choice.lacks is Lacks.PACKAGES:
-        installed = change(work, made, installed)
+        installed = install_packages(work, made, installed)
         if not options.dry_run:
             kernels = renamed_kernels(parts, installed.python, installed.tensorflow)
             installed = structs.replace(installed, kernelspecs=kernels)
     elif choice.lacks is Lacks.LOADER:
-        installed = change_loader(work, installed)
+        installed = add_missing_loader(work, installed)
     return _proven(parts, here, matrix, where, options, installed, choice.accelerator, folder)
 
 

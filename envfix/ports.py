@@ -62,6 +62,10 @@ class Outside(Tree):
         """
 
     @abc.abstractmethod
+    def end_children(self) -> None:
+        """End those that other threads wait for: nobody wants their answers any more."""
+
+    @abc.abstractmethod
     def follow(self, argv: Sequence[str], *, patience: float, each: Callable[[str], None]) -> Ran:
         """Run `argv` and hand `each` line of its standard output over as it comes, without its end.
 

@@ -45,7 +45,7 @@ def keep(outside: Outside, snapshot: Snapshot) -> None:
         place = folder(outside)
         outside.make_dirs(place)
         text = msgspec.json.format(msgspec.json.encode(snapshot), indent=1).decode()
-        outside.write_text(f"{place}/{snapshot.id}.json", text + "\n", 0o600, lasting=False)
+        outside.write_text(f"{place}/{snapshot.id}.json", text + "\n", 0o600)
         for old in _too_many(kept(outside)):
             outside.remove(f"{place}/{old.id}.json")
     except (OSError, RuntimeError) as problem:

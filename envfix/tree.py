@@ -115,7 +115,7 @@ class Tree(abc.ABC):
 
     @abc.abstractmethod
     def settle(self, path: str) -> None:
-        """Return when the file, or the names in the folder, are on the disk (power may fail from then on)."""
+        """Return when the names in the folder are on the disk (power may fail from then on)."""
 
     @abc.abstractmethod
     def settle_all(self, path: str) -> None:

@@ -70,6 +70,9 @@ class FakeOutside(Outside):
             return Ran(tuple(argv), None, "", "", error="could not be started: No such file or directory")
         return answer if isinstance(answer, Ran) else answer(argv, stdin)
 
+    def end_children(self) -> None:
+        pass
+
     def follow(self, argv: Sequence[str], *, patience: float, each: Callable[[str], None]) -> Ran:
         ran = self.run(argv, timeout=patience)
         for line in ran.out.splitlines():

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from envfix.install.transaction import recover
 from envfix.install.transaction.undoable import changing
 from envfix.lock.pylock import render_pylock
 from envfix.model.plan import Change, Plan, PlannedPackage, Resolution
+from envfix.model.target import Target
 from envfix.resolve.planning import make_plan
 from tests.fakes import FakeOutside
 from tests.faults import in_child
@@ -230,6 +232,47 @@ def test_a_full_temporary_folder_is_an_install_that_failed(
         room.apply(lock)
 
 
+def test_the_files_are_looked_at_while_the_environment_is_read_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, read, times = room.lock("tensorflow"), threading.Event(), []
+    whole = room.outside.sha256
+    monkeypatch.setattr(room.outside, "sha256", lambda path: (read.set(), whole(path))[1])
+
+    def reread() -> Target:
+        times.append(read.wait(20) if times else True)  # the first is before the change
+        return room.target()
+
+    room.apply(lock, reread=reread)
+    assert times == [True, True, True]
+
+
+def test_nothing_is_looked_at_any_more_when_a_change_is_put_back(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, begun, reading = room.lock("tensorflow"), threading.Event(), threading.Event()
+    said: list[str] = []
+    whole = room.outside.sha256
+
+    def slow(path: str) -> bytes:
+        reading.set()
+        begun.set()
+        time.sleep(0.5)
+        found = whole(path)
+        reading.clear()
+        return found
+
+    monkeypatch.setattr(room.outside, "sha256", slow)
+    target = room.target()
+    plan = make_plan(lock.resolution, target, {}, {})
+    with pytest.raises(InstallFailed, match="no more"), changing(room.outside, target, room.target) as change:
+        monkeypatch.setattr(change, "after_failure", lambda: said.append(str(reading.is_set())) or "")
+        apply(room.outside, lock, plan, room.installer(room.outside), room.target, change)
+        assert begun.wait(20)
+        raise InstallFailed("no more")
+    assert said == ["False"]
+
+
 def test_an_installer_that_claims_success_is_not_believed(room: Room) -> None:
     lock, before = room.lock("tensorflow"), room.tree()
 
@@ -292,6 +335,7 @@ from envfix.install.transaction.undoable import changing
 from envfix.lock.pylock import read_pylock
 from envfix.model.target import PipConfig
 from envfix.probe.interpreter import read_target
+from envfix.model.target import Target
 from envfix.resolve.planning import make_plan
 from envfix.system.outside import RealOutside
 python, path = sys.argv[1:]

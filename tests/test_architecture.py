@@ -21,7 +21,7 @@ ROWS = (
     "choice facts neighbours output refusing situation snapshots",
     "aftercare attesting beside choosing circumstances deciding diagnosing environment future holders "
     "mending notes pairs proving provision restarting since solution sparing standing together",
-    "changing",
+    "performing",
     "installing issue render undoing watching workflow",
     "isolating",
     "commands options own",

@@ -366,7 +366,7 @@ def test_a_package_in_the_other_folder_is_looked_at_beside(tmp_path: Path) -> No
     outside, now = Reader(), environment(tmp_path / "a")
     empty = structs.replace(now, installed=(), purelib=str(tmp_path / "pure"))
     Change(outside, empty, lambda: now).installed({"numb": "1.0"}, ())
-    wait_for(lambda: len(outside.read) == len(FILES) + 1)
+    until(lambda: len(outside.read) == len(FILES) + 1)
 
 
 def test_the_loader_is_looked_at_in_the_end(tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_the_loader_is_looked_at_in_the_end(tmp_path: Path) -> None:
     # One that was there, and is written anew after the rest.
     change = Change(outside, structs.replace(now, installed=now.installed[1:]), lambda: now)
     change.installed({"numb": "1.0"}, ())
-    wait_for(lambda: len(outside.read) == len(FILES) + 1)
+    until(lambda: len(outside.read) == len(FILES) + 1)
     info.mkdir()
     (info / "RECORD").write_text(f"_envfix_loader.py,sha256={'A' * 43},1\n")
     (folder / "site" / "_envfix_loader.py").write_text("x")
@@ -387,14 +387,84 @@ def test_the_loader_is_looked_at_in_the_end(tmp_path: Path) -> None:
         change.finish()
 
 
-def test_what_goes_wrong_beside_is_raised_in_the_end(tmp_path: Path) -> None:
-    class Failing(Reader):
-        def stamps(self, paths: Iterable[str]) -> list[Stamp | None]:
-            raise OSError(5, "Input/output error")
+class Failing(Reader):
+    """A disk that fails, and a system that has no more threads."""
 
-    change = changed(tmp_path / "a", Failing())
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where = where
+
+    def stamps(self, paths: Iterable[str]) -> list[Stamp | None]:
+        if self.where == "stamps":
+            raise OSError(5, "Input/output error")
+        return super().stamps(paths)
+
+    def sha256(self, path: str) -> bytes:
+        if self.where == "sha256":
+            raise RuntimeError("Input/output error")
+        return super().sha256(path)
+
+
+@pytest.mark.parametrize("where", ["stamps", "sha256"])
+def test_what_goes_wrong_beside_is_raised_in_the_end(tmp_path: Path, where: str) -> None:
+    change = changed(tmp_path / "a", Failing(where))
     change.installed({"numb": "1.0"}, ())
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises((OSError, RuntimeError), match="Input/output error"):
+        change.finish()
+
+
+def test_one_that_cannot_be_read_for_another_reason_ends_the_reading(tmp_path: Path) -> None:
+    class Once(Reader):
+        def sha256(self, path: str) -> bytes:
+            if not self.read:
+                super().sha256(path)
+                raise RuntimeError("once")
+            return super().sha256(path)
+
+    outside = Once()
+    outside.patience = 0.02
+    files = [str(tmp_path / str(number)) for number in range(60)]
+    for path in files:
+        Path(path).write_text(path)
+    with pytest.raises(RuntimeError, match="once"):
+        digests.computed(outside, files)
+    assert len(outside.read) < 10
+
+
+def test_what_was_found_right_on_the_way_is_not_read_beside(tmp_path: Path) -> None:
+    outside = Reader()
+    now = environment(tmp_path / "a")
+    assert wrong(now, outside) == []
+    known = seals.known(outside)
+    shutil.rmtree(tmp_path / "cache")
+    outside.read.clear()
+    change = Change(outside, structs.replace(now, installed=()), lambda: now)
+    change.seals = known
+    change.installed({"numb": "1.0"}, ())
+    change.finish()
+    assert known and names(outside, now) == set(OWN)
+
+
+@pytest.mark.parametrize("spelled", ["1.0", "1.00"])
+@pytest.mark.parametrize("last", ["numb", "other"])
+def test_a_file_of_two_is_right_as_one_of_them_has_it(tmp_path: Path, last: str, spelled: str) -> None:
+    """The one whose version is spelled otherwise than its pin is known only in the end."""
+    now = environment(tmp_path / "a")
+    site = Path(now.purelib)
+    texts = {"numb": "x = 1\n", "other": "x = 2\n"}
+    info = site / f"other-{spelled}.dist-info"
+    info.mkdir()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(texts["other"].encode()).digest()).rstrip(b"=").decode()
+    (info / "RECORD").write_text(f"numb/__init__.py,sha256={digest},6\n")
+    (site / "numb/__init__.py").write_text(texts[last])
+    other = Distribution(name="other", version=spelled, location=str(site))
+    now = structs.replace(now, installed=(*now.installed, other))
+    change = Change(Reader(), structs.replace(now, installed=()), lambda: now)
+    change.installed({"numb": "1.0", "other": "1.0"}, ())
+    change.finish()
+    (site / "numb/__init__.py").write_text("x = 3\n")
+    change.installed({"numb": "1.0", "other": "1.0"}, ())
+    with pytest.raises(InstallFailed, match=r"numb/__init__\.py"):
         change.finish()
 
 
@@ -403,7 +473,7 @@ def test_what_is_given_up_is_not_read_to_its_end(tmp_path: Path) -> None:
     outside.patience = 0.1
     change = changed(tmp_path / "a", outside, {f"numb/{number}.py": str(number) for number in range(40)})
     change.installed({"numb": "1.0"}, ())
-    wait_for(lambda: bool(outside.read))
+    until(lambda: bool(outside.read))
     change.give_up()
     time.sleep(0.3)
     read = len(outside.read)
@@ -418,10 +488,4 @@ def test_paths_are_right_however_they_are_written(name: str) -> None:
     one = Listed("numb", "/site", {}, {}, {})
     right = "/elsewhere/a.py" if name.startswith("/") else "/site/numb/a.py"
     assert list(one.paths(["numb/b.py", name])) == ["/site/numb/b.py", right]
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    assert list(one.paths([name, "numb/b.py"])) == [right, "/site/numb/b.py"]

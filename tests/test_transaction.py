@@ -510,3 +510,22 @@ def test_everything_that_envfix_may_import_is_named() -> None:
                     found.add(str(node.module))
     own = ("envfix", *sys.stdlib_module_names)
     assert {name for name in found if name.partition(".")[0] not in own} == set(imports.MODULES)
+
+
+def test_what_a_loss_of_power_must_not_take_is_on_the_disk(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, lasting = room.lock("numb"), set()
+    synced = threading.local()
+    monkeypatch.setattr(os, "fsync", lambda number: setattr(synced, "times", 1))
+    write = room.outside.write_bytes
+
+    def note(path: str, *more: object, **options: object) -> None:
+        synced.times = 0
+        write(path, *more, **options)  # type: ignore[arg-type]
+        if synced.times:
+            lasting.add(Path(path).name)
+
+    monkeypatch.setattr(room.outside, "write_bytes", note)
+    room.apply(lock)
+    assert {"pack0", "before.json", "after.json", "journal.json"} <= lasting

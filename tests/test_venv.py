@@ -14,12 +14,13 @@ from msgspec import structs
 from envfix.errors import InputError, InstallFailed
 from envfix.install.permission import check_allowed
 from envfix.install.transaction.change import Contended
-from envfix.install.venv import check_venv, make_venv, remove_venv
+from envfix.install.venv import Place, check_venv, make_venv, remove_venv
 from envfix.model.machine import Platform
 from envfix.model.target import PipConfig
 from envfix.ports import Outside, Ran
 from envfix.probe.interpreter import read_target
 from envfix.system.outside import RealOutside
+from envfix.tree import Held
 from tests.apart import Apart
 from tests.fakes import FakeOutside
 from tests.index_server import SEEDS, IndexServer, seeds, serving
@@ -34,6 +35,10 @@ def index() -> Iterator[IndexServer]:
         yield server
 
 
+def made(outside: Outside, place: Place, config: PipConfig, *, offline: bool = False) -> Held:
+    return make_venv(outside, place, config, offline=offline, before_asking=lambda: None)
+
+
 def ensure_venv(
     outside: Outside,
     directory: str,
@@ -44,7 +49,7 @@ def ensure_venv(
     """The two steps as `envfix.environment` takes them."""
     place = check_venv(outside, directory, python)
     if not place.there:
-        make_venv(outside, place, config, offline=offline)
+        made(outside, place, config or PipConfig(), offline=offline)
     return place.python, not place.there
 
 
@@ -56,6 +61,21 @@ def test_a_new_environment_has_the_interpreter_asked_for_and_pip(tmp_path: Path,
     assert target.virtual
     assert str(target.python) == ".".join(map(str, sys.version_info[:3]))
     assert target.version_of("pip") == SEEDS["pip"]
+
+
+def test_pip_comes_from_uvs_cache_where_it_is_there(tmp_path: Path, index: IndexServer) -> None:
+    outside, config = Apart(tmp_path / "c"), PipConfig(index_url=index.simple)
+    ensure_venv(outside, str(tmp_path / "one"), None, config)
+    index.asked.clear()
+    python, _ = ensure_venv(outside, str(tmp_path / "two"), None, config)
+    assert index.asked == [] and read_target(RealOutside(), python).version_of("pip") == SEEDS["pip"]
+
+
+@pytest.mark.slow
+def test_offline_asks_no_index_for_pip(tmp_path: Path, index: IndexServer) -> None:
+    config = PipConfig(index_url=index.simple)
+    python, _ = ensure_venv(Apart(tmp_path / "c"), str(tmp_path / "env"), None, config, offline=True)
+    assert index.asked == [] and read_target(RealOutside(), python).version_of("pip") is not None
 
 
 @pytest.mark.slow
@@ -192,11 +212,11 @@ def test_a_new_environment_is_removed_with_the_folders_made_for_it(
     outside, config = Apart(tmp_path / "c"), PipConfig(index_url=index.simple)
     place = check_venv(outside, str(tmp_path / "a/b/env"), None)
     assert not (tmp_path / "a").exists()
-    remove_venv(outside, place, make_venv(outside, place, config))
+    remove_venv(outside, place, made(outside, place, config))
     assert not (tmp_path / "a").exists()
     (tmp_path / "a").mkdir()
     place = check_venv(outside, str(tmp_path / "a/b/env"), None)
-    held = make_venv(outside, place, config)
+    held = made(outside, place, config)
     (tmp_path / "a/b/mine").write_text("")
     remove_venv(outside, place, held)
     assert [path.name for path in (tmp_path / "a/b").iterdir()] == ["mine"]
@@ -277,5 +297,5 @@ def test_what_another_process_makes_at_the_same_time_is_left_alone(tmp_path: Pat
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "theirs").touch()
     with pytest.raises(Contended):
-        make_venv(RealOutside(), place)
+        made(RealOutside(), place, PipConfig())
     assert (tmp_path / "two" / "theirs").exists()

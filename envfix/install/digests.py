@@ -60,14 +60,13 @@ def computed(
 
     Raises Interrupted once `over` is set: nobody wants to know any more.
     """
-    over = over or threading.Event()
     # Each thread takes the next file by itself: handing out 20,000 small files costs more than hashing them.
-    left = iter(dict.fromkeys(paths))
+    left, failed = iter(dict.fromkeys(paths)), threading.Event()
 
     def work(_: int) -> dict[str, bytes | None]:
         found = {}
         for path in left:
-            if over.is_set():
+            if failed.is_set() or (over is not None and over.is_set()):
                 raise Interrupted("interrupted")
             found[path] = digest(outside, path)
         return found
@@ -76,7 +75,7 @@ def computed(
         try:
             return {path: found for part in pool.map(work, range(THREADS)) for path, found in part.items()}
         except BaseException:
-            over.set()  # or leaving the block would wait until all are read
+            failed.set()  # or leaving the block would wait until all are read
             raise
 
 

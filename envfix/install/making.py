@@ -31,9 +31,8 @@ def mark(outside: Outside, folder: str, kept: str) -> Held | None:
     held = outside.hold(f"{place}/lock")
     if held is not None:
         text = json.dumps({"folder": folder, "kept": kept})
-        outside.write_text(
-            f"{place}/venv.json", text, lasting=False
-        )  # half of it: the folder alone is removed
+        # Where it is lost, the folder alone is removed, and not those that were made on the way to it.
+        outside.write_text(f"{place}/venv.json", text, lasting=False)
     return held
 
 

@@ -65,10 +65,10 @@ def check_venv(outside: Outside, directory: str, python: str | None) -> Place:
 def make_venv(
     outside: Outside,
     place: Place,
-    config: PipConfig | None = None,
+    config: PipConfig,
     *,
-    offline: bool = False,
-    before_asking: Callable[[], object] = lambda: None,
+    offline: bool,
+    before_asking: Callable[[], object],
 ) -> Held:
     """Make the environment, marked as not finished until `finish_venv`; nothing is left when this raises.
 
@@ -80,7 +80,7 @@ def make_venv(
     try:
         with outside.undisturbed():  # a Ctrl-C finds either nothing or what is known to be made here
             held = _begun(outside, place)
-        _make(outside, place, config or PipConfig(), None if offline else before_asking)
+        _make(outside, place, config, before_asking, offline=offline)
         if not outside.exists(place.python):
             raise InstallFailed(
                 f"the new virtual environment `{place.folder}` has no interpreter `{place.python}`"
@@ -175,7 +175,7 @@ def _spoken(version: str) -> str:
 
 
 def _make(
-    outside: Outside, place: Place, config: PipConfig, before_asking: Callable[[], object] | None
+    outside: Outside, place: Place, config: PipConfig, before_asking: Callable[[], object], *, offline: bool
 ) -> None:
     """uv first, for it is fast; where it gets no pip to seed, the standard library's venv.
 
@@ -187,15 +187,16 @@ def _make(
     argv.append("--allow-existing")  # the folder holds the mark
     argv += ["--no-index"] if config.no_index else []
     env = uv_environment(outside.environ, config)
-    for asks in (None, before_asking) if before_asking else (None,):
-        if asks is not None:
-            asks()
-        words = [*argv, *(["--offline"] if asks is None else []), place.folder]
-        # Away from the user's folder, whose `uv.toml` is about a project of its own.
-        first = outside.run(words, timeout=TIME_LIMIT, env=env, cwd=uv_folder(outside))
-        if first.ok:
-            return
+    # Away from the user's folder, whose `uv.toml` is about a project of its own.
+    away = uv_folder(outside)
+    first = outside.run([*argv, "--offline", place.folder], timeout=TIME_LIMIT, env=env, cwd=away)
+    if not first.ok and not offline:
         clear(outside, place.folder)
+        before_asking()
+        first = outside.run([*argv, place.folder], timeout=TIME_LIMIT, env=env, cwd=away)
+    if first.ok:
+        return
+    clear(outside, place.folder)
     argv = [place.base, "-I", "-m", "venv", place.folder]
     second = outside.run(argv, timeout=TIME_LIMIT, env=pip_environment(outside.environ, config))
     if not second.ok:

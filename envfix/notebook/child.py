@@ -29,7 +29,7 @@ def entry(argv: list[str]) -> NoReturn:
     if said.getvalue():  # `--help` and `--version` print and end
         answer["text"] = said.getvalue() + answer["text"]
     streams.write(json.dumps(answer) + "\n", sys.stdout)
-    sys.exit(answer["answer"]["exit_code"])
+    streams.leave(answer["answer"]["exit_code"])
 
 
 def _answered(argv: list[str]) -> dict[str, Any]:

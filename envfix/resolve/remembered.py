@@ -31,7 +31,8 @@ def remember(
     """Keep the solution; a cache that cannot be written is said once and costs nothing else."""
     key = _key(roots, caps, target, config)
     try:
-        text = f"# {key} {resolution.resolver}\n{lock_text(resolution.packages)}"
+        body = lock_text(resolution.packages)
+        text = f"# {key} {resolution.resolver} {_digest(body)}\n{body}"
         cache.keep(outside, _place(outside, key), text.encode(), lasting=False)
     except OSError as problem:
         outside.say(f"warning: `{problem.filename}` cannot be written: {problem.strerror}")
@@ -46,7 +47,8 @@ def recall(
         (cache.kept(outside, _place(outside, key)) or b"").decode("utf-8", "replace").partition("\n")
     )
     words = head.split()
-    if words[1:2] != [key] or len(words) != 3:
+    # Half of it may be a whole solution of fewer packages.
+    if words[1:2] != [key] or len(words) != 4 or words[3] != _digest(body):
         return None
     from envfix.resolve.uv import read_resolution  # not where nothing is kept: as slow as a tenth of a report
 
@@ -71,6 +73,10 @@ def _key(roots: Sequence[str], caps: Sequence[str], target: Target, config: PipC
         config,
     )
     return hashlib.sha256(msgspec.json.encode(asked, enc_hook=encode_hook)).hexdigest()
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode("utf-8", "replace")).hexdigest()
 
 
 def _place(outside: Outside, key: str) -> str:

@@ -19,7 +19,7 @@ from envfix.ports import Outside, Ran
 from envfix.printable import clean
 from envfix.system import streams, temporary
 from envfix.system.following import follow
-from envfix.system.processes import finish
+from envfix.system.processes import end, finish
 from envfix.system.reading import is_own, open_at_once, read_patiently
 from envfix.system.shown import Shown
 from envfix.system.surroundings import child_environment, program_path
@@ -38,6 +38,7 @@ class RealOutside(RealTree, Outside):
         super().__init__()
         self.quiet = quiet
         self.in_cell = False
+        self._children: set[subprocess.Popen[bytes]] = set()
 
     def run(
         self,
@@ -67,7 +68,14 @@ class RealOutside(RealTree, Outside):
             )
         except OSError as problem:
             return Ran(tuple(argv), None, "", "", error=f"could not be started: {problem.strerror}")
-        return finish(child, argv, timeout, stdin, Shown(keep) if show else None)
+        self._children.add(child)
+        try:
+            return finish(child, argv, timeout, stdin, Shown(keep) if show else None)
+        finally:
+            self._children.discard(child)
+
+    def end_children(self) -> None:
+        end(self._children)
 
     def follow(self, argv: Sequence[str], *, patience: float, each: Callable[[str], None]) -> Ran:
         return follow(argv, patience, each)

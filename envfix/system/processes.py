@@ -10,21 +10,29 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import IO
 
 from envfix.ports import Ran
 from envfix.system.shown import Shown
 
 KEPT = 64 << 20  # bytes that are kept of what a child prints on one stream
-# Those that a thread waits for whose result nobody wants any more end with this process.
 _alive: set[subprocess.Popen[bytes]] = set()
+_SOON = 2.0  # seconds in which what is killed is gone
 
 
 @atexit.register
-def _end_all() -> None:
-    for child in tuple(_alive):
+def end_all() -> None:
+    """End every child that a thread still waits for."""
+    end(_alive)
+
+
+def end(children: Collection[subprocess.Popen[bytes]]) -> None:
+    """End the children with what they have started, and return when they are gone."""
+    for child in tuple(children):
         _kill(child)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_SOON)
 
 
 def finish(

@@ -15,6 +15,7 @@ import tempfile
 from itertools import islice
 
 from envfix.system.locks import RealHeld, take_folder
+from envfix.system.processes import end_all
 
 PREFIX = "envfix-"
 # Only these are ever taken away: other folders with envfix in their name are somebody else's.
@@ -29,13 +30,18 @@ def make() -> tuple[str, RealHeld | None]:
     if _current is None or _current[0] != os.getpid() or not os.path.isdir(_current[1]):  # noqa: PTH112
         _remove_abandoned_ones()
         _current = (os.getpid(), *_make())
-        atexit.register(shutil.rmtree, _current[1], ignore_errors=True)
+        atexit.register(_remove, _current[1])
     _, path, held = _current
     return tempfile.mkdtemp(prefix=PREFIX, dir=path), held
 
 
 # The process, the folder that all of its temporary folders are in, and the lock on it.
 _current: tuple[int, str, RealHeld | None] | None = None
+
+
+def _remove(path: str) -> None:
+    end_all()  # or a child makes files there meanwhile
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _make() -> tuple[str, RealHeld | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -84,8 +85,11 @@ class Change:
         self._check(self.reread())
 
     def give_up(self) -> None:
-        """What is still looked at need not be."""
+        """What is still looked at need not be; when this returns, nothing is."""
         self._over.set()
+        if self._looked is not None:
+            with contextlib.suppress(Exception):  # what went wrong before it is what counts
+                self._looked[1].result()
 
     def after_failure(self) -> str:
         """Put everything back; what is true of the environment then, in words. Raises EnvironmentChanged."""
@@ -103,17 +107,19 @@ class Change:
 
     def _wrong(self, now: Target) -> tuple[Wrong, ...]:
         names, looking = self._looked or (frozenset(), None)
-        rest = self._changed(now) - names
-        found = contents.wrong_files(self.outside, now, rest, self.seals, self._over)
-        return found if looking is None else (*looking.result(), *found)
+        found = looking.result() if looking is not None else ()
+        # What looked wrong beside may be right: a file that another package brings, which is known only now.
+        rest = self._changed(now) - names | {one.package for one in found}
+        return contents.wrong_files(self.outside, now, rest, self.seals, self._over)
 
     def _changed(self, now: Target) -> set[str]:
         return {dist.name for dist in now.installed}
 
 
 def _found(outside: Outside, target: Target, pins: Mapping[str, str]) -> Iterator[Distribution]:
-    """Those of the pins whose `.dist-info` is in one of the target's folders."""
-    for site in dict.fromkeys((target.purelib, target.platlib)):
+    """Those of the pins whose `.dist-info` is in one of the target's folders, which may be one and the same
+    by a link."""
+    for site in dict.fromkeys(map(outside.realpath, (target.purelib, target.platlib))):
         for folder in outside.listdir(site):
             if folder.endswith(".dist-info"):
                 stem, _, version = folder.removesuffix(".dist-info").partition("-")

@@ -33,7 +33,7 @@ class Keeper:
         self.taken = 0
         self._pack = bytearray()
         self._packs = 0
-        self._settling: list[Aside[None]] = []
+        self._writing: list[Aside[None]] = []
         self._links = outside.device(folder)
         outside.make_dir(self.folder)
 
@@ -69,10 +69,9 @@ class Keeper:
         return True
 
     def _flush(self) -> None:
-        path = f"{self.folder}/pack{self._packs}"
-        self.outside.write_bytes(path, bytes(self._pack), 0o600, lasting=False)
-        # Brought to the disk while the next files are read.
-        self._settling.append(Aside.begun(partial(self.outside.settle, path)))
+        path, data = f"{self.folder}/pack{self._packs}", bytes(self._pack)
+        # Written, and waited for until it is on the disk, while the next files are read.
+        self._writing.append(Aside.begun(partial(self.outside.write_bytes, path, data, 0o600)))
         self._pack.clear()
         self._packs += 1
 
@@ -82,8 +81,8 @@ class Keeper:
             self._flush()
         if any(place[0] == "copy" for place in self.places.values()):
             self.outside.settle_all(self.folder)
-        for settling in self._settling:
-            settling.result()
+        for writing in self._writing:
+            writing.result()
         self.outside.settle(self.folder)
 
 

@@ -233,5 +233,6 @@ def _put_right(change: Change) -> Iterator[Change]:
         yield change
         change.finish()
     except BaseException as problem:
-        change.give_up()
+        with change.outside.undisturbed():
+            change.give_up()
         raise ended(change, problem) from problem

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 import pytest
 
 from envfix import installing
-from envfix.commands import _index, _resolver
-from envfix.errors import IndexUnreachable, Interrupted
+from envfix.cli import parsed
+from envfix.commands import _index, _resolver, asking, command
+from envfix.errors import IndexUnreachable, InstallFailed, Interrupted
+from envfix.install import venv
 from envfix.install.venv import check_venv, make_venv
 from envfix.matrix import load
 from envfix.matrix.tf_request import parse_tf
@@ -28,23 +32,30 @@ SOON = 30.0  # seconds
 
 
 class Watched(RealOutside):
-    """Tells of uv's commands as they begin and end, in order; `resolving` waits until `go_on` is set."""
+    """Tells when uv's commands begin and end, in order; the resolver begins when `go_on` is set."""
 
     def __init__(self) -> None:
         super().__init__(quiet=True)
         self.did: list[str] = []
         self.go_on = threading.Event()
         self.go_on.set()
+        self.wakes: tuple[str, ...] = ()
+        self.hesitates = 0.0
 
     def run(self, argv: Sequence[str], **more: Any) -> Ran:
-        word = "venv" if "venv" in argv else "resolve" if "compile" in argv else ""
-        name = f"{word} offline" if word == "venv" and "--offline" in argv else word
-        if word == "resolve":
+        words = {"venv": "venv", "compile": "resolve", "cache": "cache"}
+        name = next((words[word] for word in argv if word in words), "")
+        if name == "venv" and "--offline" in argv:
+            name = "venv offline"
+        elif name == "venv":
+            self.did.append("venv begins")
+        if name == "resolve":
             self.go_on.wait(SOON)
+            time.sleep(self.hesitates)
         ran = super().run(argv, **more)
         if name:
             self.did.append(name if ran.ok else f"{name} failed")
-        if word == "venv" and ran.ok:
+        if name in self.wakes:
             self.go_on.set()
         return ran
 
@@ -61,37 +72,43 @@ def outside(
     yield Watched()
 
 
-def install(outside: Watched, folder: Path, *, asks: bool, approve: Any = lambda planned: None) -> Installed:
-    parts = Parts(
+def parts_of(outside: RealOutside) -> Parts:
+    return Parts(
         outside=outside,
         matrix_dir=load.matrix_dir(),
         index=_index,
         resolver=lambda name, config: _resolver(outside, name, config),
     )
+
+
+def install(outside: Watched, folder: Path, *, asks: bool, approve: Any = lambda planned: None) -> Installed:
     where = Where(machine="colab-t4", venv=str(folder / "demo"))
     options = InstallOptions(approve=approve, asks=asks, verify=False)
-    return installing.install(parts, Request(tf=parse_tf(TF)), where, options)
+    return installing.install(parts_of(outside), Request(tf=parse_tf(TF)), where, options)
 
 
 def seeded(outside: Watched, folder: Path, index: IndexServer) -> None:
     """uv has a pip in its cache."""
-    make_venv(outside, check_venv(outside, str(folder / "other"), None), PipConfig(index_url=index.simple))
+    place, config = check_venv(outside, str(folder / "other"), None), PipConfig(index_url=index.simple)
+    make_venv(outside, place, config, offline=False, before_asking=lambda: None)
     outside.did.clear()
 
 
 def test_it_is_made_while_the_resolver_works(outside: Watched, tmp_path: Path, index: IndexServer) -> None:
     seeded(outside, tmp_path, index)
-    outside.go_on.clear()  # the resolver ends only when the environment is there
+    outside.go_on.clear()  # the resolver begins only when the environment is there, and uv's cache is known
+    outside.wakes = ("cache",)
     done = install(outside, tmp_path, asks=False)
-    assert outside.did == ["venv offline", "resolve"] and outside.go_on.is_set()
+    assert outside.did == ["venv offline", "cache", "resolve"]
     assert done.result is not None and "tensorflow" in done.result.changed
 
 
 def test_the_index_is_asked_for_pip_only_when_the_resolver_has_its_answers(
     outside: Watched, tmp_path: Path
 ) -> None:
+    outside.hesitates = 0.5
     install(outside, tmp_path, asks=False)
-    assert outside.did == ["venv offline failed", "resolve", "venv"]
+    assert outside.did[:4] == ["venv offline failed", "resolve", "venv begins", "venv"]
     assert list((tmp_path / "demo").glob("lib/python*/site-packages/pip"))
 
 
@@ -123,6 +140,51 @@ def test_it_goes_again_where_the_resolver_fails(outside: Watched, tmp_path: Path
     seeded(outside, tmp_path, index)
     index.faults["/tensorflow/"] = 503
     outside.go_on.clear()
+    outside.wakes = ("venv offline",)
     with pytest.raises(IndexUnreachable):
         install(outside, tmp_path, asks=False)
-    assert outside.did == ["venv offline", "resolve failed"] and not (tmp_path / "demo").exists()
+    assert outside.did[0] == "venv offline" and outside.did.count("resolve failed") == 1
+    assert not (tmp_path / "demo").exists()
+
+
+def test_the_resolver_is_not_left_at_work(
+    outside: Watched, tmp_path: Path, index: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else makes the environment meanwhile: all is decided anew, with one resolver."""
+    asked = threading.Event()
+    index.faults["/tensorflow/"] = lambda handler: (asked.set(), time.sleep(SOON))  # type: ignore[func-returns-value]
+
+    def contended(*all: Any, **more: Any) -> Any:
+        assert asked.wait(SOON)
+        raise InstallFailed("no more")
+
+    monkeypatch.setattr(venv, "make_venv", contended)
+    begun = time.monotonic()
+    with pytest.raises(InstallFailed):
+        install(outside, tmp_path, asks=False)
+    while "resolve failed" not in outside.did:
+        assert time.monotonic() - begun < SOON / 2, "it is at work still"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("yes", "answers", "expected"), [(True, True, False), (False, True, True), (False, False, False)]
+)
+def test_who_is_asked(monkeypatch: pytest.MonkeyPatch, yes: bool, answers: bool, expected: bool) -> None:
+    monkeypatch.setattr(asking, "can_answer", lambda outside, options: answers)
+    assert asking.asks(RealOutside(), argparse.Namespace(yes=yes)) is expected
+
+
+def test_the_command_says_whether_somebody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[InstallOptions] = []
+
+    def stop(parts: Any, request: Any, where: Any, how: InstallOptions) -> None:
+        seen.append(how)
+        raise Interrupted("enough")
+
+    monkeypatch.setattr(installing, "install", stop)
+    monkeypatch.setattr(asking, "can_answer", lambda outside, options: True)
+    for argv in (["install"], ["install", "--yes"]):
+        with pytest.raises(Interrupted):
+            command("install")(parts_of(RealOutside(quiet=True)), parsed(argv))
+    assert [how.asks for how in seen] == [True, False]

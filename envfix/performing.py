@@ -1,8 +1,9 @@
-"""Changing an environment once it is decided what it shall have: resolve, plan, show, install."""
+"""Doing what was decided: resolve, plan, show, install."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from msgspec import Struct, structs
@@ -49,7 +50,7 @@ class _Planned(Struct, frozen=True):
     attested: Attestations | None
 
 
-def change(work: Work, lock: Lock | None, installed: Installed) -> Installed:
+def install_packages(work: Work, lock: Lock | None, installed: Installed) -> Installed:
     """Lock, plan, show, install, make the libraries findable, advise on the restart.
 
     Where nobody is asked, a new environment is made while the resolver works; it is gone again where the
@@ -58,7 +59,8 @@ def change(work: Work, lock: Lock | None, installed: Installed) -> Installed:
     parts, options = work.parts, work.options
     admission = admit(parts, work.here, work.where, options.break_system_packages)
     planning = Aside.begun(partial(_planned, work, lock))
-    before = options.asks or options.dry_run
+    # Of what does not verify nothing is made, not even the environment for it.
+    before = options.asks or options.dry_run or work.request.attestations
     if before:
         installed = _shown(work, planning.result(), installed)
     if options.dry_run:
@@ -85,16 +87,19 @@ def change(work: Work, lock: Lock | None, installed: Installed) -> Installed:
     )
 
 
+@contextmanager
 def _environment(
     work: Work, admission: Admission, planning: Aside[_Planned]
-) -> AbstractContextManager[tuple[Situation, bool]]:
-    return environment(
-        work.parts,
-        work.here,
-        admission.place,
-        offline=work.request.offline,
-        before_asking=planning.result,
-    )
+) -> Iterator[tuple[Situation, bool]]:
+    """The environment to work in. Where that goes wrong, the resolver is not left at work."""
+    outside, offline = work.parts.outside, work.request.offline
+    made = environment(work.parts, work.here, admission.place, offline=offline, before_asking=planning.result)
+    try:
+        with made as found:
+            yield found
+    except BaseException:
+        outside.end_children()
+        raise
 
 
 def _planned(work: Work, lock: Lock | None) -> _Planned:
@@ -132,7 +137,7 @@ def _installer(work: Work, here: Situation, admission: Admission) -> Installer:
     )
 
 
-def change_loader(work: Work, installed: Installed) -> Installed:
+def add_missing_loader(work: Work, installed: Installed) -> Installed:
     """Only the loader is missing: show it, add it, advise on the restart."""
     admit(work.parts, work.here, work.where, work.options.break_system_packages)
     installed = structs.replace(installed, plan=with_loader(installed.plan, work.here.target))
