@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from msgspec import Struct, structs
 
-from envfix.install import permission, venv
+from envfix.install import making, permission, venv
+from envfix.install.transaction.change import Contended
+from envfix.model.request import InstallOptions
 from envfix.model.target import Target
 from envfix.probe import interpreter, kernel, session
 from envfix.situation import Parts, Situation, Where, config_of
@@ -21,14 +23,22 @@ class Admission(Struct, frozen=True):
     place: venv.Place | None
 
 
-def admit(parts: Parts, here: Situation, where: Where, break_system_packages: bool) -> Admission:
-    """Nothing is made or changed. Raises InputError where the environment may not be changed or made."""
+def admit(parts: Parts, here: Situation, where: Where, options: InstallOptions) -> Admission:
+    """Nothing is made or changed. Raises InputError where the environment may not be changed or made, and
+    Contended where another envfix has begun to make it, or has made it, since `here` was read."""
     platform, _ = session.read_platform(parts.outside, kernel.find_kernel(parts.outside))
-    managed = permission.check_allowed(here.target, platform, break_system_packages)
+    managed = permission.check_allowed(here.target, platform, options.break_system_packages)
     if where.venv is None:
         return Admission(managed, None)
     base = here.target.executable if here.new_venv else where.python
-    return Admission(managed, venv.check_venv(parts.outside, where.venv, base))
+    if making.is_marked(parts.outside, where.venv):
+        if options.dry_run:
+            return Admission(managed, None)  # of what was not finished nothing stays
+        raise Contended
+    place = venv.check_venv(parts.outside, where.venv, base)
+    if place.there and here.new_venv:
+        raise Contended
+    return Admission(managed, place)
 
 
 @contextmanager

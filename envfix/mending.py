@@ -20,12 +20,13 @@ def put_right(parts: Parts, where: Where, matrix: Matrix | None = None, *, makes
     cannot be read is only said.
     """
     outside = parts.outside
-    if where.venv is not None and _unfinished_venv(parts, where.venv, makes):
-        outside.say(f"`{where.venv}` was never finished, and was removed: it is made anew")
-    here = situate(parts, where, matrix, to_install=True)
+    here = _finished(parts, where, matrix) if makes else None
+    if here is None:
+        _refuse_marked(parts, where, where.venv)
+        here = situate(parts, where, matrix, to_install=True)
     if here.new_venv:
         return here
-    _refuse_unfinished(parts, here)
+    _refuse_unfinished(parts, where, here)
     try:
         done = recover.recover(outside, here.target.purelib)
     except CannotTell as problem:
@@ -38,20 +39,40 @@ def put_right(parts: Parts, where: Where, matrix: Matrix | None = None, *, makes
     return situate(parts, where, matrix, to_install=True) if done else here
 
 
-def put_back(parts: Parts, here: Situation) -> tuple[Recovered, ...]:
+def _finished(parts: Parts, where: Where, matrix: Matrix | None) -> Situation | None:
+    """`situate`, where nobody makes the environment any more; None without `--venv`.
+
+    Another envfix may begin to make it at any moment, and its Python may not be there yet.
+    """
+    while where.venv is not None:
+        if making.remove_abandoned(parts.outside, where.venv):
+            parts.outside.say(f"`{where.venv}` was never finished, and was removed: it is made anew")
+        try:
+            here = situate(parts, where, matrix, to_install=True)
+        except InputError:
+            if not making.is_marked(parts.outside, where.venv):
+                raise
+            continue
+        if not making.is_marked(parts.outside, where.venv):
+            return here
+    return None
+
+
+def put_back(parts: Parts, where: Where, here: Situation) -> tuple[Recovered, ...]:
     """Put back what did not finish in the environment; what that was."""
-    _refuse_unfinished(parts, here)
+    _refuse_unfinished(parts, where, here)
     return recover.recover(parts.outside, here.target.purelib)
 
 
 def look(parts: Parts, where: Where, matrix: Matrix | None = None, *, to_install: bool = False) -> Situation:
     """`situate` for what writes nothing: a change that did not finish is only said."""
-    here = situate(parts, where, matrix, to_install=to_install)
     outside = parts.outside
-    if where.venv is not None and making.is_marked(outside, where.venv):
+    marked = where.venv is not None and making.is_marked(outside, where.venv)
+    here = situate(parts, where, matrix, to_install=to_install, anew=marked and to_install)
+    if marked:
         outside.say(
             f"warning: `{where.venv}` was not finished by the envfix that makes it; "
-            f"to make it anew: {shlex.join(['envfix', 'install', '--venv', where.venv])}"
+            f"to make it anew: {_anew(where, where.venv)}"
         )
     elif not here.new_venv:
         _say_unfinished(parts, here)
@@ -79,22 +100,20 @@ def _rollback(here: Situation) -> str:
     return shlex.join(["envfix", "rollback", "--python", here.target.executable])
 
 
-def _unfinished_venv(parts: Parts, folder: str, removes: bool) -> bool:
-    if removes:
-        return making.remove_abandoned(parts.outside, folder)
-    if making.is_marked(parts.outside, folder):
-        raise _not_finished(folder)
-    return False
-
-
-def _refuse_unfinished(parts: Parts, here: Situation) -> None:
+def _refuse_unfinished(parts: Parts, where: Where, here: Situation) -> None:
     """One named by its interpreter is not removed: nobody said that an environment should be made."""
-    if here.target.virtual and making.is_marked(parts.outside, here.target.prefix):
-        raise _not_finished(here.target.prefix)
+    if here.target.virtual:
+        _refuse_marked(parts, where, here.target.prefix)
 
 
-def _not_finished(folder: str) -> InputError:
-    return InputError(
-        f"`{folder}` was not finished by the envfix that makes it",
-        shlex.join(["envfix", "install", "--venv", folder]),
-    )
+def _refuse_marked(parts: Parts, where: Where, folder: str | None) -> None:
+    if folder is not None and making.is_marked(parts.outside, folder):
+        raise InputError(
+            f"`{folder}` was not finished by the envfix that makes it",
+            f"to make it anew: {_anew(where, folder)}\nto remove it: {shlex.join(['rm', '-r', folder])}",
+        )
+
+
+def _anew(where: Where, folder: str | None) -> str:
+    machine = ["--machine", where.machine] if where.machine else []
+    return shlex.join(["envfix", "install", *machine, "--venv", folder or ""])

@@ -57,7 +57,7 @@ def install_packages(work: Work, lock: Lock | None, installed: Installed) -> Ins
     plan is refused.
     """
     parts, options = work.parts, work.options
-    admission = admit(parts, work.here, work.where, options.break_system_packages)
+    admission = admit(parts, work.here, work.where, options)
     planning = Aside.begun(partial(_planned, work, lock))
     # Of what does not verify nothing is made, not even the environment for it.
     before = options.asks or options.dry_run or work.request.attestations
@@ -139,7 +139,7 @@ def _installer(work: Work, here: Situation, admission: Admission) -> Installer:
 
 def add_missing_loader(work: Work, installed: Installed) -> Installed:
     """Only the loader is missing: show it, add it, advise on the restart."""
-    admit(work.parts, work.here, work.where, work.options.break_system_packages)
+    admit(work.parts, work.here, work.where, work.options)
     installed = structs.replace(installed, plan=with_loader(installed.plan, work.here.target))
     if work.options.dry_run:
         return installed

@@ -110,31 +110,32 @@ class Situation(Struct, frozen=True, kw_only=True):
 
 
 def situate(
-    parts: Parts, where: Where, matrix: Matrix | None = None, *, to_install: bool = False
+    parts: Parts,
+    where: Where,
+    matrix: Matrix | None = None,
+    *,
+    to_install: bool = False,
+    anew: bool = False,
 ) -> Situation:
     """Read the target and the machine. Raises InputError for an interpreter or machine file that is none.
 
     When something is to be installed, or an interpreter was named, the Python, C library and operating system
     are those of the interpreter that is really there; else a named machine's are the machine's own.
+    `anew` says that the environment is made anew, whatever is there.
     """
     if where.machine is None:
-        target, machine, new_venv = _here(parts.outside, where)
+        target, machine, new_venv = _here(parts.outside, where, anew)
         machine = _with_capabilities(machine, matrix)
         return Situation(target=target, machine=machine, named=False, new_venv=new_venv, again=where.again)
     directory = f"{parts.matrix_dir}/machines"
     # Read while the interpreter answers.
     reading = Aside.begun(partial(machine_file.load_machine, parts.outside, where.machine, directory))
-    target, new_venv = _target(parts.outside, where)
+    target, new_venv = _target(parts.outside, where, anew)
     named = reading.result()
     named = _with_capabilities(named, matrix)
     moved = ""
     if to_install or where.python or where.venv:
-        machine = _moved_into(named, target)
-        if known(named.os, target.os) is not target.os:
-            moved = (
-                f"`{where.machine}` runs {known(named.os, target.os).value}; decided for the interpreter "
-                f"that is here: {target.os.value}, Python {target.feature}"
-            )
+        machine, moved = _moved_into(named, target), _said_to_move(where.machine, named, target)
     else:
         target = _target_like(named, target)
         machine = named if named.python is not UNSET else structs.replace(named, python=target.feature)
@@ -159,23 +160,23 @@ def config_of(parts: Parts, target: Target) -> PipConfig:
     return pip_config.read_pip_config(parts.outside, target.prefix if target.virtual else None)
 
 
-def _here(outside: Outside, where: Where) -> tuple[Target, Machine, bool]:
+def _here(outside: Outside, where: Where, anew: bool) -> tuple[Target, Machine, bool]:
     """The target, this machine, and whether the environment is still to be made.
 
     The interpreter that runs envfix is read beside the machine: it needs nothing that the user has named.
     """
     target, new_venv = None, False
     if where.python is not None or where.venv is not None:
-        target, new_venv = _target(outside, where)
+        target, new_venv = _target(outside, where, anew)
     machine, target = survey.survey_with_target(outside, target)
     # One that is slower than a fact may be has more time here, and says why it does not answer.
-    return target or _target(outside, where)[0], machine, new_venv
+    return target or _target(outside, where, anew)[0], machine, new_venv
 
 
-def _target(outside: Outside, where: Where) -> tuple[Target, bool]:
+def _target(outside: Outside, where: Where, anew: bool) -> tuple[Target, bool]:
     if where.venv is None:
         return interpreter.read_target(outside, where.python or interpreter.running_python()), False
-    inside = venv_python(outside, where.venv)
+    inside = None if anew else venv_python(outside, where.venv)
     if inside:
         return interpreter.read_target(outside, inside), False
     base = interpreter.read_target(outside, where.python or interpreter.running_python())
@@ -207,6 +208,16 @@ def _moved_into(named: Machine, target: Target) -> Machine:
         installed={dist.name: dist.version for dist in target.installed},
         toolkit=None,
         cudnn=None,
+    )
+
+
+def _said_to_move(name: str, named: Machine, target: Target) -> str:
+    system = known(named.os, target.os)
+    if system is target.os:
+        return ""
+    return (
+        f"`{name}` runs {system.value}; decided for the interpreter that is here: {target.os.value}, "
+        f"Python {target.feature}"
     )
 
 

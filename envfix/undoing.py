@@ -57,7 +57,7 @@ def rollback(
     here = _there(parts, where)
     home = home_of(parts.outside, here.target.purelib)
     found = [one for one in earlier if one.home == home]
-    for one in mending.put_back(parts, here):
+    for one in mending.put_back(parts, where, here):
         parts.outside.say(str(one))
         found.append(one)
     # One of which only the end was missing stays, and can be undone like any other.

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from envfix import installing
+from envfix import installing, mending
 from envfix.cli import parsed
 from envfix.commands import _index, _resolver, asking, command
-from envfix.errors import IndexUnreachable, InstallFailed, Interrupted
-from envfix.install import venv
-from envfix.install.venv import check_venv, make_venv
+from envfix.errors import IndexUnreachable, InputError, InstallFailed, Interrupted
+from envfix.install import making, venv
+from envfix.install.venv import check_venv, finish_venv, make_venv
 from envfix.matrix import load
 from envfix.matrix.tf_request import parse_tf
 from envfix.model.request import InstallOptions, Request
 from envfix.model.results import Installed
 from envfix.model.target import PipConfig
 from envfix.ports import Ran
-from envfix.situation import Parts, Where
+from envfix.situation import Parts, Situation, Where
 from envfix.system.outside import RealOutside
 from tests.environments import TF, user
 from tests.index_server import IndexServer
@@ -165,6 +165,64 @@ def test_the_resolver_is_not_left_at_work(
     while "resolve failed" not in outside.did:
         assert time.monotonic() - begun < SOON / 2, "it is at work still"
         time.sleep(0.02)
+
+
+def test_what_another_envfix_makes_meanwhile_is_waited_for(
+    outside: Watched, tmp_path: Path, index: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has begun, or has even ended, since this one looked: `here` is of a folder that was not there."""
+    seeded(outside, tmp_path, index)
+    config, read, times = PipConfig(index_url=index.simple), mending.situate, []
+
+    def late(parts: Parts, where: Where, *more: Any, **options: Any) -> Situation:
+        here = read(parts, where, *more, **options)
+        times.append(here.new_venv)
+        if len(times) == 1:
+            place = check_venv(outside, str(tmp_path / "demo"), None)
+            held = make_venv(outside, place, config, offline=True, before_asking=lambda: None)
+            finish_venv(outside, place, held)
+        return here
+
+    monkeypatch.setattr(mending, "situate", late)
+    done = install(outside, tmp_path, asks=False)
+    assert times == [True, False] and done.result is not None
+    assert done.transaction == "1"  # of an environment that was there
+
+
+def test_one_that_is_not_there_whole_is_looked_at_again(
+    outside: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, read, times = tmp_path / "demo", mending.situate, []
+
+    def early(parts: Parts, where: Where, *more: Any, **options: Any) -> Situation:
+        times.append(folder.exists())
+        if len(times) == 1:
+            folder.mkdir()
+            held = making.mark(outside, str(folder), str(tmp_path))
+            assert held is not None
+            held.release()  # it is killed
+            raise InputError("its Python is not there yet")
+        return read(parts, where, *more, **options)
+
+    monkeypatch.setattr(mending, "situate", early)
+    where = Where(venv=str(folder), machine="colab-t4")
+    assert mending.put_right(parts_of(outside), where, makes=True).new_venv
+    assert times == [False, False] and not folder.exists()
+
+
+def test_one_that_was_not_finished_is_refused_with_both_ways_out(outside: Watched, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    assert making.mark(outside, str(folder), str(tmp_path)) is not None
+    where = Where(venv=str(folder), machine="colab-t4", command="verify")
+    with pytest.raises(InputError, match="was not finished by the envfix that makes it") as caught:
+        mending.put_right(parts_of(outside), where)
+    assert caught.value.hint is not None and caught.value.hint.splitlines() == [
+        f"to make it anew: envfix install --machine colab-t4 --venv {folder}",
+        f"to remove it: rm -r {folder}",
+    ]
+    # What is half there is not counted on for a dry run.
+    assert mending.look(parts_of(outside), where, to_install=True).new_venv
 
 
 @pytest.mark.parametrize(

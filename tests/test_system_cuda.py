@@ -33,6 +33,9 @@ def fit(machine: Machine, version: str = "2.20.0") -> Fit:
     [
         ("12.8.1", "9.8.0.87", "7.5", Fit.YES),  # Colab's own, 2026
         ("12.5", "9.3.0.75", "7.5", Fit.YES),  # what it was built with
+        ("12.5", "9.3.0", "7.5", Fit.YES),  # as its header and its file say
+        ("12.5", "9.2.1", "7.5", Fit.NO),
+        ("12.5", "9", "7.5", Fit.NO),
         ("12.2", "9.3.0.75", "7.5", Fit.UNKNOWN),  # may lack what the wheel calls
         ("13.0", "9.8.0.87", "7.5", Fit.NO),  # the trap: another major
         ("11.8", "8.9.7.29", "7.5", Fit.NO),

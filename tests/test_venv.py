@@ -292,6 +292,15 @@ def test_a_virtual_environment_needs_no_leave() -> None:
     assert check_allowed(TARGET, Platform.TERMINAL, False) is False
 
 
+def test_where_no_folder_can_be_made_is_said(tmp_path: Path) -> None:
+    class Closed(Apart):
+        def claim_dir(self, path: str) -> bool:
+            raise FileNotFoundError(2, "No such file or directory", path)
+
+    with pytest.raises(InputError, match="env` cannot be made: No such file or directory"):
+        ensure_venv(Closed(tmp_path / "c"), str(tmp_path / "env"), None)
+
+
 def test_what_another_process_makes_at_the_same_time_is_left_alone(tmp_path: Path) -> None:
     place = check_venv(RealOutside(), str(tmp_path / "two"), sys.executable)
     (tmp_path / "two").mkdir()

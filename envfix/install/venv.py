@@ -73,8 +73,8 @@ def make_venv(
     """Make the environment, marked as not finished until `finish_venv`; nothing is left when this raises.
 
     It is seeded with pip, because notebooks use `%pip`: one that uv has in its cache, else the index is
-    asked, after `before_asking` has returned. Raises InstallFailed when it cannot be made, and Contended
-    where another process has begun to make it, whose work is left alone.
+    asked, after `before_asking` has returned. Raises InstallFailed or InputError when it cannot be made, and
+    Contended where another process has begun to make it, whose work is left alone.
     """
     held: Held | None = None
     try:
@@ -93,10 +93,14 @@ def make_venv(
 
 
 def _begun(outside: Outside, place: Place) -> Held:
-    """The lock on the folder's mark. Raises Contended where another process has it."""
-    if place.folder != place.kept and not outside.claim_dir(place.folder):
-        raise Contended
-    held = mark(outside, place.folder, place.kept)
+    """The lock on the folder's mark. Raises Contended where another process has it, InputError where no
+    folder can be made there."""
+    try:
+        if place.folder != place.kept and not outside.claim_dir(place.folder):
+            raise Contended
+        held = mark(outside, place.folder, place.kept)
+    except OSError as problem:
+        raise InputError(f"`{place.folder}` cannot be made: {problem.strerror}", _ANOTHER) from None
     if held is None:
         raise Contended
     return held

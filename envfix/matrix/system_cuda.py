@@ -24,7 +24,9 @@ def judge_system_cuda(release: Release, machine: Machine, matrix: Matrix) -> Ver
     built, cudnn_built = release.built_with_cuda, release.built_with_cudnn
     if built is None or cudnn_built is None:
         return _verdict(Fit.NO, "a CUDA build", "a release without one")
-    wanted = f"toolkit {built.major}.x >= {built.cut(2)} and cuDNN {cudnn_built.major}.x >= {cudnn_built}"
+    # Its fourth number is of the build: headers and file names say three (`cudnn_version.h`).
+    least = cudnn_built.cut(3)
+    wanted = f"toolkit {built.major}.x >= {built.cut(2)} and cuDNN {least.major}.x >= {least}"
     toolkit, cudnn = machine.toolkit, machine.cudnn
     if toolkit is None or cudnn is None:
         return _verdict(Fit.NO, wanted, f"toolkit {_shown(toolkit)}, cuDNN {_shown(cudnn)}")
@@ -34,7 +36,7 @@ def judge_system_cuda(release: Release, machine: Machine, matrix: Matrix) -> Ver
     right = (
         toolkit.version.major == built.major
         and cudnn.version.major == cudnn_built.major
-        and cudnn.version >= cudnn_built
+        and cudnn.version >= least
     )
     if not right:
         return _verdict(Fit.NO, wanted, found)
