@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from envfix.model.request import Accelerator
 from envfix.model.versions import ComputeCapability
 from envfix.ports import Ran
 from envfix.verify import checks, transcript
+from envfix.verify.checks import CHILD
+from envfix.verify.child import MARK
 from tests.fakes import FakeOutside
 from tests.values import T4, changed
 
@@ -254,3 +259,15 @@ def test_a_real_gpu_is_asked_in_the_users_own_environment() -> None:
 def test_a_gpu_without_compute_capability_cannot_be_described() -> None:
     with pytest.raises(InputError, match=r"gpus\[0\].compute_capability"):
         judged(recorded("tf-2.21.0-with-loader"), gpus=(Gpu(name="mystery"),))
+
+
+def test_a_file_that_python_cannot_read_is_named_by_its_path(tmp_path: Path) -> None:
+    for name, text in {"tensorflow": "import keras\n", "keras": "def (:\n"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(text)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, CHILD, "loader"], capture_output=True, text=True, env=env, timeout=60
+    )
+    said = json.loads(done.stdout.rpartition(MARK)[2])["done"]["import"]["error"]
+    assert said.startswith("SyntaxError: ") and said.endswith(f"({tmp_path}/keras/__init__.py, line 1)")

@@ -38,7 +38,7 @@ def main(mode: str) -> None:
             answer["done"][step] = ACTIONS[step](device)
         except Exception as problem:
             traceback.print_exc()
-            answer["done"][step] = {"error": "%s: %s" % (type(problem).__name__, problem)}
+            answer["done"][step] = {"error": in_words(problem)}
             if step in ("import", "devices", "initialise"):
                 break
         answer.update(loaded())
@@ -46,6 +46,14 @@ def main(mode: str) -> None:
             break
     answer["doing"] = None
     say(answer)
+
+
+def in_words(problem: Exception) -> str:
+    """The exception, with the whole path of a file that Python cannot read: there are many `__init__.py`."""
+    kind = type(problem).__name__
+    if isinstance(problem, SyntaxError) and problem.filename:
+        return "%s: %s (%s, line %s)" % (kind, problem.msg, problem.filename, problem.lineno)
+    return "%s: %s" % (kind, problem)
 
 
 def say(answer: Dict[str, Any]) -> None:
