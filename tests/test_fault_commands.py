@@ -285,7 +285,7 @@ def test_the_home_folder_cannot_be_written(demo: Commanded, ordinary: list[str],
     demo.put("old")
     gone = {"HOME": str(home), "UV_CACHE_DIR": str(home / "uv"), "XDG_CACHE_HOME": str(home / ".cache")}
     refused = demo.answer(NEW, 2, under=ordinary, **gone)
-    assert "uv cannot write its cache" in refused["errors"][0]["message"]
+    assert f"uv's cache `{home}/uv` cannot be written" in refused["errors"][0]["message"]
     demo.ended("HOME cannot be written", "old")
 
 

@@ -8,10 +8,8 @@ second name of it. Where the filesystem has no hard links, or the file is on ano
 from __future__ import annotations
 
 import errno
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from envfix.aside import Aside
 from envfix.tree import FILE, LINK, Entry
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ class Keeper:
         self.taken = 0
         self._pack = bytearray()
         self._packs = 0
-        self._writing: list[Aside[None]] = []
         self._links = outside.device(folder)
         outside.make_dir(self.folder)
 
@@ -69,9 +66,7 @@ class Keeper:
         return True
 
     def _flush(self) -> None:
-        path, data = f"{self.folder}/pack{self._packs}", bytes(self._pack)
-        # Written, and waited for until it is on the disk, while the next files are read.
-        self._writing.append(Aside.begun(partial(self.outside.write_bytes, path, data, 0o600)))
+        self.outside.write_bytes(f"{self.folder}/pack{self._packs}", bytes(self._pack), 0o600)
         self._pack.clear()
         self._packs += 1
 
@@ -81,8 +76,6 @@ class Keeper:
             self._flush()
         if any(place[0] == "copy" for place in self.places.values()):
             self.outside.settle_all(self.folder)
-        for writing in self._writing:
-            writing.result()
         self.outside.settle(self.folder)
 
 
