@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from msgspec import structs
 
+from envfix.aside import Aside
 from envfix.attesting import attestations_of
 from envfix.choosing import choice_of_lock, choose
 from envfix.deciding import no_gpu_advice, ranked, settled
@@ -28,7 +30,7 @@ from envfix.model.request import Accelerator, Request
 from envfix.model.results import LockWritten, MachineList, Report, Verified
 from envfix.notes import broken_by, notes_of
 from envfix.probe import machine_file
-from envfix.situation import Parts, Situation, Where
+from envfix.situation import Parts, Situation, Where, complete
 from envfix.solution import make_lock, plan_if_possible, solve
 from envfix.sparing import said
 from envfix.together import Together, decide_together, ranked_together
@@ -106,8 +108,10 @@ def lock(
     parts: Parts, request: Request, where: Where, files: Callable[[Lock], Mapping[str, str]]
 ) -> LockWritten:
     """Decide, resolve, and write the lock as the `files` that are made of it: each text by its path."""
-    matrix = load.load(parts.outside, parts.matrix_dir)
-    here = look(parts, where, matrix)
+    reading = Aside.begun(partial(load.load, parts.outside, parts.matrix_dir))  # while the machine answers
+    here = look(parts, where)
+    matrix = reading.result()
+    here = complete(here, matrix)
     request = settled(request, here, matrix)
     matrix = knowing(parts, here, matrix, request)
     found = decide_together(parts, here, matrix, request)
